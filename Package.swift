@@ -1,0 +1,79 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+// Warnings are errors only where we ask for it (`make check`, CI): a newer compiler must not break a user's build.
+let strict = Context.environment["HANSA_STRICT"] == "1"
+
+let settings: [SwiftSetting] = [
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
+    .enableUpcomingFeature("InferIsolatedConformances"),
+] + (strict ? [.treatAllWarnings(as: .error)] : [])
+
+func room(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
+    .target(name: name, dependencies: dependencies, swiftSettings: settings)
+}
+
+func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+    .testTarget(name: name, dependencies: dependencies, swiftSettings: settings)
+}
+
+let nio: Target.Dependency = .product(name: "NIOCore", package: "swift-nio")
+let nioPosix: Target.Dependency = .product(name: "NIOPosix", package: "swift-nio")
+let nioEmbedded: Target.Dependency = .product(name: "NIOEmbedded", package: "swift-nio")
+let grdb: Target.Dependency = .product(name: "GRDB", package: "GRDB.swift")
+let yams: Target.Dependency = .product(name: "Yams", package: "Yams")
+let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
+let lifecycle: Target.Dependency = .product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
+let arguments: Target.Dependency = .product(name: "ArgumentParser", package: "swift-argument-parser")
+
+let package = Package(
+    name: "hansa",
+    products: [
+        .executable(name: "hansa", targets: ["hansa"]),
+        .executable(name: "hansa-simulator", targets: ["HansaSimulator"]),
+        .library(name: "HansaTLS", targets: ["HansaTLS"]),
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-nio", from: "2.101.0"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.0"),
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
+        .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
+        .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
+        .package(url: "https://github.com/jpsim/Yams", from: "6.2.0"),
+    ],
+    targets: [
+        .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
+        .target(name: "COpenSSL", linkerSettings: [.linkedLibrary("ssl"), .linkedLibrary("crypto")]),
+        .target(name: "CLinux"),
+
+        room("HansaCore"),
+        room("HansaCrypto", ["HansaCore", "COpenSSL"]),
+        room("HansaDocuments", ["HansaCore", "HansaCrypto"]),
+        room("HansaTerms", ["HansaCore", "HansaDocuments"]),
+        room("HansaYAML", ["HansaCore", "HansaDocuments", "HansaTerms", yams]),
+        room("HansaPackages", ["HansaCore", "HansaCrypto", "HansaDocuments"]),
+        room("HansaContent", ["HansaCore", "HansaCrypto", "CZstd"]),
+        room("HansaLog", ["HansaCore", "HansaCrypto"]),
+        room("HansaSync", ["HansaCore", "HansaCrypto", "HansaDocuments", "HansaTerms", "HansaContent", "HansaLog"]),
+        room("HansaStore", ["HansaCore", "HansaCrypto", "HansaDocuments", "HansaTerms", "HansaContent", "HansaLog", "HansaSync", "CLinux", grdb]),
+        room("HansaTLS", ["HansaCore", "HansaCrypto", "COpenSSL", nio]),
+        room("HansaNode", [
+            "HansaCore", "HansaCrypto", "HansaDocuments", "HansaTerms", "HansaYAML", "HansaPackages", "HansaContent",
+            "HansaLog", "HansaSync", "HansaStore", "HansaTLS", "CLinux", nio, nioPosix, logging, lifecycle,
+        ]),
+        room("HansaAPI", ["HansaCore", "HansaDocuments", "HansaNode", "CLinux", logging, lifecycle]),
+        .executableTarget(
+            name: "hansa", dependencies: ["HansaCore", "HansaDocuments", "HansaAPI", "HansaNode", arguments, logging, lifecycle],
+            swiftSettings: settings),
+        room("HansaTestSupport", [
+            "HansaCore", "HansaCrypto", "HansaDocuments", "HansaTerms", "HansaContent", "HansaLog", "HansaSync", "HansaStore",
+        ]),
+        .executableTarget(
+            name: "HansaSimulator", dependencies: ["HansaTestSupport", arguments], swiftSettings: settings),
+
+        tests("HansaCoreTests", ["HansaCore"]),
+    ]
+)

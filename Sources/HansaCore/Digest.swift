@@ -1,0 +1,111 @@
+/// A SHA-256 value: 32 bytes, held in line as four words so that sets and dictionaries of digests are cheap.
+///
+/// The words are the bytes read big-endian, so `<` orders digests as their bytes do.
+public struct Digest: Hashable, Comparable, Sendable {
+    public static let byteCount = 32
+    /// 32 zero bytes: "no digest" where a fixed field needs one.
+    public static let zero = Digest(0, 0, 0, 0)
+
+    @usableFromInline let a: UInt64
+    @usableFromInline let b: UInt64
+    @usableFromInline let c: UInt64
+    @usableFromInline let d: UInt64
+
+    @inlinable
+    public init(_ a: UInt64, _ b: UInt64, _ c: UInt64, _ d: UInt64) {
+        self.a = a
+        self.b = b
+        self.c = c
+        self.d = d
+    }
+
+    /// The digest whose bytes are these; nil unless there are exactly 32.
+    @inlinable
+    public init?(_ bytes: some Sequence<UInt8>) {
+        var words: (UInt64, UInt64, UInt64, UInt64) = (0, 0, 0, 0)
+        var count = 0
+        for byte in bytes {
+            switch count >> 3 {
+            case 0: words.0 = words.0 << 8 | UInt64(byte)
+            case 1: words.1 = words.1 << 8 | UInt64(byte)
+            case 2: words.2 = words.2 << 8 | UInt64(byte)
+            case 3: words.3 = words.3 << 8 | UInt64(byte)
+            default: return nil
+            }
+            count += 1
+        }
+        guard count == Digest.byteCount else { return nil }
+        self.init(words.0, words.1, words.2, words.3)
+    }
+
+    /// Reads 32 bytes at `offset`. Traps when they are not there: callers have checked the length.
+    @inlinable
+    public init(_ buffer: UnsafeRawBufferPointer, at offset: Int = 0) {
+        self.init(
+            UInt64(bigEndian: buffer.loadUnaligned(fromByteOffset: offset, as: UInt64.self)),
+            UInt64(bigEndian: buffer.loadUnaligned(fromByteOffset: offset + 8, as: UInt64.self)),
+            UInt64(bigEndian: buffer.loadUnaligned(fromByteOffset: offset + 16, as: UInt64.self)),
+            UInt64(bigEndian: buffer.loadUnaligned(fromByteOffset: offset + 24, as: UInt64.self)))
+    }
+
+    /// 64 lower-case hex digits; nil for anything else, upper case included: a digest has one spelling.
+    public init?(hex: some StringProtocol) {
+        guard let bytes = Hex.decode(hex), let digest = Digest(bytes) else { return nil }
+        self = digest
+    }
+
+    /// `sha256:` and 64 hex digits, as documents write it.
+    public init?(prefixed text: some StringProtocol) {
+        guard text.hasPrefix("sha256:") else { return nil }
+        self.init(hex: text.dropFirst(7))
+    }
+
+    @inlinable
+    public static func < (left: Digest, right: Digest) -> Bool {
+        if left.a != right.a { return left.a < right.a }
+        if left.b != right.b { return left.b < right.b }
+        if left.c != right.c { return left.c < right.c }
+        return left.d < right.d
+    }
+
+    @inlinable
+    public func hash(into hasher: inout Hasher) {
+        // The value is uniform already when honest; both outer words, so that a chosen prefix does not pile up one bucket.
+        hasher.combine(a)
+        hasher.combine(d)
+    }
+
+    /// Calls `body` with the 32 bytes.
+    @inlinable
+    public func withUnsafeBytes<T>(_ body: (UnsafeRawBufferPointer) throws -> T) rethrows -> T {
+        let words = (a.bigEndian, b.bigEndian, c.bigEndian, d.bigEndian)
+        return try Swift.withUnsafeBytes(of: words, body)
+    }
+
+    public var bytes: [UInt8] { withUnsafeBytes { [UInt8]($0) } }
+    /// 64 lower-case hex digits.
+    public var hex: String { withUnsafeBytes { Hex.encode($0) } }
+    /// As documents write it: `sha256:` and 64 hex digits.
+    public var prefixed: String { "sha256:" + hex }
+    /// The first 12 hex digits, as people see it.
+    public var short: String { String(hex.prefix(12)) }
+}
+
+extension Digest: CustomStringConvertible, Codable {
+    public var description: String { prefixed }
+
+    /// In JSON a digest is always written `sha256:…`.
+    public init(from decoder: any Decoder) throws {
+        let container = try decoder.singleValueContainer()
+        let text = try container.decode(String.self)
+        guard let digest = Digest(prefixed: text) else {
+            throw DecodingError.dataCorruptedError(in: container, debugDescription: "not a digest (sha256: and 64 hex digits)")
+        }
+        self = digest
+    }
+
+    public func encode(to encoder: any Encoder) throws {
+        var container = encoder.singleValueContainer()
+        try container.encode(prefixed)
+    }
+}
