@@ -1,0 +1,540 @@
+// What the exchange asks of a metadata store: rows, not decisions. SQLite implements it in `HansaStore`, dictionaries do in `HansaTestSupport`;
+// one suite of tests runs over both, and another engine (PostgreSQL) could stand here (DESIGN.md §8).
+//
+// All calls block. A write is one transaction: its rows and its log entries are durable together when `write` returns, or none of them is there.
+// Calls inside a transaction see its own changes. Arrays come back in the order stated; nothing depends on hash order.
+public import HansaContent
+public import HansaCore
+public import HansaDocuments
+public import HansaLog
+public import HansaTerms
+
+public protocol MetadataStore: Sendable {
+    /// A consistent snapshot.
+    func read<T>(_ body: (any MetadataReading) throws -> T) throws -> T
+
+    /// One durable transaction. `now` is the wall clock: the time of its log entries. Throws `StoreFault.clockBehind` when `now` lies
+    /// before the last logged entry (SYNC.md §2), and `.logUnavailable` when the log cannot be written.
+    func write<T>(at now: Timestamp, _ body: (any MetadataWriting) throws -> T) throws -> T
+}
+
+/// Why the store could not do it. Everything here is the world's or our own fault, never a peer's.
+public enum StoreFault: Error, Sendable, Equatable {
+    case clockBehind(last: Timestamp, now: Timestamp)
+    case diskFull(bytesMissing: UInt64?)
+    case damaged(String)
+    case inputOutput(String)
+    case logUnavailable(String)
+}
+
+// MARK: - Rows
+
+/// A city we know by its keyring.
+public struct Partner: Sendable, Equatable {
+    public enum State: String, Sendable { case active, paused, removed }
+    public var city: CityID
+    public var state: State
+    /// An administrator's own address for it, before those of its keyring.
+    public var endpoint: String?
+    public var added: Timestamp
+    /// The last moment a session with it ended a round with every view equal.
+    public var lastSync: Timestamp?
+
+    public init(city: CityID, state: State, endpoint: String?, added: Timestamp, lastSync: Timestamp? = nil) {
+        self.city = city
+        self.state = state
+        self.endpoint = endpoint
+        self.added = added
+        self.lastSync = lastSync
+    }
+}
+
+/// A place in the content store. `length` counts the whole record.
+public struct ContentLocation: Hashable, Sendable {
+    public let segment: UInt32
+    public let offset: UInt32
+    public let length: UInt32
+
+    public init(segment: UInt32, offset: UInt32, length: UInt32) {
+        self.segment = segment
+        self.offset = offset
+        self.length = length
+    }
+}
+
+/// A package as a node knows it: its own or a partner's.
+public struct PackageRow: Sendable, Equatable {
+    public var package: PackageID
+    public var kind: PackageKind
+    /// The canonical head: the committed release with the highest seq that is no withdrawal.
+    public var head: Digest
+    public var headVersion: Version
+    public var headSeq: UInt64
+    /// The highest seq known of the writer, withdrawals included; the next own release is one above.
+    public var lastSeq: UInt64
+    /// The last document of the chain, withdrawals included; the next own release names it as `previous`.
+    public var last: Digest
+    public var tlp: TLP
+    public var title: String
+    public var bytes: UInt64
+    /// The seq of the withdrawal that ended it, if the last word is a withdrawal.
+    public var withdrawnSeq: UInt64?
+
+    public init(package: PackageID, kind: PackageKind, head: Digest, headVersion: Version, headSeq: UInt64, lastSeq: UInt64, last: Digest, tlp: TLP, title: String, bytes: UInt64, withdrawnSeq: UInt64?) {
+        self.package = package
+        self.kind = kind
+        self.head = head
+        self.headVersion = headVersion
+        self.headSeq = headSeq
+        self.lastSeq = lastSeq
+        self.last = last
+        self.tlp = tlp
+        self.title = title
+        self.bytes = bytes
+        self.withdrawnSeq = withdrawnSeq
+    }
+}
+
+/// A release whose content and document are here, verified and durable.
+public struct ReleaseRow: Sendable, Equatable {
+    public var digest: Digest
+    public var release: ReleaseSummary
+    /// The signed document (`SegmentRecord.document`).
+    public var document: ContentLocation
+    /// The encoded file table and the pages, in order; empty for a withdrawal.
+    public var table: [ContentLocation]
+    public var pages: [ContentLocation]
+    public var committed: Timestamp
+
+    public init(digest: Digest, release: ReleaseSummary, document: ContentLocation, table: [ContentLocation], pages: [ContentLocation], committed: Timestamp) {
+        self.digest = digest
+        self.release = release
+        self.document = document
+        self.table = table
+        self.pages = pages
+        self.committed = committed
+    }
+}
+
+/// What decisions and lists need of a release, without its document.
+public struct ReleaseSummary: Sendable, Equatable {
+    public var package: PackageID
+    public var kind: PackageKind
+    public var version: Version
+    public var operation: Release.Operation
+    public var writer: CityID
+    public var seq: UInt64
+    public var issued: Timestamp
+    public var tlp: TLP
+    public var title: String
+    public var bytes: UInt64
+    public var files: Int
+    public var chunks: Int
+
+    public init(_ release: Release) {
+        package = release.package
+        kind = release.kind
+        version = release.version
+        operation = release.operation
+        writer = release.writer
+        seq = release.seq
+        issued = release.issued
+        tlp = release.tlp
+        title = release.title
+        bytes = release.bytes
+        files = release.files
+        chunks = release.index?.chunks ?? 0
+    }
+
+    public init(package: PackageID, kind: PackageKind, version: Version, operation: Release.Operation, writer: CityID, seq: UInt64, issued: Timestamp, tlp: TLP, title: String, bytes: UInt64, files: Int, chunks: Int) {
+        self.package = package
+        self.kind = kind
+        self.version = version
+        self.operation = operation
+        self.writer = writer
+        self.seq = seq
+        self.issued = issued
+        self.tlp = tlp
+        self.title = title
+        self.bytes = bytes
+        self.files = files
+        self.chunks = chunks
+    }
+}
+
+/// Where a chunk lies: in which stored block, from which byte of its raw content.
+public struct ChunkLocation: Hashable, Sendable {
+    public let block: ContentLocation
+    public let offset: UInt32
+    public let length: UInt32
+
+    public init(block: ContentLocation, offset: UInt32, length: UInt32) {
+        self.block = block
+        self.offset = offset
+        self.length = length
+    }
+}
+
+/// What a publisher keeps for one view: (agreement, publisher = us, recipient).
+public struct PublishedView: Sendable, Equatable {
+    public var id: Digest
+    public var agreement: Digest
+    public var recipient: CityID
+    /// The key that makes positions into opaque cursors; a new one is a new feed epoch, and every older cursor is unknown.
+    public var feedKey: [UInt8]
+    /// The position of the last change; 0 before the first.
+    public var position: UInt64
+    /// Count and LtHash16 of the present members.
+    public var members: MemberSet
+    public var acknowledgedPosition: UInt64
+    /// The recipient's digest at that position equalled ours.
+    public var acknowledgedEqual: Bool
+    /// How often digests differed at one cursor since they were last equal: 0, then 1 (a full list was sent), then quarantine.
+    public var mismatches: Int
+    public var quarantine: String?
+
+    public init(id: Digest, agreement: Digest, recipient: CityID, feedKey: [UInt8]) {
+        self.id = id
+        self.agreement = agreement
+        self.recipient = recipient
+        self.feedKey = feedKey
+        position = 0
+        members = MemberSet()
+        acknowledgedPosition = 0
+        acknowledgedEqual = true
+        mismatches = 0
+        quarantine = nil
+    }
+}
+
+/// One release in one view at the publisher: present, or dropped and kept as long as the partner was ever sent it.
+public struct MemberRow: Sendable, Equatable {
+    public var view: Digest
+    public var release: Digest
+    public var package: PackageID
+    public var level: Grant.Level
+    public var clause: String
+    public var grant: String
+    /// Checked against the clock again at every offer and get: a timer may be late.
+    public var until: Timestamp?
+    /// The position at which it came in.
+    public var added: UInt64
+    /// The position at which it went; nil while it is a member.
+    public var dropped: UInt64?
+    /// The id was listed to the partner: only then may `drop` name it.
+    public var sent: Bool
+    /// 16 random bytes, chosen with the offer, echoed by receipts. Empty until offered.
+    public var transfer: [UInt8]
+    /// Its document went out (and the delivery stands in the log).
+    public var delivered: Bool
+    /// The partner's receipt for it.
+    public var outcome: Receipt.Outcome?
+
+    public init(view: Digest, release: Digest, package: PackageID, level: Grant.Level, clause: String, grant: String, until: Timestamp?, added: UInt64) {
+        self.view = view
+        self.release = release
+        self.package = package
+        self.level = level
+        self.clause = clause
+        self.grant = grant
+        self.until = until
+        self.added = added
+        dropped = nil
+        sent = false
+        transfer = []
+        delivered = false
+        outcome = nil
+    }
+}
+
+/// What a recipient keeps for one view: (agreement, publisher, recipient = us).
+public struct SubscribedView: Sendable, Equatable {
+    public var id: Digest
+    public var agreement: Digest
+    public var publisher: CityID
+    /// As the publisher gave it; empty before the first answer. Every id up to it is committed or refused.
+    public var cursor: [UInt8]
+    /// Count and LtHash16 of the ids committed or answered with a signed `refused` receipt.
+    public var members: MemberSet
+    public var mismatches: Int
+    public var quarantine: String?
+
+    public init(id: Digest, agreement: Digest, publisher: CityID) {
+        self.id = id
+        self.agreement = agreement
+        self.publisher = publisher
+        cursor = []
+        members = MemberSet()
+        mismatches = 0
+        quarantine = nil
+    }
+}
+
+/// One release in one view at the recipient.
+public struct HoldingRow: Sendable, Equatable {
+    public enum State: String, Sendable {
+        /// Content and document are here, the receipt is signed.
+        case accepted
+        /// Answered with a signed `refused` receipt; the reason says why.
+        case refused
+        /// The publisher dropped it, or withdrew the package.
+        case ended
+    }
+    public var view: Digest
+    public var release: Digest
+    public var level: Grant.Level
+    public var state: State
+    public var transfer: [UInt8]
+    public var reason: String?
+    /// Known where the document could be read.
+    public var package: PackageID?
+
+    public init(view: Digest, release: Digest, level: Grant.Level, state: State, transfer: [UInt8], reason: String?, package: PackageID?) {
+        self.view = view
+        self.release = release
+        self.level = level
+        self.state = state
+        self.transfer = transfer
+        self.reason = reason
+        self.package = package
+    }
+}
+
+/// A fetch that has begun: document and index are durable, and so is every chunk whose bit is set.
+public struct TransferRow: Sendable, Equatable {
+    public var view: Digest
+    public var release: Digest
+    public var transfer: [UInt8]
+    public var document: ContentLocation
+    public var table: [ContentLocation]
+    public var pages: [ContentLocation]
+    /// One bit for each chunk of the index, bit 0 of byte 0 first.
+    public var bitmap: [UInt8]
+    public var chunksHeld: Int
+    public var chunksTotal: Int
+
+    public init(view: Digest, release: Digest, transfer: [UInt8], document: ContentLocation, table: [ContentLocation], pages: [ContentLocation], bitmap: [UInt8], chunksHeld: Int, chunksTotal: Int) {
+        self.view = view
+        self.release = release
+        self.transfer = transfer
+        self.document = document
+        self.table = table
+        self.pages = pages
+        self.bitmap = bitmap
+        self.chunksHeld = chunksHeld
+        self.chunksTotal = chunksTotal
+    }
+}
+
+/// A document on its way to a partner: pushed in every session until it is acknowledged.
+public struct OutboxRow: Sendable, Equatable {
+    public var id: Int64
+    public var partner: CityID
+    public var envelope: Envelope
+
+    public init(id: Int64, partner: CityID, envelope: Envelope) {
+        self.id = id
+        self.partner = partner
+        self.envelope = envelope
+    }
+}
+
+/// A log entry before the log gave it an index, a time and a salt (FORMATS.md §11).
+public struct LogDraft: Sendable, Equatable {
+    public var event: LogEvent
+    public var outcome: LogEntry.Outcome
+    /// Already erasable: a role and an HMAC, or `node`.
+    public var actor: String
+    public var partner: CityID?
+    public var package: PackageID?
+    public var release: Digest?
+    public var agreement: Digest?
+    public var clause: String?
+    public var grant: String?
+    public var transfer: [UInt8]?
+    public var reason: String?
+    public var details: JSONValue?
+
+    public init(_ event: LogEvent, outcome: LogEntry.Outcome = .ok, actor: String = "node", partner: CityID? = nil, package: PackageID? = nil, release: Digest? = nil, agreement: Digest? = nil, clause: String? = nil, grant: String? = nil, transfer: [UInt8]? = nil, reason: String? = nil, details: JSONValue? = nil) {
+        self.event = event
+        self.outcome = outcome
+        self.actor = actor
+        self.partner = partner
+        self.package = package
+        self.release = release
+        self.agreement = agreement
+        self.clause = clause
+        self.grant = grant
+        self.transfer = transfer
+        self.reason = reason
+        self.details = details
+    }
+}
+
+/// An unchanged directory is found by this before a byte is read (CLI.md, `package publish`).
+public struct SnapshotRow: Sendable, Equatable {
+    public var path: String
+    public var package: PackageID
+    public var release: Digest
+    /// `DirectorySnapshot`, encoded.
+    public var snapshot: [UInt8]
+
+    public init(path: String, package: PackageID, release: Digest, snapshot: [UInt8]) {
+        self.path = path
+        self.package = package
+        self.release = release
+        self.snapshot = snapshot
+    }
+}
+
+// MARK: - Reading
+
+public protocol MetadataReading: AnyObject {
+    // Policy: small, kept in memory by every store.
+    /// Every version of a city's keyring that was accepted, oldest first, as received.
+    func keyringEnvelopes(of city: CityID) throws -> [Envelope]
+    func keyring(of city: CityID, version: Int) throws -> Keyring?
+    func currentKeyring(of city: CityID) throws -> Keyring?
+    /// In order of city; removed ones included.
+    func partners() throws -> [Partner]
+    func partner(_ city: CityID) throws -> Partner?
+    /// All agreements with their merged signatures and steps, in order of digest.
+    func agreements() throws -> [AgreementRecord]
+    func agreement(_ digest: Digest) throws -> AgreementRecord?
+    /// Every envelope of an agreement or of its steps, as received, in the order of arrival.
+    func agreementEnvelopes(_ digest: Digest) throws -> [Envelope]
+    /// Ended ones included, in order of id.
+    func grants() throws -> [Grant]
+    /// Agreements and grants as one value.
+    func policy() throws -> Policy
+
+    // Packages
+    func package(_ id: PackageID) throws -> PackageRow?
+    /// In order of id, after `after`, at most `limit`; `city` restricts.
+    func packages(of city: CityID?, after: PackageID?, limit: Int) throws -> [PackageRow]
+    func release(_ digest: Digest) throws -> ReleaseRow?
+    /// Committed releases of a package by seq, withdrawals included.
+    func releases(of package: PackageID) throws -> [ReleaseRow]
+    /// Any committed release with this (package, writer, seq).
+    func releaseDigest(of package: PackageID, writer: CityID, seq: UInt64) throws -> Digest?
+    /// Digests that begin with these bytes, at most `limit`, ordered.
+    func releases(withPrefix hexPrefix: String, limit: Int) throws -> [Digest]
+
+    // Chunks, kept apart for each city that served them (SYNC.md §5: a publisher must not learn what others gave us).
+    /// One answer for each id, in order.
+    func chunkLocations(of city: CityID, _ ids: [Digest]) throws -> [ChunkLocation?]
+
+    // Publishing
+    func publishedView(_ id: Digest) throws -> PublishedView?
+    /// In order of id.
+    func publishedViews() throws -> [PublishedView]
+    func member(_ view: Digest, _ release: Digest) throws -> MemberRow?
+    /// Rows of one view, present and dropped, of one package, in order of digest.
+    func members(_ view: Digest, of package: PackageID) throws -> [MemberRow]
+    /// Present members only, in order of `added`, those added after `position`.
+    func members(_ view: Digest, addedAfter position: UInt64, limit: Int) throws -> [MemberRow]
+    /// Dropped rows that were sent, added at or before `position` and dropped after it, in order of `dropped`.
+    func drops(_ view: Digest, after position: UInt64, limit: Int) throws -> [MemberRow]
+    /// Present members whose `until` is at or before `moment`.
+    func members(_ view: Digest, endedBy moment: Timestamp) throws -> [MemberRow]
+    /// Cities that were ever sent (`sent`) a release of this package, in order.
+    func recipients(everSent package: PackageID) throws -> [CityID]
+
+    // Pulling
+    func subscribedView(_ id: Digest) throws -> SubscribedView?
+    func subscribedViews() throws -> [SubscribedView]
+    func holding(_ view: Digest, _ release: Digest) throws -> HoldingRow?
+    /// All rows of a release over all views.
+    func holdings(of release: Digest) throws -> [HoldingRow]
+    func holdings(of package: PackageID) throws -> [HoldingRow]
+    /// In order of release digest, after `after`.
+    func holdings(in view: Digest, state: HoldingRow.State?, after: Digest?, limit: Int) throws -> [HoldingRow]
+    func transfer(_ view: Digest, _ release: Digest) throws -> TransferRow?
+    func transfers() throws -> [TransferRow]
+
+    // Documents under way
+    func outbox(to partner: CityID, after id: Int64, limit: Int) throws -> [OutboxRow]
+
+    // The command line's memory
+    func snapshot(ofDirectory path: String) throws -> SnapshotRow?
+    /// A small named value of the node's own (`home.id`, `log.hmac`, …).
+    func value(_ name: String) throws -> [UInt8]?
+
+    // The log
+    /// Entries that the log holds: tiled and pending.
+    var logSize: UInt64 { get throws }
+    var lastLogTime: Timestamp? { get throws }
+}
+
+// MARK: - Writing
+
+public protocol MetadataWriting: MetadataReading {
+    /// The wall clock of this transaction.
+    var now: Timestamp { get }
+
+    func insertKeyring(_ envelope: Envelope, _ keyring: Keyring) throws
+    func put(_ partner: Partner) throws
+    /// Adds an envelope of an agreement (its payload, some signatures): the record's signatures are the union of all.
+    func insertAgreement(_ envelope: Envelope) throws
+    func insertStep(_ envelope: Envelope, _ step: AgreementStep) throws
+    func put(_ grant: Grant) throws
+
+    func put(_ package: PackageRow) throws
+    func insert(_ release: ReleaseRow) throws
+    /// Chunks of one stored block, in its order. A chunk that the city has already keeps its first location.
+    func insertChunks(of city: CityID, block: ContentLocation, _ chunks: [ChunkEntry]) throws
+
+    func put(_ view: PublishedView) throws
+    func removePublishedView(_ id: Digest) throws
+    func put(_ member: MemberRow) throws
+    /// Deletes a row whose id the partner was never sent.
+    func removeMember(_ view: Digest, _ release: Digest) throws
+
+    func put(_ view: SubscribedView) throws
+    func put(_ holding: HoldingRow) throws
+    func put(_ transfer: TransferRow) throws
+    func removeTransfer(_ view: Digest, _ release: Digest) throws
+    /// Keeps a signed receipt: ours or a partner's.
+    func insertReceipt(_ digest: Digest, document: ContentLocation, view: Digest, from: CityID) throws
+
+    func enqueue(_ envelope: Envelope, to partner: CityID) throws
+    func removeOutbox(_ id: Int64) throws
+
+    func put(_ snapshot: SnapshotRow) throws
+    func setValue(_ name: String, _ bytes: [UInt8]) throws
+
+    /// Appends to the log: index, time (`now`) and salt are given here. Durable with the transaction. Returns the entry's index.
+    @discardableResult
+    func log(_ draft: LogDraft) throws -> UInt64
+}
+
+// MARK: - Content
+
+/// Where bytes lie: append-only records with checksums. `SegmentStore` implements it over a disk, real or in memory.
+public protocol ContentStore: Sendable {
+    /// Not durable before `sync` returns.
+    func append(block: StoredBlock) throws -> ContentLocation
+    func append(document: [UInt8], digest: Digest) throws -> ContentLocation
+    func append(table: [UInt8], release: Digest) throws -> [ContentLocation]
+    func append(page: [UInt8], release: Digest) throws -> ContentLocation
+    /// Everything appended before the call, by anyone, is durable when it returns.
+    func sync() throws
+    func block(at location: ContentLocation) throws -> StoredBlock
+    /// The body of a document, table part or page record.
+    func body(at location: ContentLocation) throws -> [UInt8]
+}
+
+/// Neighbouring chunks compressed together, as they lie in the store and may go over the wire.
+public struct StoredBlock: Sendable, Equatable {
+    public let codec: Block.Codec
+    public let rawLength: Int
+    public let chunks: [ChunkEntry]
+    public let bytes: [UInt8]
+
+    public init(codec: Block.Codec, rawLength: Int, chunks: [ChunkEntry], bytes: [UInt8]) {
+        self.codec = codec
+        self.rawLength = rawLength
+        self.chunks = chunks
+        self.bytes = bytes
+    }
+}
