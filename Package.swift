@@ -75,5 +75,6 @@ let package = Package(
             name: "HansaSimulator", dependencies: ["HansaTestSupport", arguments], swiftSettings: settings),
 
         tests("HansaCoreTests", ["HansaCore"]),
+        tests("HansaCryptoTests", ["HansaCore", "HansaCrypto"]),
     ]
 )
