@@ -12,7 +12,9 @@ import Testing
         #expect(digest.bytes.withUnsafeBytes { Digest($0) } == digest)
     }
 
-    @Test(arguments: ["", "00", String(repeating: "A", count: 64), String(repeating: "g", count: 64), String(repeating: "0", count: 66)])
+    @Test(arguments: [
+        "", "00", String(repeating: "A", count: 64), String(repeating: "g", count: 64), String(repeating: "0", count: 66),
+    ])
     func whatIsNoDigestIsRefused(text: String) {
         #expect(Digest(hex: text) == nil)
     }
