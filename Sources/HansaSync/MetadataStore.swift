@@ -433,7 +433,8 @@ public protocol MetadataReading: AnyObject {
     func members(_ view: Digest, of package: PackageID) throws -> [MemberRow]
     /// Present members only, in order of `added`, those added after `position`.
     func members(_ view: Digest, addedAfter position: UInt64, limit: Int) throws -> [MemberRow]
-    /// Dropped rows that were sent, added at or before `position` and dropped after it, in order of `dropped`.
+    /// Dropped rows that were sent and dropped after `position`, in order of `dropped`, whenever they were added: a recipient may have committed
+    /// an id of a page whose cursor it never reached.
     func drops(_ view: Digest, after position: UInt64, limit: Int) throws -> [MemberRow]
     /// Present members whose `until` is at or before `moment`.
     func members(_ view: Digest, endedBy moment: Timestamp) throws -> [MemberRow]

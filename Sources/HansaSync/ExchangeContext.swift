@@ -1,0 +1,70 @@
+public import HansaCore
+public import HansaCrypto
+internal import HansaDocuments
+
+/// What every part of the exchange works with: who we are, and where rows and bytes lie.
+public struct ExchangeContext: Sendable {
+    public let own: CityID
+    /// The version of our keyring that signs releases and receipts now.
+    public let keyring: Int
+    public let packageKey: Ed25519PrivateKey
+    public let metadata: any MetadataStore
+    public let content: any ContentStore
+    public let random: any RandomSource
+    public let limits: ExchangeLimits
+
+    public init(own: CityID, keyring: Int, packageKey: Ed25519PrivateKey, metadata: any MetadataStore, content: any ContentStore, random: any RandomSource, limits: ExchangeLimits = ExchangeLimits()) {
+        self.own = own
+        self.keyring = keyring
+        self.packageKey = packageKey
+        self.metadata = metadata
+        self.content = content
+        self.random = random
+        self.limits = limits
+    }
+}
+
+/// Bounds of one session (SYNC.md §7).
+public struct ExchangeLimits: Sendable {
+    /// Content bytes a partner may have under way to us before we grant more.
+    public var contentCreditBytes = 8 * 1024 * 1024
+    /// Raw bytes of chunks asked for and not yet here.
+    public var contentAskedBytesMax = 32 * 1024 * 1024
+    public var releaseAsksMax = 4
+    public var indexAsksMax = 4
+    /// Chunks and bitmap become durable at least this often while a transfer runs.
+    public var flushBytes = 64 * 1024 * 1024
+    public var flushMilliseconds: Int64 = 5000
+    public var commitReleasesMax = Limits.batchReleasesMax
+    /// Content asks a partner may queue with us, in runs.
+    public var queuedRunsMax = 16 * 1024
+    /// A release issued this far ahead of our clock is parked until due.
+    public var aheadMillisecondsMax: Int64 = 10 * 60 * 1000
+    /// Index bytes in memory over all transfers of a session.
+    public var indexBytesMax = 64 * 1024 * 1024
+
+    public init() {}
+}
+
+/// Why a session must end. A protocol fault is the peer's; a store fault is ours.
+public enum ExchangeFault: Error, Sendable {
+    case peer(ProtocolFault)
+    case store(any Error)
+}
+
+/// Views whose members changed, and whether agreements did: the shell tells the sessions concerned.
+public struct ExchangeChanges: Sendable, Equatable {
+    public var views: Set<Digest> = []
+    /// Partners with whom a policy epoch changed: they ask again.
+    public var policies: Set<CityID> = []
+    /// Partners for whom a document waits.
+    public var outboxes: Set<CityID> = []
+
+    public init() {}
+    public var isEmpty: Bool { views.isEmpty && policies.isEmpty && outboxes.isEmpty }
+    public mutating func formUnion(_ other: ExchangeChanges) {
+        views.formUnion(other.views)
+        policies.formUnion(other.policies)
+        outboxes.formUnion(other.outboxes)
+    }
+}

@@ -1,0 +1,182 @@
+// Who may see which release, computed when a release, grant or agreement changes and never when a partner asks (SYNC.md §1–2).
+//
+// One `MembershipUpdate` lives inside one write transaction: it loads each view once, changes rows and digests, and writes the views back in `finish`.
+public import HansaCore
+internal import HansaCrypto
+public import HansaTerms
+
+public final class MembershipUpdate {
+    private let own: CityID
+    private let tx: any MetadataWriting
+    private let random: any RandomSource
+    private let policy: Policy
+    private var views: [Digest: PublishedView] = [:]
+    private var changed: Set<Digest> = []
+
+    /// Create it after the policy's own rows were written in `tx`.
+    public init(_ context: ExchangeContext, _ tx: any MetadataWriting) throws {
+        own = context.own
+        self.tx = tx
+        random = context.random
+        policy = try tx.policy()
+        for view in try tx.publishedViews() { views[view.id] = view }
+    }
+
+    /// A new own release: it joins every view whose terms and grants permit it.
+    public func released(_ digest: Digest, _ summary: ReleaseSummary) throws {
+        for id in sortedViews { try place(digest, summary, withdrawn: false, in: id) }
+    }
+
+    /// A withdrawal: the package's releases leave every view.
+    public func withdrew(_ package: PackageID) throws {
+        for id in sortedViews {
+            for row in try tx.members(id, of: package) where row.dropped == nil { try drop(row) }
+        }
+    }
+
+    /// An agreement or a grant under it changed, or time has passed a boundary: views appear, and all memberships under it are decided anew.
+    public func policyChanged(_ agreement: Digest) throws {
+        guard let record = try tx.agreement(agreement) else { return }
+        let active = record.state(at: tx.now) == .active
+        for party in record.agreement.parties where party.city != own {
+            guard record.agreement.parties.contains(where: { $0.city == own }) else { return }
+            let id = record.viewID(publisher: own, recipient: party.city)
+            if views[id] == nil {
+                guard active else { continue }
+                views[id] = PublishedView(id: id, agreement: agreement, recipient: party.city, feedKey: random.bytes(16))
+                changed.insert(id)
+            }
+            try refresh(id)
+            let subscribed = record.viewID(publisher: party.city, recipient: own)
+            if active, try tx.subscribedView(subscribed) == nil {
+                try tx.put(SubscribedView(id: subscribed, agreement: agreement, publisher: party.city))
+            }
+        }
+    }
+
+    /// Time alone ended some memberships.
+    public func timePassed() throws {
+        for id in sortedViews where !(try tx.members(id, endedBy: tx.now)).isEmpty { try refresh(id) }
+        for record in try tx.agreements() {
+            let begun = record.agreement.parties.contains { party in
+                party.city != own && views[record.viewID(publisher: own, recipient: party.city)] == nil
+            }
+            if begun, record.state(at: tx.now) == .active { try policyChanged(record.digest) }
+        }
+        // An agreement may begin to permit at its effective date without any row changing.
+        for id in sortedViews { try refresh(id) }
+    }
+
+    /// Writes the views back. Returns those whose members changed.
+    public func finish() throws -> Set<Digest> {
+        for id in changed.sorted() { if let view = views[id] { try tx.put(view) } }
+        return changed
+    }
+
+    private var sortedViews: [Digest] { views.keys.sorted() }
+
+    private func refresh(_ id: Digest) throws {
+        guard let view = views[id] else { return }
+        // Out first: whatever no longer holds.
+        var after: UInt64 = 0
+        while true {
+            let rows = try tx.members(id, addedAfter: after, limit: 1000)
+            guard let last = rows.last else { break }
+            after = last.added
+            for row in rows {
+                guard let release = try tx.release(row.release), let package = try tx.package(row.package) else { continue }
+                try place(row.release, release.release, withdrawn: package.withdrawnSeq.map { release.release.seq <= $0 } ?? false, in: id)
+            }
+        }
+        // Then in: every release of ours that a live grant names.
+        let grants = try tx.grants().filter { $0.agreement == view.agreement && $0.partner == view.recipient && $0.ended == nil }
+        guard !grants.isEmpty else { return }
+        var last: PackageID?
+        while true {
+            let packages = try tx.packages(of: own, after: last, limit: 1000)
+            guard let end = packages.last else { break }
+            last = end.package
+            for package in packages where grants.contains(where: { $0.pattern.matches(package.package) }) {
+                for release in try tx.releases(of: package.package) where release.release.operation != .withdraw {
+                    let withdrawn = package.withdrawnSeq.map { release.release.seq <= $0 } ?? false
+                    try place(release.digest, release.release, withdrawn: withdrawn, in: id)
+                }
+            }
+        }
+    }
+
+    /// Brings one release's row in one view to what the policy says now.
+    private func place(_ digest: Digest, _ summary: ReleaseSummary, withdrawn: Bool, in id: Digest) throws {
+        guard var view = views[id] else { return }
+        let request = AccessRequest(
+            package: summary.package, kind: summary.kind, tlp: summary.tlp, withdrawn: withdrawn, publisher: own, recipient: view.recipient)
+        let row = try tx.member(id, digest)
+        switch policy.decision(on: request, under: view.agreement, at: tx.now) {
+        case .deny:
+            if let row, row.dropped == nil { try drop(row) }
+        case .permit(let permit):
+            let level = permit.level
+            if var row, row.dropped == nil {
+                guard row.level != level || row.until != permit.until || row.grant != permit.grant ?? "" || row.clause != permit.clause else { return }
+                let moved = row.level != level
+                if moved {
+                    view.members.remove(MemberSet.memberID(release: digest, level: row.level.code))
+                    view.members.insert(MemberSet.memberID(release: digest, level: level.code))
+                    view.position += 1
+                    row.added = view.position
+                }
+                (row.level, row.until, row.grant, row.clause) = (level, permit.until, permit.grant ?? "", permit.clause)
+                try tx.put(row)
+                if moved {
+                    views[id] = view
+                    changed.insert(id)
+                }
+                return
+            }
+            view.position += 1
+            var new = MemberRow(
+                view: id, release: digest, package: summary.package, level: level, clause: permit.clause, grant: permit.grant ?? "",
+                until: permit.until, added: view.position)
+            // The partner knows the id from before: its transfer goes on under the same number, and `drop` may name it again.
+            if let row { (new.sent, new.transfer, new.delivered, new.outcome) = (row.sent, row.transfer, row.delivered, row.outcome) }
+            try tx.put(new)
+            view.members.insert(MemberSet.memberID(release: digest, level: level.code))
+            views[id] = view
+            changed.insert(id)
+        }
+    }
+
+    private func drop(_ row: MemberRow) throws {
+        guard var view = views[row.view] else { return }
+        view.members.remove(MemberSet.memberID(release: row.release, level: row.level.code))
+        view.position += 1
+        if row.sent {
+            var gone = row
+            gone.dropped = view.position
+            gone.delivered = false
+            try tx.put(gone)
+        } else {
+            try tx.removeMember(row.view, row.release)
+        }
+        views[row.view] = view
+        changed.insert(row.view)
+    }
+}
+
+extension Grant.Level {
+    /// As member ids and the wire have it.
+    public var code: UInt8 {
+        switch self {
+        case .discover: 1
+        case .sync: 2
+        }
+    }
+
+    public init?(code: UInt8) {
+        switch code {
+        case 1: self = .discover
+        case 2: self = .sync
+        default: return nil
+        }
+    }
+}

@@ -1,0 +1,497 @@
+// The publishing half of a session: answers where a partner stands in our views, and hands out what it may have.
+//
+// Authority is checked at every ask, against the rows and the clock: the partner is the view's recipient, the agreement is active now,
+// the release is a member of the view now. What is refused and what does not exist answer alike. Nothing leaves before its entry is in the log.
+//
+// Confined to one thread at a time; blocks on the stores.
+public import HansaContent
+public import HansaCore
+internal import HansaCrypto
+internal import HansaDocuments
+internal import HansaLog
+internal import HansaTerms
+
+public final class Publisher {
+    private let context: ExchangeContext
+    private let peer: CityID
+    /// Views the partner has asked for in this session, and the position up to which changes were sent.
+    private var followed: [Digest: UInt64] = [:]
+    private var queue: [(view: Digest, run: GetChunks.Run)] = []
+    private var queueHead = 0
+    /// The pages of the release being sent, kept from one content frame to the next.
+    private var open: OpenRelease?
+    public private(set) var contentBytesSent: UInt64 = 0
+    public private(set) var releasesSent = 0
+    /// Changes for the shell: alarms, quarantines.
+    public private(set) var changes = ExchangeChanges()
+
+    private struct OpenRelease {
+        var view: Digest
+        var release: Digest
+        var row: ReleaseRow
+        var city: CityID
+        var page: (number: Int, entries: [ChunkEntry])?
+    }
+
+    public init(_ context: ExchangeContext, peer: CityID) {
+        self.context = context
+        self.peer = peer
+    }
+
+    /// Whether content was asked for and not yet handed out.
+    public var hasContent: Bool { queueHead < queue.count }
+
+    public func receive(_ frame: Frame, at now: Timestamp) throws(ExchangeFault) -> [Frame] {
+        do {
+            switch frame.type {
+            case .views: return try answer(Views(frame), at: now)
+            case .getReleases: return try releases(GetReleases(frame), at: now)
+            case .getIndex: return try index(GetIndex(frame), at: now)
+            case .getChunks:
+                try enqueue(GetChunks(frame))
+                return []
+            case .feedAcknowledged: return try acknowledged(FeedAcknowledged(frame), at: now)
+            case .receipt: return try receipt(ReceiptMessage(frame), at: now)
+            default: throw ProtocolFault.unexpected(frame.type, "not for a publisher")
+            }
+        } catch let fault as ProtocolFault {
+            throw .peer(fault)
+        } catch {
+            throw .store(error)
+        }
+    }
+
+    /// Pushes what changed in views that the partner follows in this session.
+    public func viewsChanged(_ views: Set<Digest>, at now: Timestamp) throws(ExchangeFault) -> [Frame] {
+        do {
+            var frames: [Frame] = []
+            for view in views.sorted() {
+                guard let position = followed[view] else { continue }
+                frames += try feed(view, from: position, round: 0, status: .changes, at: now)
+            }
+            return frames
+        } catch {
+            throw .store(error)
+        }
+    }
+
+    /// Where the followed views stand, for the announcement now and then.
+    public func announcement() throws(ExchangeFault) -> Frame? {
+        do {
+            let lines = try context.metadata.read { store in
+                try followed.keys.sorted().compactMap { id -> Announce.Line? in
+                    guard let view = try store.publishedView(id), let record = try store.agreement(view.agreement) else { return nil }
+                    return Announce.Line(view: id, digest: view.members.digest(view: id, policyEpoch: record.policyEpoch))
+                }
+            }
+            return lines.isEmpty ? nil : Announce(lines: lines).frame
+        } catch {
+            throw .store(error)
+        }
+    }
+
+    // MARK: Views and feeds
+
+    private func answer(_ views: Views, at now: Timestamp) throws -> [Frame] {
+        var frames: [Frame] = []
+        for line in views.lines {
+            let standing = try context.metadata.read { try self.standing(of: line, in: $0, at: now) }
+            switch standing {
+            case .answer(let status):
+                frames.append(Feed(round: views.round, view: line.view, status: status).frame)
+            case .equal(let position):
+                followed[line.view] = position
+                frames.append(Feed(round: views.round, view: line.view, status: .equal).frame)
+            case .behind(let position):
+                frames += try feed(line.view, from: position, round: views.round, status: .changes, since: line.cursor, at: now)
+            case .unknownCursor:
+                frames += try feed(line.view, from: 0, round: views.round, status: .reset, at: now)
+            case .differs:
+                frames += try mismatch(line.view, round: views.round, at: now)
+            case .policy(let agreement):
+                try context.metadata.write(at: now) { try self.enqueueDocuments(of: agreement, in: $0) }
+                changes.outboxes.insert(peer)
+                frames.append(Feed(round: views.round, view: line.view, status: .policy).frame)
+            }
+        }
+        return frames
+    }
+
+    private enum Standing {
+        case answer(Feed.Status)
+        case equal(UInt64)
+        case behind(UInt64)
+        case unknownCursor
+        case differs
+        case policy(Digest)
+    }
+
+    private func standing(of line: Views.Line, in store: any MetadataReading, at now: Timestamp) throws -> Standing {
+        guard let view = try store.publishedView(line.view), view.recipient == peer, let record = try store.agreement(view.agreement) else {
+            return .answer(.none)
+        }
+        guard record.policyEpoch == line.policyEpoch else { return .policy(record.digest) }
+        guard record.state(at: now) == .active else { return .answer(.none) }
+        if view.quarantine != nil { return .answer(.quarantined) }
+        if line.cursor.isEmpty { return view.position == 0 ? .equalIfEmpty(line, view, record) : .behind(0) }
+        guard let position = Cursor.position(line.cursor, feedKey: view.feedKey), position <= view.position else { return .unknownCursor }
+        // A membership that has run out but was not yet taken from the view (a late timer) is a change to come.
+        guard position == view.position, try store.members(line.view, endedBy: now).isEmpty else { return .behind(position) }
+        return view.members.digest(view: view.id, policyEpoch: record.policyEpoch) == line.digest ? .equal(position) : .differs
+    }
+
+    /// Digests differ at one cursor: once, everything is told again under a new feed epoch; twice, a person must look.
+    private func mismatch(_ id: Digest, round: UInt64, at now: Timestamp) throws -> [Frame] {
+        let quarantined = try context.metadata.write(at: now) { tx -> Bool in
+            guard var view = try tx.publishedView(id) else { return false }
+            view.mismatches += 1
+            view.feedKey = context.random.bytes(16)
+            let quarantined = view.mismatches > 1
+            if quarantined { view.quarantine = "digests differ after a full list" }
+            try tx.put(view)
+            try tx.log(
+                LogDraft(
+                    quarantined ? .viewQuarantined : .viewReset, outcome: quarantined ? .failed : .ok, partner: peer, agreement: view.agreement,
+                    reason: "digest-mismatch"))
+            return quarantined
+        }
+        if quarantined { return [Feed(round: round, view: id, status: .quarantined).frame] }
+        return try feed(id, from: 0, round: round, status: .reset, at: now)
+    }
+
+    /// Net changes after a position, in pages: what is new is marked as sent and logged as offered in the transaction that reads it.
+    private func feed(_ id: Digest, from start: UInt64, round: UInt64, status: Feed.Status, since cursor: [UInt8]? = nil, at now: Timestamp) throws -> [Frame] {
+        var position = start
+        var frames: [Frame] = []
+        var since = status == .reset ? [] : cursor
+        while true {
+            let page = try context.metadata.write(at: now) { tx -> Feed? in
+                if !(try tx.members(id, endedBy: now)).isEmpty {
+                    let update = try MembershipUpdate(self.context, tx)
+                    try update.timePassed()
+                    _ = try update.finish()
+                }
+                guard let view = try tx.publishedView(id), view.recipient == self.peer, let record = try tx.agreement(view.agreement),
+                    record.state(at: now) == .active, view.quarantine == nil
+                else { return nil }
+                let adds = try tx.members(id, addedAfter: position, limit: Feed.changesMax / 2)
+                let drops = status == .reset ? [] : try tx.drops(id, after: position, limit: Feed.changesMax / 2)
+                var end = view.position
+                if adds.count == Feed.changesMax / 2, let last = adds.last { end = min(end, last.added) }
+                if drops.count == Feed.changesMax / 2, let last = drops.last?.dropped { end = min(end, last) }
+                var changes: [Feed.Change] = []
+                for row in drops where (row.dropped ?? 0) <= end { changes.append(.drop(release: row.release, level: row.level.code)) }
+                for row in adds where row.added <= end {
+                    var row = row
+                    if !row.sent {
+                        row.sent = true
+                        row.transfer = self.context.random.bytes(16)
+                        try tx.put(row)
+                        try tx.log(
+                            LogDraft(
+                                .releaseOffered, partner: self.peer, package: row.package, release: row.release, agreement: view.agreement,
+                                clause: row.clause, grant: row.grant, transfer: row.transfer))
+                    }
+                    changes.append(.add(release: row.release, level: row.level.code, transfer: row.transfer))
+                }
+                let more = end < view.position
+                defer { position = end }
+                return Feed(
+                    round: round, view: id, status: status, since: since ?? Cursor.make(position, feedKey: view.feedKey), changes: changes,
+                    cursor: Cursor.make(end, feedKey: view.feedKey), more: more,
+                    digest: more ? .zero : view.members.digest(view: id, policyEpoch: record.policyEpoch))
+            }
+            guard let page else {
+                followed[id] = nil
+                return frames + [Feed(round: round, view: id, status: .none).frame]
+            }
+            since = page.cursor
+            // A push that says nothing new is not sent.
+            if !(round == 0 && page.changes.isEmpty && position == start) { frames.append(page.frame) }
+            if !page.more { break }
+        }
+        followed[id] = position
+        return frames
+    }
+
+    private func acknowledged(_ message: FeedAcknowledged, at now: Timestamp) throws -> [Frame] {
+        enum Outcome { case fine, differs }
+        let outcome = try context.metadata.write(at: now) { tx -> Outcome in
+            guard var view = try tx.publishedView(message.view), view.recipient == self.peer, let record = try tx.agreement(view.agreement),
+                let position = Cursor.position(message.cursor, feedKey: view.feedKey), position <= view.position
+            else { return .fine }
+            guard view.quarantine == nil else { return .fine }
+            if position == view.position {
+                let equal = view.members.digest(view: view.id, policyEpoch: record.policyEpoch) == message.digest
+                guard equal else { return .differs }
+                view.mismatches = 0
+                view.acknowledgedEqual = true
+            } else {
+                // What we had at that position is not kept; the next equal cursor tells.
+                view.acknowledgedEqual = false
+            }
+            view.acknowledgedPosition = max(position, 0)
+            try tx.put(view)
+            return .fine
+        }
+        return outcome == .differs ? try mismatch(message.view, round: 0, at: now) : []
+    }
+
+    private func enqueueDocuments(of agreement: Digest, in tx: any MetadataWriting) throws {
+        for envelope in try tx.agreementEnvelopes(agreement) { try tx.enqueue(envelope, to: peer) }
+    }
+
+    // MARK: Releases
+
+    /// The member row if the partner may have this release in this view at this moment; nil answers as for no such release.
+    private func authority(_ view: Digest, _ release: Digest, in store: any MetadataReading, at now: Timestamp) throws -> MemberRow? {
+        guard let published = try store.publishedView(view), published.recipient == peer, published.quarantine == nil,
+            let record = try store.agreement(published.agreement), record.state(at: now) == .active,
+            let row = try store.member(view, release), row.dropped == nil, row.sent
+        else { return nil }
+        if let until = row.until, until <= now { return nil }
+        return row
+    }
+
+    private func releases(_ message: GetReleases, at now: Timestamp) throws -> [Frame] {
+        // Log before act: the delivery is durable before the document leaves.
+        let found = try context.metadata.write(at: now) { tx -> [(Digest, ContentLocation?)] in
+            try message.releases.map { digest in
+                guard var row = try self.authority(message.view, digest, in: tx, at: now), let release = try tx.release(digest) else {
+                    try tx.log(LogDraft(.accessDenied, outcome: .refused, partner: self.peer, release: digest, reason: "get-releases"))
+                    return (digest, nil)
+                }
+                if !row.delivered {
+                    row.delivered = true
+                    try tx.put(row)
+                    let agreement = try tx.publishedView(message.view)?.agreement
+                    try tx.log(
+                        LogDraft(
+                            .releaseDelivered, partner: self.peer, package: row.package, release: digest, agreement: agreement, clause: row.clause,
+                            grant: row.grant, transfer: row.transfer))
+                }
+                return (digest, release.document)
+            }
+        }
+        var frames: [Frame] = []
+        var items: [Releases.Item] = []
+        var bytes = 0
+        for (digest, location) in found {
+            var envelope: Envelope?
+            if let location {
+                let body = try context.content.body(at: location)
+                envelope = try Envelope(binary: body)
+                bytes += body.count + 40
+                releasesSent += 1
+            }
+            items.append(Releases.Item(release: digest, envelope: envelope))
+            if bytes > 150 * 1024 {
+                frames.append(Releases(view: message.view, items: items).frame)
+                (items, bytes) = ([], 0)
+            }
+        }
+        if !items.isEmpty { frames.append(Releases(view: message.view, items: items).frame) }
+        return frames
+    }
+
+    private func index(_ message: GetIndex, at now: Timestamp) throws -> [Frame] {
+        var frames: [Frame] = []
+        var parts: [IndexParts.Part] = []
+        var bytes = 0
+        func flush() {
+            if !parts.isEmpty { frames.append(IndexParts(view: message.view, parts: parts).frame) }
+            (parts, bytes) = ([], 0)
+        }
+        func add(_ part: IndexParts.Part, _ count: Int) {
+            if bytes + count > IndexParts.partBytesMax { flush() }
+            parts.append(part)
+            bytes += count
+        }
+        for ask in message.asks {
+            let row = try context.metadata.read { store in
+                try self.authority(message.view, ask.release, in: store, at: now)?.level == .sync ? try store.release(ask.release) : nil
+            }
+            guard let row, row.release.operation != .withdraw else {
+                add(.absent(release: ask.release), 40)
+                continue
+            }
+            var table: [UInt8] = []
+            for location in row.table { table += try context.content.body(at: location) }
+            var from = Int(clamping: ask.tableFrom)
+            // A part for the whole table, or several for a long one; an ask that begins at its end wants no table.
+            while from < table.count {
+                let end = min(table.count, from + IndexParts.partBytesMax - 256)
+                add(.table(release: ask.release, total: UInt64(table.count), from: UInt64(from), bytes: Array(table[from..<end])), end - from + 64)
+                from = end
+            }
+            let first = Int(clamping: ask.firstPage)
+            let last = min(row.pages.count, first.addingReportingOverflow(Int(clamping: ask.pageCount)).partialValue)
+            guard first <= last else { continue }
+            for number in first..<last {
+                let page = try context.content.body(at: row.pages[number])
+                add(.page(release: ask.release, number: UInt64(number), bytes: page), page.count + 64)
+            }
+        }
+        flush()
+        return frames
+    }
+
+    // MARK: Content
+
+    private func enqueue(_ message: GetChunks) throws {
+        guard queue.count - queueHead + message.runs.count <= context.limits.queuedRunsMax else { throw ProtocolFault.tooManyAsks }
+        for run in message.runs { queue.append((message.view, run)) }
+    }
+
+    /// The next content frames, about `bytes` of them and at least one while something is queued.
+    public func content(upTo bytes: Int, at now: Timestamp) throws(ExchangeFault) -> [Frame] {
+        do {
+            var frames: [Frame] = []
+            var total = 0
+            while hasContent, total < bytes {
+                let (view, run) = queue[queueHead]
+                let sent = try block(view, run, at: now)
+                total += sent.frame.body.count
+                contentBytesSent += UInt64(sent.frame.body.count)
+                frames.append(sent.frame)
+                if let rest = sent.rest {
+                    queue[queueHead].run = rest
+                } else {
+                    queueHead += 1
+                    if queueHead == queue.count || queueHead > 4096 {
+                        queue.removeFirst(queueHead)
+                        queueHead = 0
+                    }
+                }
+            }
+            return frames
+        } catch {
+            throw .store(error)
+        }
+    }
+
+    private func block(_ view: Digest, _ run: GetChunks.Run, at now: Timestamp) throws -> (frame: Frame, rest: GetChunks.Run?) {
+        func absent() -> (Frame, GetChunks.Run?) {
+            (Chunks(view: view, release: run.release, first: run.first, count: 0, codec: .raw, rawLength: 0, bytes: []).frame, nil)
+        }
+        // Authority is looked up for each frame: a revocation stops a transfer between two of them.
+        let city = try context.metadata.read { store -> (ReleaseRow, CityID)? in
+            guard try self.authority(view, run.release, in: store, at: now)?.level == .sync, let row = try store.release(run.release) else { return nil }
+            return (row, row.release.writer)
+        }
+        guard let (row, writer) = city, run.first + run.count <= UInt64(row.release.chunks) else { return absent() }
+        if open?.release != run.release || open?.view != view {
+            open = OpenRelease(view: view, release: run.release, row: row, city: writer, page: nil)
+        }
+        var entries: [ChunkEntry] = []
+        var raw = 0
+        var next = Int(run.first)
+        let end = Int(run.first + run.count)
+        // As many chunks as fit a block.
+        while next < end {
+            let entry = try entry(next)
+            if raw + Int(entry.length) > Limits.blockRawBytesMax { break }
+            entries.append(entry)
+            raw += Int(entry.length)
+            next += 1
+        }
+        let locations = try context.metadata.read { try $0.chunkLocations(of: writer, entries.map(\.id)) }
+        let message = try encode(view, run, entries, locations)
+        guard let message else { return absent() }
+        let after = run.first + message.count
+        let rest = after < UInt64(end) ? GetChunks.Run(release: run.release, first: after, count: UInt64(end) - after) : nil
+        return (message.frame, rest)
+    }
+
+    private func entry(_ number: Int) throws -> ChunkEntry {
+        guard var release = open else { preconditionFailure("no open release") }
+        let page = number / Limits.indexPageChunks
+        if release.page?.number != page {
+            release.page = (page, try IndexPage.decode(try context.content.body(at: release.row.pages[page])))
+            open = release
+        }
+        guard let entries = release.page?.entries else { preconditionFailure("page was just read") }
+        return entries[number % Limits.indexPageChunks]
+    }
+
+    /// A stored block goes out as it lies when all of it lies inside the run; otherwise the wanted chunks are compressed anew:
+    /// a neighbour in the block may belong to another view, an older version or an unredacted original (SYNC.md §5).
+    private func encode(_ view: Digest, _ run: GetChunks.Run, _ entries: [ChunkEntry], _ locations: [ChunkLocation?]) throws -> Chunks? {
+        guard let first = locations.first, let first else { return nil }
+        let stored = try context.content.block(at: first.block)
+        if first.offset == 0, stored.chunks.count <= entries.count, zip(stored.chunks, entries).allSatisfy({ $0 == $1 }) {
+            return Chunks(
+                view: view, release: run.release, first: run.first, count: UInt64(stored.chunks.count), codec: stored.codec,
+                rawLength: UInt32(stored.rawLength), bytes: stored.bytes)
+        }
+        // Chunks of the same block that follow one another in both, or a mixture from several blocks: gather raw, stop before the next whole block.
+        var raw: [UInt8] = []
+        var count: UInt64 = 0
+        var block: (location: ContentLocation, raw: [UInt8])?
+        for (entry, location) in zip(entries, locations) {
+            guard let location else { break }
+            if count > 0, location.offset == 0, location.block != block?.location, raw.count >= 64 * 1024 { break }
+            if block?.location != location.block {
+                let stored = location.block == first.block ? stored : try context.content.block(at: location.block)
+                block = (location.block, try Block.decode(codec: stored.codec, bytes: stored.bytes, rawLength: stored.rawLength))
+            }
+            guard let bytes = block?.raw, Int(location.offset) + Int(location.length) <= bytes.count, location.length == entry.length else {
+                throw StoreFault.damaged("chunk \(entry.id.short) lies outside its block")
+            }
+            raw += bytes[Int(location.offset)..<Int(location.offset + location.length)]
+            count += 1
+        }
+        guard count > 0 else { return nil }
+        let packed = raw.withUnsafeBytes { Block.encode(raw: $0, level: 1) }
+        return Chunks(
+            view: view, release: run.release, first: run.first, count: count, codec: packed.codec, rawLength: UInt32(raw.count), bytes: packed.bytes)
+    }
+
+    // MARK: Receipts
+
+    private func receipt(_ message: ReceiptMessage, at now: Timestamp) throws -> [Frame] {
+        let envelope = message.envelope
+        guard envelope.payloadType == DocumentType.receipt.rawValue, let receipt = try? Receipt(payload: envelope.payload) else {
+            throw ProtocolFault.malformed(.receipt, "not a receipt")
+        }
+        guard receipt.from == peer, receipt.to == context.own, receipt.items.count <= Limits.batchReleasesMax else {
+            throw ProtocolFault.malformed(.receipt, "from or to another city")
+        }
+        let location = try context.content.append(document: envelope.binary(), digest: envelope.digest)
+        try context.content.sync()
+        try context.metadata.write(at: now) { tx in
+            guard let view = try tx.publishedView(receipt.view), view.recipient == self.peer,
+                let keyring = try tx.keyring(of: self.peer, version: receipt.keyring),
+                envelope.isSigned(by: keyring.packageKeys, threshold: keyring.packageThreshold)
+            else {
+                try tx.log(LogDraft(.receiptRefused, outcome: .refused, partner: self.peer, reason: "signature-or-view"))
+                return
+            }
+            try tx.insertReceipt(envelope.digest, document: location, view: receipt.view, from: self.peer)
+            for item in receipt.items {
+                let transfer = Hex.decode(item.transfer) ?? []
+                guard var row = try tx.member(receipt.view, item.release), row.sent, row.transfer == transfer else {
+                    try tx.log(
+                        LogDraft(
+                            .receiptRefused, outcome: .refused, partner: self.peer, release: item.release, agreement: view.agreement,
+                            transfer: transfer, reason: "unknown-transfer"))
+                    continue
+                }
+                row.outcome = item.outcome
+                try tx.put(row)
+                try tx.log(
+                    LogDraft(
+                        .receiptReceived, outcome: item.outcome == .refused ? .refused : .ok, partner: self.peer, package: row.package,
+                        release: item.release, agreement: view.agreement, clause: row.clause, grant: row.grant, transfer: transfer,
+                        reason: item.reason))
+            }
+        }
+        return []
+    }
+}
+
+extension Publisher.Standing {
+    fileprivate static func equalIfEmpty(_ line: Views.Line, _ view: PublishedView, _ record: AgreementRecord) -> Publisher.Standing {
+        view.members.digest(view: view.id, policyEpoch: record.policyEpoch) == line.digest ? .equal(0) : .differs
+    }
+}
