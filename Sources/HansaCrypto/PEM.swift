@@ -27,21 +27,26 @@ enum PEM {
 
     /// A BIO over `pem`; the caller frees it. The bytes are copied, as the BIO outlives the array's pointer.
     static func reader(_ pem: [UInt8]) throws(KeyFault) -> OpaquePointer {
-        guard pem.count <= 1 << 16, let bio = BIO_new(BIO_s_secmem()), BIO_write(bio, pem, CInt(pem.count)) == CInt(pem.count)
-        else {
+        guard pem.count <= KeyFile.bytesMax, let bio = BIO_new(BIO_s_secmem()) else {
+            throw .unreadable(OpenSSLError(draining: "BIO_new"))
+        }
+        guard BIO_write(bio, pem, CInt(pem.count)) == CInt(pem.count) else {
+            BIO_free(bio)
             throw .unreadable(OpenSSLError(draining: "BIO_write"))
         }
         return bio
     }
 
     /// Traps when libcrypto fails, which means memory has run out.
-    static func write(_ key: KeyHandle, certificate: OpaquePointer?) -> [UInt8] {
+    static func write(_ key: KeyHandle?, certificate: OpaquePointer?) -> [UInt8] {
         ERR_clear_error()
         guard let bio = BIO_new(BIO_s_secmem()) else { preconditionFailure("out of memory") }
         defer { BIO_free(bio) }
-        precondition(
-            PEM_write_bio_PKCS8PrivateKey(bio, key.pointer, nil, nil, 0, nil, nil) == 1,
-            "cannot write a key: \(OpenSSLError(draining: "PEM_write_bio_PKCS8PrivateKey"))")
+        if let key {
+            precondition(
+                PEM_write_bio_PKCS8PrivateKey(bio, key.pointer, nil, nil, 0, nil, nil) == 1,
+                "cannot write a key: \(OpenSSLError(draining: "PEM_write_bio_PKCS8PrivateKey"))")
+        }
         if let certificate {
             precondition(
                 PEM_write_bio_X509(bio, certificate) == 1,
