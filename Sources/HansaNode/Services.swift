@@ -23,6 +23,22 @@ public struct Caller: Sendable, Equatable {
     }
 }
 
+/// Gives an account, or all members of a group, a role on the admin socket.
+public struct RoleRule: Sendable, Equatable {
+    public enum Subject: Sendable, Equatable {
+        /// By name or number.
+        case user(String)
+        case group(String)
+    }
+    public let subject: Subject
+    public let role: Role
+
+    public init(_ subject: Subject, role: Role) {
+        self.subject = subject
+        self.role = role
+    }
+}
+
 /// Reports how far a long request has come; calls are cheap and may be dropped.
 public struct Progress: Sendable, Equatable {
     public let item: String
@@ -218,4 +234,10 @@ public protocol Services: AnyObject, Sendable {
 
     func configShow(_ caller: Caller) throws(Problem) -> JSONValue
     func configSet(_ caller: Caller, key: String, value: String, dryRun: Bool) throws(Problem) -> JSONValue
+
+    /// The accounts that `hansa.yaml` gives a role on the admin socket, as last loaded; asked at every connection. The home's owner and root are
+    /// admins without a rule.
+    func roleRules() -> [RoleRule]
+    /// Logs that an account was refused: `role` is nil where it has none, `command` then too. Called at most once a minute for one account and command.
+    func noteRefusal(uid: UInt32, account: String, role: Role?, command: String?)
 }
