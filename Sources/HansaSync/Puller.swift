@@ -1,0 +1,808 @@
+// The pulling half of a session: asks where the views stand, fetches what is new, checks everything, commits, and only then acknowledges.
+//
+//   lines() ─ views ─▶ feed ─▶ get-releases ─▶ releases ─▶ get-index ─▶ index ─▶ get-chunks ─▶ chunks ─▶ commit ─▶ receipt, feed-ack
+//
+// A page of a feed is done when each of its ids is committed or refused; pages are done in order, and the cursor moves with them in the same
+// transaction. Frames that say something is durable are made after that transaction, and after the fsync of the bytes it points to.
+//
+// Confined to one thread at a time; blocks on the stores.
+internal import HansaContent
+public import HansaCore
+internal import HansaCrypto
+internal import HansaDocuments
+internal import HansaLog
+internal import HansaTerms
+
+public final class Puller {
+    /// Where one view stands in this session.
+    public enum Standing: Sendable, Equatable {
+        case asked
+        /// Something is being fetched, or waits: the word says for what.
+        case behind(String)
+        case equal
+        /// The publisher says there is no such view for us.
+        case none
+        case quarantined(String)
+    }
+
+    private struct Page {
+        var cursor: [UInt8]
+        var more: Bool
+        var reset: Bool
+        var outstanding: Set<Digest>
+    }
+
+    private struct ViewState {
+        var agreement: Digest
+        var standing: Standing = .asked
+        var round: UInt64 = 0
+        var policyRounds = 0
+        var pages: [Page] = []
+        /// The last cursor received: pages must follow one another.
+        var received: [UInt8] = []
+        /// While a whole view is told again: the ids listed so far.
+        var listed: Set<Digest>?
+    }
+
+    private struct Wanted {
+        var view: Digest
+        var release: Digest
+        var level: UInt8
+        var number: [UInt8]
+    }
+
+    private enum Settled {
+        case accepted(Transfer)
+        /// The release came before, in another view or before it was dropped: only the holding is new.
+        case adopted(Wanted, PackageID)
+        case refused(Wanted, ReleaseRefusal, PackageID?)
+    }
+
+    let context: ExchangeContext
+    let peer: CityID
+    private var views: [Digest: ViewState] = [:]
+    private var round: UInt64 = 0
+
+    private var wanted: [Digest: Wanted] = [:]
+    private var wantedQueue: [Wanted] = []
+    private var releaseAsks: [Set<Digest>] = []
+    private var transfers: [Digest: Transfer] = [:]
+    private var indexQueue: [Digest] = []
+    private var indexAsked: Set<Digest> = []
+    private var contentQueue: [(release: Digest, cursor: Int)] = []
+    private var contentAskedBytes = 0
+    private var parked: [Digest: (wanted: Wanted, until: Timestamp)] = [:]
+    private var settled: [Settled] = []
+
+    private var unrecordedBlocks: [(city: CityID, location: ContentLocation, chunks: [ChunkEntry])] = []
+    private var unflushedBytes = 0
+    private var lastFlush: Timestamp?
+    private var creditOwed: UInt64 = 0
+
+    public private(set) var releasesReceived = 0
+    public private(set) var contentBytesReceived: UInt64 = 0
+
+    public init(_ context: ExchangeContext, peer: CityID) {
+        self.context = context
+        self.peer = peer
+    }
+
+    /// In order of view id.
+    public var standings: [(view: Digest, standing: Standing)] { views.keys.sorted().map { ($0, views[$0]?.standing ?? .asked) } }
+    /// True when nothing is under way: every view has been answered and no transfer runs.
+    public var isSettled: Bool { !views.values.contains { if case .asked = $0.standing { true } else if case .behind = $0.standing { true } else { false } } }
+    /// Chunks here and wanted, over the transfers that run.
+    public var progress: (held: Int, total: Int) { transfers.values.reduce((0, 0)) { ($0.0 + $1.held, $0.1 + $1.entries.count) } }
+    /// The moment at which the first parked release falls due.
+    public var nextDue: Timestamp? { parked.values.map(\.until).min() }
+
+    /// Asks where every view stands. Pages that were being worked on go on: what is asked again is skipped when it is held.
+    public func ask(at now: Timestamp) throws(ExchangeFault) -> [Frame] {
+        do {
+            round += 1
+            let lines = try context.metadata.read { store -> [Views.Line] in
+                var lines: [Views.Line] = []
+                for record in try store.agreements() where record.state(at: now) == .active {
+                    guard record.agreement.parties.contains(where: { $0.city == self.peer }),
+                        record.agreement.parties.contains(where: { $0.city == self.context.own })
+                    else { continue }
+                    let id = record.viewID(publisher: self.peer, recipient: self.context.own)
+                    guard let view = try store.subscribedView(id) else { continue }
+                    // While a page is being fetched its answer stands; asking again now would only repeat it.
+                    if let state = self.views[id], !state.pages.isEmpty { continue }
+                    var state = self.views[id] ?? ViewState(agreement: record.digest)
+                    state.standing = view.quarantine.map { .quarantined($0) } ?? .asked
+                    state.round = self.round
+                    state.received = view.cursor
+                    state.listed = nil
+                    self.views[id] = state
+                    if view.quarantine != nil { continue }
+                    lines.append(
+                        Views.Line(
+                            view: id, policyEpoch: record.policyEpoch, cursor: view.cursor,
+                            digest: view.members.digest(view: id, policyEpoch: record.policyEpoch)))
+                }
+                return lines
+            }
+            return stride(from: 0, to: lines.count, by: Views.countMax).map {
+                Views(round: round, lines: Array(lines[$0..<min($0 + Views.countMax, lines.count)])).frame
+            }
+        } catch {
+            throw .store(error)
+        }
+    }
+
+    /// Takes a batch of frames; what comes back is to be sent in order. `credit` is how much content may follow.
+    public func receive(_ frames: [Frame], at now: Timestamp) throws(ExchangeFault) -> [Frame] {
+        do {
+            var answers: [Frame] = []
+            for frame in frames {
+                switch frame.type {
+                case .feed: answers += try take(Feed(frame), at: now)
+                case .releases: try take(Releases(frame), at: now)
+                case .index: try take(IndexParts(frame))
+                case .chunks: try take(Chunks(frame), bodyCount: frame.body.count)
+                case .announce: answers += try take(Announce(frame), at: now)
+                default: throw ProtocolFault.unexpected(frame.type, "not for a recipient")
+                }
+            }
+            answers += try settle(at: now)
+            answers += asks()
+            if creditOwed >= 1024 * 1024 || (creditOwed > 0 && contentAskedBytes == 0) {
+                answers.append(Credit(bytes: creditOwed).frame)
+                creditOwed = 0
+            }
+            return answers
+        } catch let fault as ProtocolFault {
+            throw .peer(fault)
+        } catch let fault as ByteFault {
+            throw .peer(.malformed(.index, "\(fault)"))
+        } catch {
+            throw .store(error)
+        }
+    }
+
+    /// For timers: makes a running transfer durable now and then, and takes up what has fallen due.
+    public func tick(at now: Timestamp) throws(ExchangeFault) -> [Frame] {
+        do {
+            let due = parked.filter { $0.value.until <= now }.keys.sorted()
+            for digest in due { if let item = parked.removeValue(forKey: digest) { want(item.wanted) } }
+            if unflushedBytes > 0, let last = lastFlush, now.milliseconds - last.milliseconds >= context.limits.flushMilliseconds {
+                try flush(at: now)
+            }
+            return asks()
+        } catch {
+            throw .store(error)
+        }
+    }
+
+    /// The connection is going: what arrived is made durable, so that the next session goes on from it.
+    public func park(at now: Timestamp) throws(ExchangeFault) {
+        do {
+            _ = try settle(at: now)
+            try flush(at: now)
+        } catch {
+            throw .store(error)
+        }
+    }
+
+    // MARK: Feed
+
+    private func take(_ feed: Feed, at now: Timestamp) throws -> [Frame] {
+        guard var state = views[feed.view] else {
+            // A push for a view whose agreement we have just learnt of: our own ask follows.
+            if feed.round == 0 { return [] }
+            throw ProtocolFault.unexpected(.feed, "a view we did not ask for")
+        }
+        guard feed.round == 0 || feed.round == state.round else { return [] }
+        switch feed.status {
+        case .equal:
+            state.standing = .equal
+            views[feed.view] = state
+            try clearMismatch(feed.view, at: now)
+            return []
+        case .none:
+            state.standing = .none
+            views[feed.view] = state
+            return []
+        case .quarantined:
+            state.standing = .quarantined("the publisher stopped this view: digests differ")
+            views[feed.view] = state
+            try quarantine(feed.view, "digests differ after a full list", at: now)
+            return []
+        case .policy:
+            state.policyRounds += 1
+            state.standing = .behind(state.policyRounds > 3 ? "policy-differs" : "policy")
+            views[feed.view] = state
+            guard state.policyRounds <= 3 else { return [] }
+            let agreement = state.agreement
+            try context.metadata.write(at: now) { tx in
+                for envelope in try tx.agreementEnvelopes(agreement) { try tx.enqueue(envelope, to: self.peer) }
+            }
+            return []
+        case .changes, .reset:
+            break
+        }
+        if feed.status == .reset, feed.round != 0 || feed.since.isEmpty, state.listed == nil {
+            state.listed = []
+            state.received = feed.since
+            state.pages = []
+        }
+        // A push that does not follow what we have: we ask instead of guessing.
+        guard feed.since == state.received || (feed.status == .reset && state.listed?.isEmpty == true) else {
+            guard feed.round == 0 else { throw ProtocolFault.unexpected(.feed, "a page that does not follow the last") }
+            views[feed.view] = state
+            return state.pages.isEmpty ? try askAgain(at: now) : []
+        }
+        state.received = feed.cursor
+        state.standing = .behind("fetching")
+        var page = Page(cursor: feed.cursor, more: feed.more, reset: feed.status == .reset, outstanding: [])
+        views[feed.view] = state
+        var drops: [(Digest, UInt8)] = []
+        var news: [Wanted] = []
+        for change in feed.changes {
+            switch change {
+            case .add(let release, let level, let number):
+                if state.listed != nil { state.listed?.insert(release) }
+                news.append(Wanted(view: feed.view, release: release, level: level, number: number))
+            case .drop(let release, let level): drops.append((release, level))
+            }
+        }
+        try end(drops, in: feed.view, at: now)
+        try context.metadata.read { store in
+            for item in news {
+                if let holding = try store.holding(item.view, item.release), holding.state != .ended { continue }
+                page.outstanding.insert(item.release)
+                if let row = try store.release(item.release), row.release.writer == self.peer {
+                    self.settled.append(.adopted(item, row.release.package))
+                } else if self.transfers[item.release] == nil, self.wanted[item.release] == nil, self.parked[item.release] == nil {
+                    if let row = try store.transfer(item.view, item.release), try self.resume(row, item, store) { continue }
+                    self.want(item)
+                }
+            }
+        }
+        state.pages.append(page)
+        views[feed.view] = state
+        return []
+    }
+
+    private func take(_ announce: Announce, at now: Timestamp) throws -> [Frame] {
+        let differs = try context.metadata.read { store in
+            try announce.lines.contains { line in
+                guard let state = self.views[line.view], state.pages.isEmpty, let view = try store.subscribedView(line.view),
+                    let record = try store.agreement(view.agreement)
+                else { return false }
+                return view.members.digest(view: line.view, policyEpoch: record.policyEpoch) != line.digest
+            }
+        }
+        return differs ? try askAgain(at: now) : []
+    }
+
+    private func askAgain(at now: Timestamp) throws -> [Frame] {
+        do { return try ask(at: now) } catch {
+            switch error {
+            case .peer(let fault): throw fault
+            case .store(let fault): throw fault
+            }
+        }
+    }
+
+    private func want(_ item: Wanted) {
+        wanted[item.release] = item
+        wantedQueue.append(item)
+    }
+
+    private func clearMismatch(_ id: Digest, at now: Timestamp) throws {
+        guard let view = try context.metadata.read({ try $0.subscribedView(id) }), view.mismatches > 0 else { return }
+        try context.metadata.write(at: now) { tx in
+            guard var view = try tx.subscribedView(id) else { return }
+            view.mismatches = 0
+            try tx.put(view)
+        }
+    }
+
+    private func quarantine(_ id: Digest, _ reason: String, at now: Timestamp) throws {
+        try context.metadata.write(at: now) { tx in
+            guard var view = try tx.subscribedView(id), view.quarantine == nil else { return }
+            view.quarantine = reason
+            try tx.put(view)
+            try tx.log(LogDraft(.viewQuarantined, outcome: .failed, partner: self.peer, agreement: view.agreement, reason: "digest-mismatch"))
+        }
+    }
+
+    /// Ids that left the view: the record stays, no new checkout. `drop` names only what we were sent; for the rest it means nothing.
+    private func end(_ drops: [(release: Digest, level: UInt8)], in id: Digest, at now: Timestamp) throws {
+        guard !drops.isEmpty else { return }
+        for drop in drops {
+            wanted[drop.release] = nil
+            parked[drop.release] = nil
+            transfers[drop.release] = nil
+            if var state = views[id] {
+                for index in state.pages.indices { state.pages[index].outstanding.remove(drop.release) }
+                views[id] = state
+            }
+        }
+        settled.removeAll { item in
+            switch item {
+            case .accepted(let transfer): drops.contains { $0.release == transfer.digest } && transfer.view == id
+            case .adopted(let wanted, _), .refused(let wanted, _, _): drops.contains { $0.release == wanted.release } && wanted.view == id
+            }
+        }
+        try context.metadata.write(at: now) { tx in
+            guard var view = try tx.subscribedView(id) else { return }
+            for drop in drops {
+                try tx.removeTransfer(id, drop.release)
+                guard var holding = try tx.holding(id, drop.release), holding.state != .ended else { continue }
+                view.members.remove(MemberSet.memberID(release: drop.release, level: holding.level.code))
+                holding.state = .ended
+                holding.reason = "dropped"
+                try tx.put(holding)
+                try tx.log(
+                    LogDraft(.accessEnded, partner: self.peer, package: holding.package, release: drop.release, agreement: view.agreement, reason: "dropped"))
+            }
+            try tx.put(view)
+        }
+    }
+
+    // MARK: Documents and indexes
+
+    private func take(_ message: Releases, at now: Timestamp) throws {
+        let store = context
+        var admitted: [(Wanted, Envelope, ReleaseVerdict)] = []
+        try store.metadata.read { rows in
+            for item in message.items {
+                guard let place = self.releaseAsks.firstIndex(where: { $0.contains(item.release) }) else {
+                    throw ProtocolFault.unexpected(.releases, "a release we did not ask for")
+                }
+                self.releaseAsks[place].remove(item.release)
+                guard let wanted = self.wanted.removeValue(forKey: item.release) else { continue }
+                guard let envelope = item.envelope else {
+                    // Gone between feed and fetch: the drop follows.
+                    self.forget(wanted)
+                    continue
+                }
+                guard let view = try rows.subscribedView(wanted.view), let record = try rows.agreement(view.agreement) else { continue }
+                admitted.append(
+                    (
+                        wanted, envelope,
+                        try ReleaseCheck.verdict(
+                            on: envelope, expecting: wanted.release, publisher: self.peer, recipient: self.context.own, under: record,
+                            aheadMillisecondsMax: self.context.limits.aheadMillisecondsMax, store: rows, at: now)
+                    ))
+            }
+        }
+        releaseAsks.removeAll(where: \.isEmpty)
+        for (wanted, envelope, verdict) in admitted {
+            switch verdict {
+            case .refused(let reason, let release): settled.append(.refused(wanted, reason, release?.package))
+            case .notYetDue(_, let until): parked[wanted.release] = (wanted, until)
+            case .accepted(let release):
+                guard let index = release.index, index.chunks * 36 <= context.limits.indexBytesMax else {
+                    settled.append(.refused(wanted, .limit, release.package))
+                    continue
+                }
+                let location = try context.content.append(document: envelope.binary(), digest: envelope.digest)
+                transfers[wanted.release] = Transfer(
+                    view: wanted.view, digest: wanted.release, level: wanted.level, number: wanted.number, envelope: envelope, release: release,
+                    document: location)
+                indexQueue.append(wanted.release)
+            }
+        }
+    }
+
+    private func forget(_ item: Wanted) {
+        guard var state = views[item.view] else { return }
+        for index in state.pages.indices { state.pages[index].outstanding.remove(item.release) }
+        views[item.view] = state
+    }
+
+    private func take(_ message: IndexParts) throws {
+        for part in message.parts {
+            switch part {
+            case .absent(let release):
+                indexAsked.remove(release)
+                if let transfer = transfers.removeValue(forKey: release) {
+                    forget(Wanted(view: transfer.view, release: release, level: transfer.level, number: transfer.number))
+                }
+            case .table(let release, let total, let from, let bytes):
+                guard let transfer = transfers[release], indexAsked.contains(release) else { continue }
+                if try transfer.add(table: bytes, from: from, total: total) { try indexed(transfer) }
+            case .page(let release, let number, let bytes):
+                guard let transfer = transfers[release], indexAsked.contains(release) else { continue }
+                if try transfer.add(page: bytes, number: number) { try indexed(transfer) }
+            }
+        }
+    }
+
+    private func indexed(_ transfer: Transfer) throws {
+        indexAsked.remove(transfer.digest)
+        guard transfer.adoptIndex() else { return refuse(transfer, .index) }
+        transfer.tableLocations = try context.content.append(table: transfer.table, release: transfer.digest)
+        transfer.pageLocations = try transfer.takePages().map { try context.content.append(page: $0, release: transfer.digest) }
+        // Only what this same publisher served us counts as held: otherwise whether we ask would tell it what others gave us (SYNC.md §5).
+        let locations = try context.metadata.read { try $0.chunkLocations(of: self.peer, transfer.entries.map(\.id)) }
+        for (number, location) in locations.enumerated() where location?.length == transfer.entries[number].length { transfer.mark(number) }
+        if transfer.isComplete { try complete(transfer) } else { contentQueue.append((transfer.digest, 0)) }
+    }
+
+    private func resume(_ row: TransferRow, _ item: Wanted, _ store: any MetadataReading) throws -> Bool {
+        let body = try context.content.body(at: row.document)
+        guard let envelope = try? Envelope(binary: body), let release = try? Release(payload: envelope.payload), row.transfer == item.number else {
+            return false
+        }
+        guard let view = try store.subscribedView(item.view), let record = try store.agreement(view.agreement) else { return false }
+        // Terms and keys may have changed since: the document passes the same check again.
+        let verdict = try ReleaseCheck.verdict(
+            on: envelope, expecting: item.release, publisher: peer, recipient: context.own, under: record,
+            aheadMillisecondsMax: context.limits.aheadMillisecondsMax, store: store, at: Timestamp(milliseconds: Int64.max / 2))
+        if case .refused(let reason, _) = verdict, case .terms = reason {} else if case .refused = verdict { return false }
+        let transfer = Transfer(
+            view: item.view, digest: item.release, level: item.level, number: item.number, envelope: envelope, release: release, document: row.document)
+        var table: [UInt8] = []
+        for location in row.table { table += try context.content.body(at: location) }
+        guard transfer.resume(row, table: table, pages: try row.pages.map { try context.content.body(at: $0) }) else { return false }
+        transfers[item.release] = transfer
+        contentQueue.append((item.release, 0))
+        return true
+    }
+
+    private func refuse(_ transfer: Transfer, _ reason: ReleaseRefusal) {
+        transfers[transfer.digest] = nil
+        settled.append(
+            .refused(
+                Wanted(view: transfer.view, release: transfer.digest, level: transfer.level, number: transfer.number), reason, transfer.release.package))
+    }
+
+    // MARK: Content
+
+    private func take(_ message: Chunks, bodyCount: Int) throws {
+        creditOwed += UInt64(bodyCount)
+        contentBytesReceived += UInt64(bodyCount)
+        guard let transfer = transfers[message.release], transfer.view == message.view else { return }
+        guard message.count > 0 else {
+            // Gone, or unreadable at the publisher: nothing of it comes now; the next round asks again.
+            contentAskedBytes = max(0, contentAskedBytes - remainingAsked(transfer, from: Int(message.first)))
+            transfers[message.release] = nil
+            forget(Wanted(view: transfer.view, release: transfer.digest, level: transfer.level, number: transfer.number))
+            return
+        }
+        let first = Int(message.first)
+        guard first + Int(message.count) <= transfer.entries.count else { throw ProtocolFault.malformed(.chunks, "beyond the index") }
+        let range = first..<(first + Int(message.count))
+        let entries = Array(transfer.entries[range])
+        guard range.allSatisfy({ transfer.wasAsked($0) }), entries.reduce(0, { $0 + Int($1.length) }) == Int(message.rawLength) else {
+            throw ProtocolFault.malformed(.chunks, "not what was asked for")
+        }
+        contentAskedBytes = max(0, contentAskedBytes - Int(message.rawLength))
+        let raw: [UInt8]
+        do { raw = message.codec == .raw ? message.bytes : try Block.decode(codec: message.codec, bytes: message.bytes, rawLength: Int(message.rawLength)) } catch {
+            return damaged(transfer, range)
+        }
+        let good = raw.withUnsafeBytes { buffer -> Bool in
+            var offset = 0
+            for entry in entries {
+                let slice = UnsafeRawBufferPointer(rebasing: buffer[offset..<(offset + Int(entry.length))])
+                guard SHA256.hash(slice) == entry.id else { return false }
+                offset += Int(entry.length)
+            }
+            offset = 0
+            for (number, entry) in zip(range, entries) {
+                transfer.feed(number, UnsafeRawBufferPointer(rebasing: buffer[offset..<(offset + Int(entry.length))]))
+                offset += Int(entry.length)
+            }
+            return true
+        }
+        guard good else { return damaged(transfer, range) }
+        let location = try context.content.append(
+            block: StoredBlock(codec: message.codec, rawLength: Int(message.rawLength), chunks: entries, bytes: message.bytes))
+        unrecordedBlocks.append((peer, location, entries))
+        unflushedBytes += message.bytes.count
+        for number in range { transfer.mark(number) }
+        if transfer.isComplete { try complete(transfer) }
+    }
+
+    private func remainingAsked(_ transfer: Transfer, from: Int) -> Int {
+        (0..<transfer.entries.count).reduce(0) { $0 + (transfer.wasAsked($1) && !transfer.has($1) ? Int(transfer.entries[$1].length) : 0) }
+    }
+
+    /// A block that is not what the index says. Three times, and the release is refused.
+    private func damaged(_ transfer: Transfer, _ range: Range<Int>) {
+        transfer.failures += 1
+        guard transfer.failures < 3 else { return refuse(transfer, .contentHash) }
+        transfer.forgetAsked(range)
+        contentQueue.append((transfer.digest, 0))
+    }
+
+    private func complete(_ transfer: Transfer) throws {
+        let good = try transfer.filesAreAsSigned { number in
+            try self.readChunk(transfer.entries[number])
+        }
+        guard good else { return refuse(transfer, .contentHash) }
+        transfers[transfer.digest] = nil
+        settled.append(.accepted(transfer))
+    }
+
+    /// A chunk that came before: from a block of this session that has no row yet, or from the store.
+    private func readChunk(_ entry: ChunkEntry) throws -> [UInt8] {
+        var place = try context.metadata.read { try $0.chunkLocations(of: self.peer, [entry.id])[0] }
+        if place == nil {
+            for block in unrecordedBlocks {
+                var offset: UInt32 = 0
+                for chunk in block.chunks {
+                    if chunk.id == entry.id { place = ChunkLocation(block: block.location, offset: offset, length: chunk.length) }
+                    offset += chunk.length
+                }
+            }
+        }
+        guard let place else { throw StoreFault.damaged("chunk \(entry.id.short) is marked as held and is not here") }
+        let stored = try cachedBlock(place.block)
+        guard Int(place.offset) + Int(place.length) <= stored.count else { throw StoreFault.damaged("chunk \(entry.id.short) lies outside its block") }
+        return Array(stored[Int(place.offset)..<Int(place.offset + place.length)])
+    }
+
+    private var lastBlock: (location: ContentLocation, raw: [UInt8])?
+
+    private func cachedBlock(_ location: ContentLocation) throws -> [UInt8] {
+        if let lastBlock, lastBlock.location == location { return lastBlock.raw }
+        let stored = try context.content.block(at: location)
+        let raw = try Block.decode(codec: stored.codec, bytes: stored.bytes, rawLength: stored.rawLength)
+        lastBlock = (location, raw)
+        return raw
+    }
+
+    // MARK: Asking
+
+    private func asks() -> [Frame] {
+        var frames: [Frame] = []
+        while releaseAsks.count < context.limits.releaseAsksMax, let view = wantedQueue.first?.view {
+            var batch: [Digest] = []
+            var taken = 0
+            for item in wantedQueue {
+                guard item.view == view, batch.count < GetReleases.countMax else { break }
+                taken += 1
+                // Dropped meanwhile.
+                if wanted[item.release] != nil { batch.append(item.release) }
+            }
+            wantedQueue.removeFirst(taken)
+            guard !batch.isEmpty else { continue }
+            releaseAsks.append(Set(batch))
+            frames.append(GetReleases(view: view, releases: batch).frame)
+        }
+        while !indexQueue.isEmpty, indexAsked.count < context.limits.indexAsksMax * GetIndex.countMax {
+            var asks: [GetIndex.Ask] = []
+            var view: Digest?
+            while let digest = indexQueue.first, asks.count < GetIndex.countMax {
+                guard let transfer = transfers[digest] else {
+                    indexQueue.removeFirst()
+                    continue
+                }
+                guard view == nil || view == transfer.view else { break }
+                view = transfer.view
+                indexQueue.removeFirst()
+                indexAsked.insert(digest)
+                asks.append(GetIndex.Ask(release: digest, tableFrom: 0, firstPage: 0, pageCount: UInt64(transfer.release.index?.pages ?? 0)))
+            }
+            guard let view, !asks.isEmpty else { break }
+            frames.append(GetIndex(view: view, asks: asks).frame)
+        }
+        var runs: [Digest: [GetChunks.Run]] = [:]
+        var count = 0
+        while !contentQueue.isEmpty, contentAskedBytes < context.limits.contentAskedBytesMax, count < GetChunks.countMax {
+            guard let transfer = transfers[contentQueue[0].release] else {
+                contentQueue.removeFirst()
+                continue
+            }
+            let budget = min(context.limits.contentAskedBytesMax - contentAskedBytes, 8 * 1024 * 1024)
+            let next = transfer.nextRuns(bytes: budget, from: &contentQueue[0].cursor, runsMax: GetChunks.countMax - count)
+            runs[transfer.view, default: []] += next.runs
+            count += next.runs.count
+            contentAskedBytes += next.bytes
+            if contentQueue[0].cursor >= transfer.entries.count { contentQueue.removeFirst() }
+        }
+        for view in runs.keys.sorted() { frames.append(GetChunks(view: view, runs: runs[view] ?? []).frame) }
+        return frames
+    }
+
+    // MARK: Commit
+
+    /// Whether nothing of a view is on its way: what is settled then need not wait for a fuller batch.
+    private var isIdle: Bool { wantedQueue.isEmpty && releaseAsks.isEmpty && transfers.isEmpty }
+
+    private func settle(at now: Timestamp) throws -> [Frame] {
+        var frames: [Frame] = []
+        if lastFlush == nil { lastFlush = now }
+        if unflushedBytes >= context.limits.flushBytes { try flush(at: now) }
+        while settled.count >= context.limits.commitReleasesMax || (!settled.isEmpty && isIdle) {
+            frames += try commit(Array(settled.prefix(context.limits.commitReleasesMax)), at: now)
+            settled.removeFirst(min(settled.count, context.limits.commitReleasesMax))
+        }
+        // Pages with nothing to fetch (all held, or only drops) are done without a commit of releases.
+        let done = views.keys.sorted().filter { id in views[id]?.pages.first?.outstanding.isEmpty == true }
+        if !done.isEmpty, settled.isEmpty { frames += try commit([], at: now) }
+        return frames
+    }
+
+    private func flush(at now: Timestamp) throws {
+        lastFlush = now
+        guard !unrecordedBlocks.isEmpty || transfers.values.contains(where: { !$0.isRecorded && !$0.files.isEmpty }) else { return }
+        try context.content.sync()
+        let blocks = unrecordedBlocks
+        let running = transfers.keys.sorted().compactMap { transfers[$0] }.filter { !$0.isRecorded && !$0.files.isEmpty }
+        // What is complete and waits for its commit is as much under way as the rest: a crash must not lose it.
+        let waiting = settled.compactMap { item -> Transfer? in if case .accepted(let transfer) = item, !transfer.isRecorded { transfer } else { nil } }
+        try context.metadata.write(at: now) { tx in
+            for block in blocks { try tx.insertChunks(of: block.city, block: block.location, block.chunks) }
+            for transfer in running + waiting { try tx.put(transfer.row) }
+        }
+        for transfer in running + waiting { transfer.isRecorded = true }
+        unrecordedBlocks = []
+        unflushedBytes = 0
+    }
+
+    /// One durable step: chunks, releases, holdings, cursors and log entries together; then the frames that say so.
+    private func commit(_ batch: [Settled], at now: Timestamp) throws -> [Frame] {
+        var byView: [Digest: [Settled]] = [:]
+        for item in batch { byView[item.view, default: []].append(item) }
+        var receipts: [(view: Digest, envelope: Envelope, location: ContentLocation)] = []
+        for view in byView.keys.sorted() {
+            let items = (byView[view] ?? []).map { item in
+                Receipt.Item(
+                    release: item.digest, transfer: Hex.encode(item.number), outcome: item.refusal == nil ? .accepted : .refused,
+                    reason: item.refusal?.word)
+            }
+            let receipt = Receipt(view: view, from: context.own, to: peer, issued: now, items: items, log: nil, keyring: context.keyring)
+            let envelope = Envelope.sign(receipt.payload(), as: .receipt, with: [context.packageKey])
+            receipts.append((view, envelope, try context.content.append(document: envelope.binary(), digest: envelope.digest)))
+        }
+        // Bytes before rows: after this line everything the transaction points to is on the disk.
+        if !batch.isEmpty { try context.content.sync() }
+
+        // Which pages this makes complete.
+        var states = views
+        for item in batch {
+            guard var state = states[item.view] else { continue }
+            for index in state.pages.indices { state.pages[index].outstanding.remove(item.digest) }
+            states[item.view] = state
+        }
+        var advanced: [(view: Digest, cursor: [UInt8], last: Bool, listed: Set<Digest>?)] = []
+        for id in states.keys.sorted() {
+            guard var state = states[id] else { continue }
+            var cursor: [UInt8]?
+            var last = false
+            while let page = state.pages.first, page.outstanding.isEmpty {
+                cursor = page.cursor
+                last = !page.more
+                state.pages.removeFirst()
+            }
+            guard let cursor else { continue }
+            let complete = last && state.pages.isEmpty
+            // While the whole view is told again the cursor moves only at its end: half of a list is no place to stand.
+            if state.listed == nil || complete { advanced.append((id, cursor, complete, state.listed)) }
+            if complete { state.listed = nil }
+            states[id] = state
+        }
+
+        let blocks = unrecordedBlocks
+        let acknowledgements = try context.metadata.write(at: now) { tx -> [FeedAcknowledged] in
+            for block in blocks { try tx.insertChunks(of: block.city, block: block.location, block.chunks) }
+            for receipt in receipts {
+                try tx.insertReceipt(receipt.envelope.digest, document: receipt.location, view: receipt.view, from: self.context.own)
+            }
+            for view in byView.keys.sorted() { try self.record(byView[view] ?? [], in: view, tx) }
+            return try advanced.compactMap { try self.advance($0.view, to: $0.cursor, listed: $0.last ? $0.listed : nil, tx) }
+        }
+        unrecordedBlocks = []
+        unflushedBytes = 0
+        lastFlush = now
+        views = states
+        for ack in advanced where ack.last { views[ack.view]?.standing = .equal }
+        for item in batch where item.refusal == nil { releasesReceived += 1 }
+        return receipts.map { ReceiptMessage(envelope: $0.envelope).frame } + acknowledgements.map(\.frame)
+    }
+
+    private func record(_ items: [Settled], in id: Digest, _ tx: any MetadataWriting) throws {
+        guard var view = try tx.subscribedView(id) else { return }
+        for item in items {
+            if let before = try tx.holding(id, item.digest), before.state != .ended { continue }
+            var package: PackageID?
+            switch item {
+            case .accepted(let transfer):
+                package = transfer.release.package
+                if try tx.release(transfer.digest) == nil { try insert(transfer, tx) }
+            case .adopted(_, let known): package = known
+            case .refused(_, _, let known): package = known
+            }
+            try tx.put(
+                HoldingRow(
+                    view: id, release: item.digest, level: item.level, state: item.refusal == nil ? .accepted : .refused, transfer: item.number,
+                    reason: item.refusal?.word, package: package))
+            try tx.removeTransfer(id, item.digest)
+            view.members.insert(MemberSet.memberID(release: item.digest, level: item.level.code))
+            try tx.log(
+                LogDraft(
+                    item.refusal == nil ? .releaseReceived : .releaseRefused, outcome: item.refusal == nil ? .ok : .refused, partner: peer,
+                    package: package, release: item.digest, agreement: view.agreement, clause: item.refusal?.clause, transfer: item.number,
+                    reason: item.refusal?.word))
+        }
+        try tx.put(view)
+    }
+
+    private func insert(_ transfer: Transfer, _ tx: any MetadataWriting) throws {
+        let release = transfer.release
+        try tx.insert(
+            ReleaseRow(
+                digest: transfer.digest, release: ReleaseSummary(release), document: transfer.document, table: transfer.tableLocations,
+                pages: transfer.pageLocations, committed: tx.now))
+        let row = try tx.package(release.package)
+        if let row, row.lastSeq > release.seq {
+            // An older release that arrives late (history) does not move the head.
+            return
+        }
+        try tx.put(
+            PackageRow(
+                package: release.package, kind: release.kind, head: transfer.digest, headVersion: release.version, headSeq: release.seq,
+                lastSeq: release.seq, last: transfer.digest, tlp: release.tlp, title: release.title, bytes: release.bytes, withdrawnSeq: nil))
+    }
+
+    private func advance(_ id: Digest, to cursor: [UInt8], listed: Set<Digest>?, _ tx: any MetadataWriting) throws -> FeedAcknowledged? {
+        guard var view = try tx.subscribedView(id), let record = try tx.agreement(view.agreement) else { return nil }
+        if let listed {
+            // The whole view was told again: the set is built anew from the rows, and what was not listed has left it.
+            var members = MemberSet()
+            for state in [HoldingRow.State.accepted, .refused] {
+                var after: Digest?
+                while true {
+                    let rows = try tx.holdings(in: id, state: state, after: after, limit: 1000)
+                    guard let last = rows.last else { break }
+                    after = last.release
+                    for var row in rows {
+                        if listed.contains(row.release) {
+                            members.insert(MemberSet.memberID(release: row.release, level: row.level.code))
+                        } else {
+                            row.state = .ended
+                            row.reason = "dropped"
+                            try tx.put(row)
+                        }
+                    }
+                }
+            }
+            view.members = members
+            view.mismatches += 1
+        }
+        view.cursor = cursor
+        try tx.put(view)
+        return FeedAcknowledged(view: id, cursor: cursor, digest: view.members.digest(view: id, policyEpoch: record.policyEpoch))
+    }
+}
+
+extension Puller.Settled {
+    fileprivate var view: Digest {
+        switch self {
+        case .accepted(let transfer): transfer.view
+        case .adopted(let wanted, _), .refused(let wanted, _, _): wanted.view
+        }
+    }
+    fileprivate var digest: Digest {
+        switch self {
+        case .accepted(let transfer): transfer.digest
+        case .adopted(let wanted, _), .refused(let wanted, _, _): wanted.release
+        }
+    }
+    fileprivate var number: [UInt8] {
+        switch self {
+        case .accepted(let transfer): transfer.number
+        case .adopted(let wanted, _), .refused(let wanted, _, _): wanted.number
+        }
+    }
+    fileprivate var level: Grant.Level {
+        let code =
+            switch self {
+            case .accepted(let transfer): transfer.level
+            case .adopted(let wanted, _), .refused(let wanted, _, _): wanted.level
+            }
+        return Grant.Level(code: code) ?? .sync
+    }
+    fileprivate var refusal: ReleaseRefusal? {
+        if case .refused(_, let reason, _) = self { reason } else { nil }
+    }
+}

@@ -1,0 +1,89 @@
+// What a recipient checks of a release document before it asks for content (SYNC.md §1, §6): signature, chain, policy. Pure but for the rows it reads.
+public import HansaCore
+public import HansaDocuments
+internal import HansaLog
+public import HansaTerms
+
+/// The verdict on a document that arrived in a view.
+public enum ReleaseVerdict: Sendable, Equatable {
+    case accepted(Release)
+    /// Issued further ahead of our clock than allowed: taken up again when due.
+    case notYetDue(Release, until: Timestamp)
+    case refused(ReleaseRefusal, Release?)
+}
+
+/// Why a release was refused: the words that a signed `refused` receipt carries (PROTOCOL.md).
+public enum ReleaseRefusal: Sendable, Equatable {
+    case malformed
+    case wrongDigest
+    case signature
+    case keyring
+    case keyRevoked
+    case notWriter
+    case operation
+    case withdrawn
+    /// Two documents for one (package, writer, seq).
+    case fork
+    case terms(DenialReason, clause: String?)
+    case index
+    case contentHash
+    case limit
+    case chain
+
+    public var word: String {
+        switch self {
+        case .malformed: "malformed"
+        case .wrongDigest: "wrong-digest"
+        case .signature: "signature"
+        case .keyring: "keyring"
+        case .keyRevoked: "key-revoked"
+        case .notWriter: "not-writer"
+        case .operation: "operation"
+        case .withdrawn: "withdrawn"
+        case .fork: "fork"
+        case .terms(let reason, _): "terms-\(reason.rawValue)"
+        case .index: "index"
+        case .contentHash: "content-hash"
+        case .limit: "limit"
+        case .chain: "chain"
+        }
+    }
+
+    public var clause: String? {
+        if case .terms(_, let clause) = self { clause } else { nil }
+    }
+}
+
+public enum ReleaseCheck {
+    /// Checks a document that `publisher` served under `agreement` in one of its own sessions.
+    public static func verdict(
+        on envelope: Envelope, expecting digest: Digest, publisher: CityID, recipient: CityID, under agreement: AgreementRecord,
+        aheadMillisecondsMax: Int64, store: any MetadataReading, at now: Timestamp
+    ) throws -> ReleaseVerdict {
+        guard envelope.digest == digest else { return .refused(.wrongDigest, nil) }
+        guard envelope.payloadType == DocumentType.release.rawValue, let release = try? Release(payload: envelope.payload) else {
+            return .refused(.malformed, nil)
+        }
+        guard release.writer == publisher, release.package.city == publisher else { return .refused(.notWriter, release) }
+        guard release.operation == .publish, release.index != nil else { return .refused(.operation, release) }
+        guard let keyring = try store.keyring(of: publisher, version: release.keyring), let current = try store.currentKeyring(of: publisher) else {
+            return .refused(.keyring, release)
+        }
+        guard envelope.isSigned(by: keyring.packageKeys, threshold: keyring.packageThreshold) else { return .refused(.signature, release) }
+        // A superseded key is good for a release sent by its own writer in a current session, unless the keyring names it compromised (FORMATS.md §3).
+        if keyring.packageKeys.contains(where: { current.revoked.contains($0.keyID) }) { return .refused(.keyRevoked, release) }
+        if let known = try store.releaseDigest(of: release.package, writer: release.writer, seq: release.seq), known != digest {
+            return .refused(.fork, release)
+        }
+        if let package = try store.package(release.package), let withdrawn = package.withdrawnSeq, release.seq <= withdrawn {
+            return .refused(.withdrawn, release)
+        }
+        let request = AccessRequest(
+            package: release.package, kind: release.kind, tlp: release.tlp, withdrawn: false, publisher: publisher, recipient: recipient)
+        if case .deny(let denial) = Policy.receiverDecision(on: request, under: agreement, at: now) {
+            return .refused(.terms(denial.reason, clause: denial.clause), release)
+        }
+        let due = release.issued.adding(milliseconds: -aheadMillisecondsMax)
+        return due > now ? .notYetDue(release, until: due) : .accepted(release)
+    }
+}

@@ -1,0 +1,209 @@
+// One release on its way in: document, index, chunks, and what is still missing. In memory; rows and segments hold what is durable of it.
+internal import HansaContent
+internal import HansaCore
+internal import HansaCrypto
+internal import HansaDocuments
+
+final class Transfer {
+    let view: Digest
+    let digest: Digest
+    let level: UInt8
+    let number: [UInt8]
+    let envelope: Envelope
+    let release: Release
+    let document: ContentLocation
+
+    private(set) var table: [UInt8] = []
+    private var tableTotal: Int?
+    private var pages: [[UInt8]?]
+    private var pagesMissing: Int
+    var tableLocations: [ContentLocation] = []
+    var pageLocations: [ContentLocation] = []
+
+    private(set) var files: [FileEntry] = []
+    private(set) var entries: [ChunkEntry] = []
+    private(set) var bitmap: [UInt8] = []
+    private(set) var held = 0
+    /// Chunks asked for in this session, by number: what comes unasked is a fault of the peer.
+    private var asked: [UInt8] = []
+    /// In-order hashes of files of several chunks; a file of one chunk has that chunk's id as its digest.
+    private var hashes: [Int: FileHash] = [:]
+    var failures = 0
+    /// Written to a transfer row since the last change.
+    var isRecorded = false
+
+    private final class FileHash {
+        var hash = SHA256()
+        var next: Int
+        init(next: Int) { self.next = next }
+        func finish() -> Digest { hash.copy().finish() }
+    }
+
+    init(view: Digest, digest: Digest, level: UInt8, number: [UInt8], envelope: Envelope, release: Release, document: ContentLocation) {
+        self.view = view
+        self.digest = digest
+        self.level = level
+        self.number = number
+        self.envelope = envelope
+        self.release = release
+        self.document = document
+        pages = Array(repeating: nil, count: release.index?.pages ?? 0)
+        pagesMissing = pages.count
+    }
+
+    var indexBytes: Int { (release.index?.chunks ?? 0) * 36 + table.count }
+    var isComplete: Bool { !files.isEmpty && held == entries.count }
+
+    // MARK: Index
+
+    /// True once table and pages are all here.
+    func add(table bytes: [UInt8], from: UInt64, total: UInt64) throws(ByteFault) -> Bool {
+        guard total <= UInt64(Limits.fileTableBytesMax), tableTotal == nil || tableTotal == Int(total), from == UInt64(table.count), !bytes.isEmpty,
+            UInt64(table.count + bytes.count) <= total
+        else { throw .malformed("table part") }
+        tableTotal = Int(total)
+        table += bytes
+        return isIndexHere
+    }
+
+    func add(page bytes: [UInt8], number: UInt64) throws(ByteFault) -> Bool {
+        guard number < UInt64(pages.count), pages[Int(number)] == nil, bytes.count <= Limits.indexPageChunks * 36 else { throw .malformed("page") }
+        pages[Int(number)] = bytes
+        pagesMissing -= 1
+        return isIndexHere
+    }
+
+    private var isIndexHere: Bool { pagesMissing == 0 && tableTotal == table.count }
+
+    /// Checks the index against the root that the release signs, and lays out the bitmap. False: the index is not the one signed.
+    func adoptIndex() -> Bool {
+        let encoded = pages.compactMap { $0 }
+        guard let index = release.index, encoded.count == index.pages, ChunkIndex.root(table: table, pages: encoded) == index.root,
+            let parsed = try? FileTable(encoded: table), let decoded = try? encoded.map({ page throws in try IndexPage.decode(page) }).flatMap({ $0 }),
+            decoded.count == index.chunks, (try? parsed.validate(decoded)) != nil
+        else { return false }
+        files = parsed.files
+        entries = decoded
+        bitmap = [UInt8](repeating: 0, count: (entries.count + 7) / 8)
+        asked = bitmap
+        return true
+    }
+
+    /// The pages as they came, to be stored; they are let go of afterwards.
+    func takePages() -> [[UInt8]] {
+        let all = pages.compactMap { $0 }
+        pages = []
+        return all
+    }
+
+    // MARK: Chunks
+
+    func has(_ number: Int) -> Bool { bitmap[number >> 3] & (1 << UInt8(number & 7)) != 0 }
+
+    func mark(_ number: Int) {
+        guard !has(number) else { return }
+        bitmap[number >> 3] |= 1 << UInt8(number & 7)
+        held += 1
+        isRecorded = false
+    }
+
+    func wasAsked(_ number: Int) -> Bool { asked[number >> 3] & (1 << UInt8(number & 7)) != 0 }
+
+    /// Asked chunks that did not come (or failed their hash) may be asked again.
+    func forgetAsked(_ range: Range<Int>) { for number in range { asked[number >> 3] &= ~(1 << UInt8(number & 7)) } }
+
+    /// The next runs that are neither held nor asked, up to a number of raw bytes; a chunk that repeats within the release is asked once.
+    func nextRuns(bytes limit: Int, from cursor: inout Int, runsMax: Int) -> (runs: [GetChunks.Run], bytes: Int) {
+        var runs: [GetChunks.Run] = []
+        var total = 0
+        var first: Int?
+        func close(_ end: Int) {
+            if let start = first { runs.append(GetChunks.Run(release: digest, first: UInt64(start), count: UInt64(end - start))) }
+            first = nil
+        }
+        while cursor < entries.count, total < limit, runs.count < runsMax {
+            if has(cursor) || wasAsked(cursor) {
+                close(cursor)
+            } else {
+                if first == nil { first = cursor }
+                asked[cursor >> 3] |= 1 << UInt8(cursor & 7)
+                total += Int(entries[cursor].length)
+            }
+            cursor += 1
+        }
+        close(cursor)
+        return (runs, total)
+    }
+
+    // MARK: File digests
+
+    /// Feeds chunk `number` into its file's hash if it is the next one there.
+    func feed(_ number: Int, _ bytes: UnsafeRawBufferPointer) {
+        let file = fileIndex(of: number)
+        let range = chunks(ofFile: file)
+        guard range.count > 1 else { return }
+        let hash = hashes[file] ?? FileHash(next: range.lowerBound)
+        hashes[file] = hash
+        guard hash.next == number else { return }
+        hash.hash.update(bytes)
+        hash.next += 1
+    }
+
+    /// For each file whose digest is not settled by its chunks' ids or by hashing on the way: reads the rest through `chunk`. False: a file's digest is wrong.
+    func filesAreAsSigned(_ chunk: (Int) throws -> [UInt8]) throws -> Bool {
+        for (number, file) in files.enumerated() {
+            let range = chunks(ofFile: number)
+            if range.isEmpty {
+                guard file.digest == SHA256.hash([UInt8]()) else { return false }
+            } else if range.count == 1 {
+                guard file.digest == entries[range.lowerBound].id else { return false }
+            } else {
+                let hash = hashes[number] ?? FileHash(next: range.lowerBound)
+                while hash.next < range.upperBound {
+                    hash.hash.update(try chunk(hash.next))
+                    hash.next += 1
+                }
+                hashes[number] = nil
+                guard hash.finish() == file.digest else { return false }
+            }
+        }
+        return true
+    }
+
+    private func chunks(ofFile number: Int) -> Range<Int> {
+        files[number].firstChunk..<(number + 1 < files.count ? files[number + 1].firstChunk : entries.count)
+    }
+
+    /// The last file whose first chunk is at or before this one and that has chunks at all.
+    private func fileIndex(of chunk: Int) -> Int {
+        var low = 0
+        var high = files.count
+        while low + 1 < high {
+            let middle = (low + high) / 2
+            if files[middle].firstChunk <= chunk { low = middle } else { high = middle }
+        }
+        return low
+    }
+
+    var row: TransferRow {
+        TransferRow(
+            view: view, release: digest, transfer: number, document: document, table: tableLocations, pages: pageLocations, bitmap: bitmap,
+            chunksHeld: held, chunksTotal: entries.count)
+    }
+
+    /// Takes up a transfer from its row: the index is read back, and the bitmap with it.
+    func resume(_ row: TransferRow, table: [UInt8], pages: [[UInt8]]) -> Bool {
+        self.table = table
+        tableTotal = table.count
+        self.pages = pages
+        pagesMissing = 0
+        guard adoptIndex(), row.bitmap.count == bitmap.count else { return false }
+        self.pages = []
+        bitmap = row.bitmap
+        held = (0..<entries.count).count { has($0) }
+        tableLocations = row.table
+        pageLocations = row.pages
+        isRecorded = true
+        return true
+    }
+}
