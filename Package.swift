@@ -55,7 +55,7 @@ let package = Package(
         room("HansaTerms", ["HansaCore", "HansaDocuments"]),
         room("HansaYAML", ["HansaCore", "HansaDocuments", "HansaTerms", yams]),
         room("HansaPackages", ["HansaCore", "HansaCrypto", "HansaDocuments"]),
-        room("HansaContent", ["HansaCore", "HansaCrypto", "CZstd"]),
+        room("HansaContent", ["HansaCore", "HansaCrypto", "CLinux", "CZstd"]),
         room("HansaLog", ["HansaCore", "HansaCrypto"]),
         room("HansaSync", ["HansaCore", "HansaCrypto", "HansaDocuments", "HansaTerms", "HansaContent", "HansaLog"]),
         room("HansaStore", ["HansaCore", "HansaCrypto", "HansaDocuments", "HansaTerms", "HansaContent", "HansaLog", "HansaSync", "CLinux", grdb]),

@@ -7,6 +7,8 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
+#include "crc32c.h"
+#include "writeback.h"
 
 /// The most descriptors one message carries (the kernel's own bound is 253).
 #define HANSA_DESCRIPTORS_MAX 64

@@ -1,0 +1,189 @@
+internal import CZstd
+// Blocks: up to 1 MiB of neighbouring chunks compressed together (SYNC.md §7: single chunks compress badly).
+internal import HansaCore
+internal import Synchronization
+
+/// Why stored or received bytes are no block.
+public enum BlockFault: Error, Equatable, Sendable {
+    /// A declared raw length above `Limits.blockRawBytesMax`.
+    case tooLarge(Int)
+    /// The raw length is not the declared one.
+    case wrongLength(declared: Int, actual: Int)
+    /// Not exactly one Zstandard frame, or one that does not decode within the declared length; the text is libzstd's.
+    case corrupt(String)
+}
+
+/// Compression of blocks. Stateless for callers; contexts of libzstd are kept and used again.
+public enum Block {
+    public enum Codec: UInt8, Hashable, Sendable, CaseIterable {
+        case raw = 0
+        /// One Zstandard frame (RFC 8878) without dictionary and checksum, window at most 1 MiB.
+        case zstd = 1
+    }
+
+    /// The level blocks are stored at unless somebody asks for another.
+    public static let levelDefault: Int32 = 1
+    /// The largest window a writer asks for: one block.
+    static let windowLogMax: Int32 = 20
+    private static let probeBytes = 4 << 10
+    private static let probeAboveBytes = 32 << 10
+
+    /// Compresses, when that saves a thirty-second or more; else returns the bytes as they are.
+    ///
+    /// Larger blocks are probed first: where 4 KiB at the start, in the middle and at the end do not shrink, nothing more is tried.
+    /// The output is a function of the input, the level and the version of libzstd; nothing may depend on its bytes.
+    /// - Precondition: `raw` has at most `Limits.blockRawBytesMax` bytes.
+    public static func encode(raw: UnsafeRawBufferPointer, level: Int32 = levelDefault) -> (codec: Codec, bytes: [UInt8]) {
+        precondition(raw.count <= Limits.blockRawBytesMax, "a block is at most 1 MiB")
+        let worthwhile = raw.count - raw.count / 32 - 1
+        guard worthwhile > 0 else { return (.raw, [UInt8](raw)) }
+        let compressed = Compressor.pool.with { compressor -> [UInt8]? in
+            if raw.count > probeAboveBytes && !compressor.shrinks(raw, probeBytes: probeBytes) { return nil }
+            return compressor.compress(raw, level: level, bytesMax: worthwhile)
+        }
+        return compressed.map { (.zstd, $0) } ?? (.raw, [UInt8](raw))
+    }
+
+    public static func encode(raw: [UInt8], level: Int32 = levelDefault) -> (codec: Codec, bytes: [UInt8]) {
+        raw.withUnsafeBytes { encode(raw: $0, level: level) }
+    }
+
+    /// The raw bytes: exactly `rawLength`, which was declared beside the block and is allocated before anything is read from the bytes.
+    /// What a frame says of itself is not trusted.
+    public static func decode(_ codec: Codec, _ bytes: UnsafeRawBufferPointer, rawLength: Int) throws(BlockFault) -> [UInt8] {
+        guard rawLength >= 0, rawLength <= Limits.blockRawBytesMax else { throw .tooLarge(rawLength) }
+        var fault: BlockFault?
+        let raw = [UInt8](unsafeUninitializedCapacity: rawLength) { buffer, count in
+            let target = UnsafeMutableRawBufferPointer(start: buffer.baseAddress, count: rawLength)
+            do throws(BlockFault) {
+                try decode(codec, bytes, into: target)
+                count = rawLength
+            } catch {
+                fault = error
+                count = 0
+            }
+        }
+        if let fault { throw fault }
+        return raw
+    }
+
+    public static func decode(_ codec: Codec, _ bytes: [UInt8], rawLength: Int) throws(BlockFault) -> [UInt8] {
+        // `withUnsafeBytes` does not carry a typed error through, so the result does.
+        try bytes.withUnsafeBytes { buffer -> Result<[UInt8], BlockFault> in
+            do throws(BlockFault) { return .success(try decode(codec, buffer, rawLength: rawLength)) } catch {
+                return .failure(error)
+            }
+        }.get()
+    }
+
+    /// Fills `raw`, whose size is the declared raw length. After an error its contents are undefined.
+    public static func decode(_ codec: Codec, _ bytes: UnsafeRawBufferPointer, into raw: UnsafeMutableRawBufferPointer)
+        throws(BlockFault)
+    {
+        guard raw.count <= Limits.blockRawBytesMax else { throw .tooLarge(raw.count) }
+        switch codec {
+        case .raw:
+            guard bytes.count == raw.count else { throw .wrongLength(declared: raw.count, actual: bytes.count) }
+            raw.copyMemory(from: bytes)
+        case .zstd:
+            try Decompressor.pool.with { decompressor -> Result<Void, BlockFault> in decompressor.decompress(bytes, into: raw) }
+                .get()
+        }
+    }
+}
+
+// MARK: - Contexts of libzstd
+
+/// Wraps one ZSTD_CCtx.
+///
+/// Unchecked, because the context is not thread-safe: `ContextPool` gives it to one caller at a time.
+private final class Compressor: @unchecked Sendable {
+    static let pool = ContextPool<Compressor> { Compressor() }
+
+    private let context: OpaquePointer
+
+    init() {
+        guard let context = ZSTD_createCCtx() else { preconditionFailure("out of memory: ZSTD_createCCtx") }
+        self.context = context
+    }
+
+    deinit { ZSTD_freeCCtx(context) }
+
+    /// Nil when the frame would not be smaller than `bytesMax`.
+    func compress(_ raw: UnsafeRawBufferPointer, level: Int32, bytesMax: Int) -> [UInt8]? {
+        configure(level: level)
+        var fits = false
+        let bytes = [UInt8](unsafeUninitializedCapacity: bytesMax) { buffer, count in
+            let written = ZSTD_compress2(context, buffer.baseAddress, bytesMax, raw.baseAddress, raw.count)
+            fits = ZSTD_isError(written) == 0
+            count = fits ? written : 0
+        }
+        guard fits else { return nil }
+        // The buffer was as large as the input; what is kept for long is given back to size.
+        return bytes.count < bytesMax / 2 ? Array(bytes[...]) : bytes
+    }
+
+    /// Whether samples of `raw` shrink by 3 % or more.
+    func shrinks(_ raw: UnsafeRawBufferPointer, probeBytes: Int) -> Bool {
+        configure(level: 1)
+        return withUnsafeTemporaryAllocation(byteCount: probeBytes * 2, alignment: 16) { target in
+            let starts = [0, (raw.count - probeBytes) / 2, raw.count - probeBytes]
+            return starts.contains { start in
+                let sample = UnsafeRawBufferPointer(rebasing: raw[start..<(start + probeBytes)])
+                let written = ZSTD_compress2(context, target.baseAddress, target.count, sample.baseAddress, sample.count)
+                return ZSTD_isError(written) == 0 && written < probeBytes - probeBytes / 32
+            }
+        }
+    }
+
+    private func configure(level: Int32) {
+        ZSTD_CCtx_reset(context, ZSTD_reset_session_and_parameters)
+        ZSTD_CCtx_setParameter(context, ZSTD_c_compressionLevel, level)
+        ZSTD_CCtx_setParameter(context, ZSTD_c_windowLog, Block.windowLogMax)
+        ZSTD_CCtx_setParameter(context, ZSTD_c_checksumFlag, 0)
+    }
+}
+
+/// Wraps one ZSTD_DCtx, unchecked for the same reason.
+private final class Decompressor: @unchecked Sendable {
+    static let pool = ContextPool<Decompressor> { Decompressor() }
+
+    private let context: OpaquePointer
+
+    init() {
+        guard let context = ZSTD_createDCtx() else { preconditionFailure("out of memory: ZSTD_createDCtx") }
+        self.context = context
+    }
+
+    deinit { ZSTD_freeDCtx(context) }
+
+    func decompress(_ bytes: UnsafeRawBufferPointer, into raw: UnsafeMutableRawBufferPointer) -> Result<Void, BlockFault> {
+        // libzstd would also take several frames, skippable ones, and older formats: one frame of today's format is all there may be.
+        guard bytes.count >= 4, UInt32(littleEndian: bytes.loadUnaligned(as: UInt32.self)) == ZSTD_MAGICNUMBER else {
+            return .failure(.corrupt("no Zstandard frame"))
+        }
+        let frame = ZSTD_findFrameCompressedSize(bytes.baseAddress, bytes.count)
+        if ZSTD_isError(frame) != 0 { return .failure(.corrupt(String(cString: ZSTD_getErrorName(frame)))) }
+        guard frame == bytes.count else { return .failure(.corrupt("bytes after the frame")) }
+        // The output buffer is the window, so a frame that asks for a large window costs nothing.
+        let written = ZSTD_decompressDCtx(context, raw.baseAddress, raw.count, bytes.baseAddress, bytes.count)
+        if ZSTD_isError(written) != 0 { return .failure(.corrupt(String(cString: ZSTD_getErrorName(written)))) }
+        guard written == raw.count else { return .failure(.wrongLength(declared: raw.count, actual: written)) }
+        return .success(())
+    }
+}
+
+/// Contexts that are not in use: a context is large, and making one costs more than a small block.
+private final class ContextPool<Context: Sendable>: Sendable {
+    private let idle = Mutex<[Context]>([])
+    private let idleMax = 8
+    private let make: @Sendable () -> Context
+
+    init(make: @escaping @Sendable () -> Context) { self.make = make }
+
+    func with<T>(_ body: (Context) -> T) -> T {
+        let context = idle.withLock { $0.popLast() } ?? make()
+        defer { idle.withLock { if $0.count < idleMax { $0.append(context) } } }
+        return body(context)
+    }
+}
