@@ -52,7 +52,7 @@ let package = Package(
         room("HansaCore"),
         room("HansaCrypto", ["HansaCore", "COpenSSL"]),
         room("HansaDocuments", ["HansaCore", "HansaCrypto"]),
-        room("HansaTerms", ["HansaCore", "HansaDocuments"]),
+        room("HansaTerms", ["HansaCore", "HansaCrypto", "HansaDocuments"]),
         room("HansaYAML", ["HansaCore", "HansaDocuments", "HansaTerms", yams]),
         room("HansaPackages", ["HansaCore", "HansaCrypto", "HansaDocuments"]),
         room("HansaContent", ["HansaCore", "HansaCrypto", "CLinux", "CZstd"]),
