@@ -47,3 +47,12 @@ int hansa_flock(int file) {
 }
 
 int hansa_sync_file_system(int file) { return syncfs(file) < 0 ? -errno : 0; }
+
+void hansa_error_text(int code, char *text, size_t capacity) {
+    // The GNU variant, which _GNU_SOURCE selects: it may return a text of its own.
+    const char *found = strerror_r(code, text, capacity);
+    if (found != text) {
+        strncpy(text, found, capacity - 1);
+        text[capacity - 1] = 0;
+    }
+}

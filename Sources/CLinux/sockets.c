@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -92,6 +93,18 @@ ssize_t hansa_receive_descriptors(int socket, void *bytes, size_t count, int *de
         return -EMSGSIZE;
     }
     return got;
+}
+
+int hansa_accept(int socket) {
+    int accepted;
+    do accepted = accept4(socket, NULL, NULL, SOCK_CLOEXEC);
+    while (accepted < 0 && errno == EINTR);
+    return accepted < 0 ? -errno : accepted;
+}
+
+int hansa_event(void) {
+    int event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    return event < 0 ? -errno : event;
 }
 
 // Fills the address; *directory is the descriptor it leans on, or -1. Returns its length or a negative errno.

@@ -5,6 +5,7 @@ public enum ProblemCode: String, Sendable, Codable, CaseIterable {
     case usage = "H001"
     case internalFault = "H002"
     case notYet = "H003"
+    case interrupted = "H004"
     case homeMissing = "H010"
     case homeExists = "H011"
     case homeInUse = "H012"
@@ -81,6 +82,7 @@ public enum ProblemCode: String, Sendable, Codable, CaseIterable {
             .verificationFailed
         case .refusedByTerms, .grantExceedsAgreement, .packageEnded, .packageWithdrawn, .partnerRefused: .refusedByTerms
         case .partnerUnreachable: .unreachable
+        case .interrupted: .interrupted
         case .syncBehind: .partlyDone
         case .agreementAmbiguous, .releaseAmbiguous, .checkoutModified: .conflict
         default: .failed

@@ -29,6 +29,12 @@ ssize_t hansa_send_descriptors(int socket, const void *bytes, size_t count, cons
 /// that arrived are closed and the result is -EMSGSIZE. Returns the bytes received, 0 at the end.
 ssize_t hansa_receive_descriptors(int socket, void *bytes, size_t count, int *descriptors, int *received, int flags);
 
+/// The next connection, close-on-exec.
+int hansa_accept(int socket);
+
+/// An eventfd that starts at zero, close-on-exec and non-blocking: written to wake a thread in poll(2).
+int hansa_event(void);
+
 /// bind and connect for any path, also one longer than sockaddr_un holds: the directory is opened and named through /proc/self/fd.
 /// The last component must still fit (about 80 bytes): otherwise -ENAMETOOLONG.
 int hansa_unix_bind(int socket, const char *path);
@@ -51,6 +57,9 @@ int hansa_lock(int file);
 
 /// flock(2), exclusive, without waiting: the same promise for programs that lock with flock(1).
 int hansa_flock(int file);
+
+/// What an errno means, in the C locale's words; always ends with NUL.
+void hansa_error_text(int code, char *text, size_t capacity);
 
 /// syncfs(2): everything written to the file's file system is durable when it returns.
 int hansa_sync_file_system(int file);

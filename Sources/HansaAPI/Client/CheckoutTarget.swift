@@ -1,0 +1,218 @@
+// The client's side of a checkout: lists, opens, makes and replaces files below one directory of the user. New files are written under temporary
+// names beside their targets and renamed only when their bytes are durable, so a killed checkout leaves no half-written file under a real name.
+internal import CLinux
+internal import Glibc
+internal import HansaCore
+internal import HansaNode
+internal import Synchronization
+
+public final class CheckoutTarget: Sendable {
+    private struct State {
+        var tree: DirectoryTree?
+        /// Temporary names by target path, of files not yet committed.
+        var pending: [String: String] = [:]
+        var counter = 0
+    }
+
+    /// Above this many files in one commit the whole file system is synced once: a thousand fsyncs wait for a thousand journal commits.
+    private static let filesSyncedSinglyMax = 32
+    private static let temporaryPrefix = ".hansa-"
+
+    /// Absolute.
+    public let directory: String
+    private let state = Mutex(State())
+
+    /// Nothing is made until the node creates the first file.
+    public init(directory: String) { self.directory = UserPath.absolute(directory) }
+
+    /// Removes what was created and not committed. Safe to call at any time; a later create works.
+    public func discardPending() {
+        state.withLock { state in
+            for (path, temporary) in state.pending { Self.removeTemporary(path, temporary, &state) }
+            state.pending = [:]
+        }
+    }
+
+    // MARK: Answers
+
+    func listing(of below: String) throws(Problem) -> DirectoryListing {
+        try state.withLock { state throws(Problem) in
+            let path = below.isEmpty ? directory : directory + "/" + below
+            let empty = DirectoryListing(number: 0, path: path, derivedName: nil, listedAt: 0, entries: [])
+            guard let tree = try Self.tree(&state, at: directory, creating: false),
+                let found = try tree.directory(below, creating: false)
+            else {
+                return empty
+            }
+            // The walker takes its descriptor over, and a duplicate would share the read position.
+            let own = FileFault.call { openat(found, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC) }
+            guard own >= 0 else { throw FileFault.problem("read", path, -own) }
+            var entries: [FileStat] = []
+            // What a killed checkout left is none of the user's changes.
+            let walker = DirectoryWalker(entersHidden: true, skips: Self.isTemporary)
+            try walker.walk(own, prefix: "", root: path, depth: 0, into: &entries)
+            return DirectoryListing(number: 0, path: path, derivedName: nil, listedAt: 0, entries: entries)
+        }
+    }
+
+    func openExisting(_ paths: [String]) throws(Problem) -> [CInt] {
+        try state.withLock { state throws(Problem) in
+            guard let tree = try Self.tree(&state, at: directory, creating: false) else {
+                throw Problem(.fileChanged, "\(directory.printable(charactersMax: 300)) is gone")
+            }
+            return try Self.collect(paths) { path throws(Problem) in try tree.openRegular(path) }
+        }
+    }
+
+    func create(_ paths: [String]) throws(Problem) -> [CInt] {
+        try state.withLock { state throws(Problem) in
+            // Made above when missing.
+            let tree = try Self.tree(&state, at: directory, creating: true).unsafelyUnwrapped
+            return try Self.collect(paths) { path throws(Problem) in
+                if let earlier = state.pending[path] { Self.removeTemporary(path, earlier, &state) }
+                // Likewise.
+                let (parent, _) = try tree.parent(of: path, creating: true).unsafelyUnwrapped
+                state.counter += 1
+                let temporary = "\(Self.temporaryPrefix)\(getpid())-\(state.counter).tmp"
+                let flags = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC
+                var file = FileFault.call { openat(parent, temporary, flags, 0o666) }
+                if file == -EEXIST {
+                    // Left by a killed process whose id we have now.
+                    unlinkat(parent, temporary, 0)
+                    file = FileFault.call { openat(parent, temporary, flags, 0o666) }
+                }
+                guard file >= 0 else { throw FileFault.problem("create", directory + "/" + path, -file) }
+                state.pending[path] = temporary
+                return file
+            }
+        }
+    }
+
+    func commit(_ paths: [String]) throws(Problem) {
+        try state.withLock { state throws(Problem) in
+            guard let tree = state.tree, paths.allSatisfy({ state.pending[$0] != nil }) else {
+                throw Problem(.adminProtocol, "the node committed a file that it did not create")
+            }
+            let wholesale = paths.count > Self.filesSyncedSinglyMax
+            if wholesale, let root = try tree.directory("", creating: false) {
+                let result = hansa_sync_file_system(root)
+                guard result == 0 else { throw FileFault.problem("sync", directory, -result) }
+            }
+            var parents: Set<String> = []
+            for path in paths {
+                guard let temporary = state.pending[path] else { continue }
+                try Self.rename(path, from: temporary, in: tree, syncing: !wholesale)
+                state.pending[path] = nil
+                parents.insert(Self.parent(of: path))
+            }
+            // A crash here leaves old or new names, each with whole contents; the next checkout finishes the rest.
+            for parent in parents.sorted() {
+                guard let descriptor = try tree.directory(parent, creating: false) else { continue }
+                let result = FileFault.call { fsync(descriptor) }
+                guard result == 0 else { throw FileFault.problem("sync", directory + "/" + parent, -result) }
+            }
+        }
+    }
+
+    func remove(_ paths: [String]) throws(Problem) {
+        try state.withLock { state throws(Problem) in
+            guard let tree = try Self.tree(&state, at: directory, creating: false) else { return }
+            for path in paths {
+                guard let (parent, name) = try tree.parent(of: path, creating: false) else { continue }
+                let result = FileFault.call { unlinkat(parent, name, 0) }
+                // A directory there is the user's, and so is what it holds.
+                guard result == 0 || result == -ENOENT || result == -EISDIR else {
+                    throw FileFault.problem("remove", directory + "/" + path, -result)
+                }
+                try Self.removeEmptyParents(of: path, in: tree)
+            }
+        }
+    }
+
+    // MARK: Steps
+
+    private static func tree(_ state: inout State, at directory: String, creating: Bool) throws(Problem) -> DirectoryTree? {
+        if let tree = state.tree { return tree }
+        var status = stat()
+        if stat(directory, &status) != 0 {
+            guard errno == ENOENT else { throw FileFault.problem("read", directory, errno) }
+            guard creating else { return nil }
+            try makeWithParents(directory)
+        }
+        let tree = try DirectoryTree(root: directory)
+        state.tree = tree
+        return tree
+    }
+
+    private static func makeWithParents(_ directory: String) throws(Problem) {
+        var path = ""
+        for component in directory.split(separator: "/") {
+            path += "/" + component
+            let result = FileFault.call { mkdir(path, 0o777) }
+            // EROFS and EACCES come before EEXIST on some file systems; what matters is whether the last one stands.
+            var status = stat()
+            guard result == 0 || stat(path, &status) == 0 else { throw FileFault.problem("make", path, -result) }
+        }
+    }
+
+    private static func rename(_ path: String, from temporary: String, in tree: DirectoryTree, syncing: Bool) throws(Problem) {
+        let full = tree.root + "/" + path
+        guard let (parent, name) = try tree.parent(of: path, creating: false) else {
+            throw FileFault.problem("rename", full, ENOENT)
+        }
+        if syncing {
+            let file = FileFault.call { openat(parent, temporary, O_RDONLY | O_NOFOLLOW | O_CLOEXEC) }
+            guard file >= 0 else { throw FileFault.problem("sync", full, -file) }
+            let result = FileFault.call { fsync(file) }
+            close(file)
+            guard result == 0 else { throw FileFault.problem("sync", full, -result) }
+        }
+        let result = FileFault.call { renameat(parent, temporary, parent, name) }
+        if result == -EISDIR || result == -ENOTEMPTY || result == -EEXIST {
+            throw Problem(
+                .checkoutModified, "a directory stands at \(full.printable(charactersMax: 300)), where a file belongs",
+                try: "move it away")
+        }
+        guard result == 0 else { throw FileFault.problem("rename", full, -result) }
+    }
+
+    private static func removeEmptyParents(of path: String, in tree: DirectoryTree) throws(Problem) {
+        var below = parent(of: path)
+        while !below.isEmpty {
+            tree.forget(below)
+            guard let (descriptor, name) = try tree.parent(of: below, creating: false) else { return }
+            // Not empty, or not ours to remove: it stays.
+            guard unlinkat(descriptor, name, AT_REMOVEDIR) == 0 else { return }
+            below = parent(of: below)
+        }
+    }
+
+    private static func removeTemporary(_ path: String, _ temporary: String, _ state: inout State) {
+        // Best effort: what cannot be removed is skipped by the next listing, by its name.
+        guard let found = try? state.tree?.parent(of: path, creating: false) else { return }
+        unlinkat(found.descriptor, temporary, 0)
+        state.pending[path] = nil
+    }
+
+    private static func collect(_ paths: [String], _ body: (String) throws(Problem) -> CInt) throws(Problem) -> [CInt] {
+        var descriptors: [CInt] = []
+        do throws(Problem) {
+            for path in paths { descriptors.append(try body(path)) }
+            return descriptors
+        } catch {
+            for descriptor in descriptors { close(descriptor) }
+            throw error
+        }
+    }
+
+    private static func parent(of path: String) -> String {
+        path.utf8.lastIndex(of: 0x2F).map { String(path[..<$0]) } ?? ""
+    }
+
+    /// `.hansa-<pid>-<n>.tmp`
+    private static func isTemporary(_ name: String) -> Bool {
+        guard name.hasPrefix(temporaryPrefix), name.hasSuffix(".tmp") else { return false }
+        let parts = name.dropFirst(temporaryPrefix.count).dropLast(4).split(separator: "-", omittingEmptySubsequences: false)
+        return parts.count == 2 && parts.allSatisfy { !$0.isEmpty && $0.utf8.allSatisfy { (0x30...0x39).contains($0) } }
+    }
+}

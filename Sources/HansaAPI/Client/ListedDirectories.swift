@@ -1,0 +1,203 @@
+// The client's side of publishing: lists directories ahead of the node on a thread of its own, opens the files the node names.
+internal import Foundation
+internal import Glibc
+public import HansaCore
+internal import HansaNode
+internal import Synchronization
+
+/// The directories that a command gives to the node to read.
+public final class ListedDirectories: Sendable {
+    /// One directory, and the name CLI.md derives for it.
+    public struct Item: Sendable, Equatable {
+        /// As `realpath` gives it.
+        public let path: String
+        public let derivedName: String?
+    }
+
+    public let items: [Item]
+    private let entersHidden: Bool
+    private let ahead: ListingQueue
+    /// The tree of the directory that was opened last: files of one directory come together.
+    private let tree = Mutex<(number: Int, tree: DirectoryTree)?>(nil)
+
+    /// For `package new`, `check` and `verify`. Verifying looks at everything, also at what publishing would leave out.
+    public convenience init(reading directory: String, entersHidden: Bool) throws(Problem) {
+        self.init(items: [Item(path: try ListedDirectories.resolve(directory), derivedName: nil)], entersHidden: entersHidden)
+    }
+
+    /// For `package publish`: `name` with one directory, or the path below `base`, which defaults to each directory's parent.
+    public convenience init(publishing directories: [String], name: String?, base: String?) throws(Problem) {
+        guard name == nil || directories.count == 1 else {
+            throw Problem(
+                .usage, "--name goes with one directory, and \(directories.count) are given",
+                try: "hansa package publish DIR… --base DIR")
+        }
+        let base = try base.map { path throws(Problem) in try ListedDirectories.resolve(path) }
+        var items: [Item] = []
+        items.reserveCapacity(directories.count)
+        var seen: Set<String> = []
+        for directory in directories {
+            let path = try ListedDirectories.resolve(directory)
+            guard seen.insert(path).inserted else {
+                throw Problem(.usage, "\(path.printable(charactersMax: 300)) is given twice")
+            }
+            let derived: String
+            if let name {
+                derived = name
+            } else if let base {
+                guard path.hasPrefix(base == "/" ? base : base + "/") else {
+                    throw Problem(.usage, "\(path.printable(charactersMax: 300)) is not below --base \(base.printable())")
+                }
+                derived = String(path.dropFirst(base == "/" ? 1 : base.count + 1))
+            } else {
+                derived = path.split(separator: "/").last.map(String.init) ?? ""
+            }
+            items.append(Item(path: path, derivedName: name != nil || ListedDirectories.isPackagePath(derived) ? derived : nil))
+        }
+        self.init(items: items, entersHidden: false)
+    }
+
+    init(items: [Item], entersHidden: Bool) {
+        self.items = items
+        self.entersHidden = entersHidden
+        ahead = ListingQueue()
+    }
+
+    deinit { ahead.abandon() }
+
+    private static func resolve(_ path: String) throws(Problem) -> String {
+        guard let resolved = UserPath.resolved(path) else { throw FileFault.problem("read", path, errno) }
+        return resolved
+    }
+
+    private static func isPackagePath(_ path: String) -> Bool {
+        do {
+            _ = try PackageID(city: try CityID("a.b"), path: path)
+            return true
+        } catch { return false }
+    }
+
+    // MARK: Answers
+
+    /// The next batch, encoded; calls `waiting` every few seconds while the listing takes time. Empty batches end it.
+    func nextListings(waiting: () throws -> Void) throws -> [UInt8] {
+        ahead.startOnce { [items, entersHidden, ahead] in
+            ListedDirectories.listAll(items, entersHidden: entersHidden, into: ahead)
+        }
+        while true {
+            switch ahead.next(withinSeconds: 5) {
+            case .batch(let bytes): return bytes
+            case .failed(let problem): throw problem
+            case .notYet: try waiting()
+            }
+        }
+    }
+
+    /// Descriptors in the order asked; the caller closes them.
+    func open(_ files: [ListedFile]) throws(Problem) -> [CInt] {
+        try tree.withLock { kept throws(Problem) in
+            var descriptors: [CInt] = []
+            do throws(Problem) {
+                for file in files {
+                    guard items.indices.contains(file.directory) else {
+                        throw Problem(.adminProtocol, "the node asked for directory \(file.directory) of \(items.count)")
+                    }
+                    if kept?.number != file.directory {
+                        kept = (file.directory, try DirectoryTree(root: items[file.directory].path))
+                    }
+                    // Set in the line above for this number.
+                    descriptors.append(try kept.unsafelyUnwrapped.tree.openRegular(file.path))
+                }
+                return descriptors
+            } catch {
+                for descriptor in descriptors { close(descriptor) }
+                throw error
+            }
+        }
+    }
+
+    /// Batches end at a thousand directories or about a MiB.
+    private static func listAll(_ items: [Item], entersHidden: Bool, into queue: ListingQueue) {
+        let walker = DirectoryWalker(entersHidden: entersHidden)
+        var batch: [DirectoryListing] = []
+        var weight = 0
+        do throws(Problem) {
+            for (number, item) in items.enumerated() {
+                let listing = try walker.list(item.path, number: number, derivedName: item.derivedName)
+                weight += listing.entries.reduce(256) { $0 + $1.path.utf8.count + 48 }
+                batch.append(listing)
+                if weight >= WireLimits.partBytesMax || batch.count == WireLimits.listingsMax {
+                    guard queue.put(.batch(ListingCodec.encode(batch))) else { return }
+                    batch = []
+                    weight = 0
+                }
+            }
+            if !batch.isEmpty { guard queue.put(.batch(ListingCodec.encode(batch))) else { return } }
+            _ = queue.put(.batch(ListingCodec.encode([])))
+        } catch {
+            // What was listed before the fault is of no use without the rest: the command fails as a whole.
+            _ = queue.put(.failed(error))
+        }
+    }
+}
+
+/// At most two batches ahead of the node; the lister waits when full.
+private final class ListingQueue: Sendable {
+    enum Element: Sendable {
+        case batch([UInt8])
+        case failed(Problem)
+        case notYet
+    }
+
+    private struct State {
+        var elements: [Element] = []
+        var started = false
+        var abandoned = false
+    }
+
+    private let state = Mutex(State())
+    private let changed = NSCondition()
+
+    func startOnce(_ body: @escaping @Sendable () -> Void) {
+        let first = state.withLock { state in
+            defer { state.started = true }
+            return !state.started
+        }
+        if first { Thread.detachNewThread(body) }
+    }
+
+    /// False once nobody will take it.
+    func put(_ element: Element) -> Bool {
+        changed.lock()
+        defer { changed.unlock() }
+        while state.withLock({ $0.elements.count >= 2 && !$0.abandoned }) { changed.wait() }
+        let taken = state.withLock { state in
+            if state.abandoned { return false }
+            state.elements.append(element)
+            return true
+        }
+        changed.broadcast()
+        return taken
+    }
+
+    func next(withinSeconds seconds: Double) -> Element {
+        changed.lock()
+        defer { changed.unlock() }
+        let deadline = Date(timeIntervalSinceNow: seconds)
+        while true {
+            let element = state.withLock { $0.elements.isEmpty ? nil : $0.elements.removeFirst() }
+            if let element {
+                changed.broadcast()
+                return element
+            }
+            if !changed.wait(until: deadline) { return .notYet }
+        }
+    }
+
+    func abandon() {
+        changed.lock()
+        state.withLock { $0.abandoned = true }
+        changed.broadcast()
+        changed.unlock()
+    }
+}

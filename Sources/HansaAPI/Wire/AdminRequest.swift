@@ -1,0 +1,190 @@
+// What a command asks of the node: one case for each method of `Services`, with the same arguments.
+internal import Foundation
+internal import HansaCore
+public import HansaNode
+
+/// A secret that a command read from a file. It travels as base64 and never shows in a description.
+public struct Secret: Sendable, Equatable, Codable, CustomStringConvertible, CustomDebugStringConvertible, CustomReflectable {
+    public let bytes: [UInt8]
+
+    public init(_ bytes: [UInt8]) { self.bytes = bytes }
+
+    public init(from decoder: any Decoder) throws {
+        let container = try decoder.singleValueContainer()
+        guard let bytes = Base64.decode(try container.decode(String.self)) else {
+            throw DecodingError.dataCorruptedError(in: container, debugDescription: "not base64")
+        }
+        self.bytes = bytes
+    }
+
+    public func encode(to encoder: any Encoder) throws {
+        var container = encoder.singleValueContainer()
+        try container.encode(Base64.encode(bytes))
+    }
+
+    public var description: String { "(secret)" }
+    public var debugDescription: String { description }
+    public var customMirror: Mirror { Mirror(self, children: []) }
+}
+
+/// One command. Requests that read or write the client's files are answered while the client serves the node's asks (`ClientFiles`).
+public enum AdminRequest: Sendable, Codable, Equatable {
+    case status
+    case doctor
+    case why(partner: String, package: String)
+
+    case cityCard
+    case cityShow
+
+    case partnerAdd(card: String, fingerprint: String?, trustWithoutComparison: Bool, endpoint: String?, dryRun: Bool)
+    case partnerList
+    case partnerShow(city: String)
+    case partnerRemove(city: String, confirm: String?, dryRun: Bool)
+
+    case agreementNew(template: String, city: String)
+    case agreementTemplates
+    case agreementCheck(yaml: String)
+    case agreementPropose(yaml: String, officerKey: Secret?, dryRun: Bool)
+    case agreementAccept(id: String, officerKey: Secret?, dryRun: Bool)
+    case agreementReject(id: String, reason: String, officerKey: Secret?, dryRun: Bool)
+    case agreementTerminate(id: String, reason: String, officerKey: Secret?, dryRun: Bool)
+    case agreementList
+    case agreementShow(id: String, format: String)
+
+    case accessGrant(
+        partner: String, pattern: String, agreement: String, level: String, until: String?, ceiling: String?, dryRun: Bool)
+    case accessList(partner: String?)
+    case accessRevoke(grant: String, dryRun: Bool)
+    case accessTest(partner: String)
+
+    case packageNew(kind: String)
+    case packageCheck
+    case packagePublish(PublishOptions)
+    case packageList
+    case packageShow(reference: String)
+    case packageHistory(package: String)
+    case packageCheckout(reference: String, payload: Bool, purpose: String?, force: Bool, dryRun: Bool)
+    case packageVerify
+    case packageWithdraw(package: String, reason: String, dryRun: Bool)
+
+    case sync(partners: [String], wait: Bool, timeoutSeconds: Int?, dryRun: Bool)
+
+    case auditLog(LogFilter)
+    case auditShow(index: UInt64)
+    case auditVerify(against: String?)
+    case auditCheckpoint
+    case auditEvents
+
+    case configShow
+    case configSet(key: String, value: String, dryRun: Bool)
+}
+
+/// What a request does, for roles.
+enum RequestClass: Sendable {
+    /// Shows something, changes nothing, hands out no content.
+    case read
+    /// Daily work: publishing, syncing, checking out.
+    case work
+    /// Keys, partners, agreements, grants, configuration.
+    case rule
+}
+
+extension AdminRequest {
+    var requestClass: RequestClass {
+        switch self {
+        case .status, .doctor, .why, .cityCard, .cityShow, .partnerList, .partnerShow, .agreementNew, .agreementTemplates,
+            .agreementCheck,
+            .agreementList, .agreementShow, .accessList, .accessTest, .packageCheck, .packageList, .packageShow, .packageHistory,
+            .packageVerify,
+            .auditLog, .auditShow, .auditVerify, .auditCheckpoint, .auditEvents, .configShow:
+            .read
+        case .packageNew, .packagePublish, .packageCheckout, .packageWithdraw, .sync: .work
+        case .partnerAdd, .partnerRemove, .agreementPropose, .agreementAccept, .agreementReject, .agreementTerminate,
+            .accessGrant, .accessRevoke,
+            .configSet:
+            .rule
+        }
+    }
+
+    /// The command's words, as in `hansa.<command>/1` with spaces: `package publish`.
+    public var command: String {
+        switch self {
+        case .status: "status"
+        case .doctor: "doctor"
+        case .why: "why"
+        case .cityCard: "city card"
+        case .cityShow: "city show"
+        case .partnerAdd: "partner add"
+        case .partnerList: "partner list"
+        case .partnerShow: "partner show"
+        case .partnerRemove: "partner remove"
+        case .agreementNew: "agreement new"
+        case .agreementTemplates: "agreement templates"
+        case .agreementCheck: "agreement check"
+        case .agreementPropose: "agreement propose"
+        case .agreementAccept: "agreement accept"
+        case .agreementReject: "agreement reject"
+        case .agreementTerminate: "agreement terminate"
+        case .agreementList: "agreement list"
+        case .agreementShow: "agreement show"
+        case .accessGrant: "access grant"
+        case .accessList: "access list"
+        case .accessRevoke: "access revoke"
+        case .accessTest: "access test"
+        case .packageNew: "package new"
+        case .packageCheck: "package check"
+        case .packagePublish: "package publish"
+        case .packageList: "package list"
+        case .packageShow: "package show"
+        case .packageHistory: "package history"
+        case .packageCheckout: "package checkout"
+        case .packageVerify: "package verify"
+        case .packageWithdraw: "package withdraw"
+        case .sync: "sync"
+        case .auditLog: "audit log"
+        case .auditShow: "audit show"
+        case .auditVerify: "audit verify"
+        case .auditCheckpoint: "audit checkpoint"
+        case .auditEvents: "audit events"
+        case .configShow: "config show"
+        case .configSet: "config set"
+        }
+    }
+
+    // MARK: The wire
+
+    func encoded() throws(Problem) -> [UInt8] {
+        do {
+            let bytes = [UInt8](try JSONEncoder().encode(self))
+            guard bytes.count < WireLimits.frameBytesMax else {
+                throw Problem(.limitExceeded, "the request is larger than 4 MiB")
+            }
+            return bytes
+        } catch let problem as Problem { throw problem } catch {
+            throw Problem(.internalFault, "cannot write the request: \(error)")
+        }
+    }
+
+    init(encoded bytes: [UInt8]) throws(Problem) {
+        do {
+            try StrictJSON.check(bytes, bytesMax: WireLimits.frameBytesMax)
+            self = try JSONDecoder().decode(AdminRequest.self, from: Data(bytes))
+        } catch {
+            throw Problem(
+                .adminProtocol,
+                "the node does not understand the request: \(String(describing: error).printable(charactersMax: 160))",
+                try: "restart the node after an upgrade, so that both run the same version")
+        }
+    }
+}
+
+extension Role {
+    /// Whether this role may run the command. An operator does the daily work; an auditor reads everything and changes nothing, and takes no
+    /// content out.
+    public func mayRun(_ request: AdminRequest) -> Bool {
+        switch (self, request.requestClass) {
+        case (.admin, _), (_, .read), (.operator, .work): true
+        case (.operator, .rule), (.auditor, .work), (.auditor, .rule): false
+        }
+    }
+}
