@@ -76,5 +76,6 @@ let package = Package(
 
         tests("HansaCoreTests", ["HansaCore"]),
         tests("HansaCryptoTests", ["HansaCore", "HansaCrypto"]),
+        tests("HansaDocumentsTests", ["HansaCore", "HansaCrypto", "HansaDocuments"]),
     ]
 )
