@@ -1,0 +1,527 @@
+// One TLS connection to a partner: a channel handler on the event loop that feeds frames to the pure `Session` machine, and two workers
+// (publishing, pulling) that block on the stores elsewhere.
+//
+// All of this type's state is the event loop's. A worker's object (`Publisher`, `Puller`, `DocumentExchange`) is touched only inside its job, and
+// there is at most one job of each kind at a time: the loop hands over a batch and takes the answer back. The loop never blocks.
+//
+//   socket ─ ByteCounter ─ TLSHandler ─ Connection ─┬─▶ publishing job ─▶ frames
+//                                                   └─▶ pulling job    ─▶ frames
+internal import HansaCore
+internal import HansaCrypto
+internal import HansaSync
+internal import HansaTLS
+internal import Logging
+internal import NIOCore
+internal import NIOPosix
+
+final class Connection: ChannelDuplexHandler, @unchecked Sendable {
+    // @unchecked: every stored property is read and written on `eventLoop` alone (asserted), but for the immutable ones and `traffic`,
+    // whose counters are the loop's too and read through `snapshot`.
+    typealias InboundIn = ByteBuffer
+    typealias InboundOut = Never
+    typealias OutboundIn = ByteBuffer
+    typealias OutboundOut = ByteBuffer
+
+    /// Control frames from the peer that may wait for a worker before we stop reading.
+    private static let inboxFramesMax = 512
+    private static let inboxBytesMax = 24 * 1024 * 1024
+    /// Content handed to the channel and not yet written to the socket: a control frame waits behind no more than this and one frame.
+    private static let contentPendingBytesMax = 256 * 1024
+    private static let contentBatchBytes = 1024 * 1024
+    private static let helloSeconds: Int64 = 10
+
+    private let host: any ConnectionHost
+    private let role: Session.Role
+    private let context: ExchangeContext
+    private let tls: TLSHandler
+    let traffic: Traffic
+    private let workers: NIOThreadPool
+    private var log: Logger
+
+    private var session: Session
+    private var channel: (any Channel)?
+    private var handlerContext: ChannelHandlerContext?
+    private var spki: Digest?
+    private var buffer = ByteBuffer()
+    private var isReadHeld = false
+    private(set) var peer: CityID?
+    private var isClosing = false
+    private var closeReason: String?
+
+    private var parts: Parts?
+    private var publishInbox: [PublishEvent] = []
+    private var pullInbox: [PullEvent] = []
+    private var inboxBytes = 0
+    private var isPublishing = false
+    private var isPulling = false
+    private var contentReady: [Frame] = []
+    private var contentPending = 0
+    private var hasContent = false
+    private var timer: RepeatedTask?
+    private var announcement: Scheduled<Void>?
+    private let opened = ContinuousClock.now
+
+    /// What the workers own.
+    private final class Parts: @unchecked Sendable {
+        // @unchecked: see the head of this file: one job of each kind at a time.
+        let publisher: Publisher
+        let puller: Puller
+        let documents: DocumentExchange
+        init(_ context: ExchangeContext, _ peer: CityID) {
+            publisher = Publisher(context, peer: peer)
+            puller = Puller(context, peer: peer)
+            documents = DocumentExchange(context, peer: peer)
+        }
+    }
+
+    private enum PublishEvent: Sendable {
+        case frame(Frame)
+        case viewsChanged(Set<Digest>)
+        case announce
+    }
+
+    private enum PullEvent: Sendable {
+        case frame(Frame)
+        case documents(Frame)
+        case documentsAcknowledged(Frame)
+        case ask
+        case sendDocuments
+        case tick
+    }
+
+    init(host: any ConnectionHost, context: ExchangeContext, role: Session.Role, tls: TLSHandler, traffic: Traffic, workers: NIOThreadPool, log: Logger) {
+        self.host = host
+        self.context = context
+        self.role = role
+        self.tls = tls
+        self.traffic = traffic
+        self.workers = workers
+        self.log = log
+        session = Session(
+            own: context.own, keyring: context.keyring, role: role, nonce: context.random.bytes(Hello.nonceBytes),
+            contentCreditBytes: context.limits.contentCreditBytes)
+    }
+
+    var roleForHost: Session.Role { role }
+
+    /// The city that dialled: the rule for two sessions between one pair needs it.
+    var dialler: CityID? {
+        switch role {
+        case .dialled: context.own
+        case .accepted: peer
+        }
+    }
+
+    // MARK: Channel events
+
+    func handlerAdded(context: ChannelHandlerContext) {
+        channel = context.channel
+        handlerContext = context
+    }
+
+    func handlerRemoved(context: ChannelHandlerContext) { handlerContext = nil }
+
+    func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+        switch event as? TLSEvent {
+        case .handshakeCompleted(let peer):
+            spki = peer.spki
+            let known: Int
+            if case .dialled(let city) = role { known = host.acquaintance(of: city)?.keyring ?? 0 } else { known = 0 }
+            if let hello = session.start(peerKeyring: known, at: host.now) { send([hello]) }
+            context.eventLoop.assumeIsolated().scheduleTask(in: .seconds(Connection.helloSeconds)) { [weak self] in
+                guard let self, self.peer == nil else { return }
+                self.end("no hello in time")
+            }
+        case .inputClosed: end("the peer closed")
+        case nil: context.fireUserInboundEventTriggered(event)
+        }
+    }
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        var bytes = Self.unwrapInboundIn(data)
+        if buffer.readableBytes == 0 { buffer = bytes } else { buffer.writeBuffer(&bytes) }
+        while let frame = nextFrame() {
+            take(frame)
+            if isClosing { return }
+        }
+        if buffer.readableBytes == 0 { buffer.clear() } else { buffer.discardReadBytes() }
+    }
+
+    private func nextFrame() -> Frame? {
+        guard !isClosing, let bytes = buffer.getBytes(at: buffer.readerIndex, length: FrameHeader.byteCount) else { return nil }
+        do {
+            let header = try FrameHeader(bytes[...])
+            guard buffer.readableBytes >= FrameHeader.byteCount + header.bodyCount else { return nil }
+            buffer.moveReaderIndex(forwardBy: FrameHeader.byteCount)
+            return Frame(header.type, body: buffer.readBytes(length: header.bodyCount) ?? [])
+        } catch {
+            violated(error, farewell: CloseMessage(reason: error.word).frame)
+            return nil
+        }
+    }
+
+    /// Reads are held while the workers are behind: the peer's window then closes, and memory stays bounded.
+    func read(context: ChannelHandlerContext) {
+        if publishInbox.count + pullInbox.count > Connection.inboxFramesMax || inboxBytes > Connection.inboxBytesMax {
+            isReadHeld = true
+        } else {
+            context.read()
+        }
+    }
+
+    func channelWritabilityChanged(context: ChannelHandlerContext) {
+        pumpContent()
+        context.fireChannelWritabilityChanged()
+    }
+
+    func channelInactive(context: ChannelHandlerContext) {
+        end(closeReason ?? "connection closed")
+        timer?.cancel()
+        announcement?.cancel()
+        context.fireChannelInactive()
+    }
+
+    func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        host.connectionFailed(self, error: "\(error)")
+        end("\(error)")
+    }
+
+    // MARK: Frames
+
+    private func take(_ frame: Frame) {
+        guard let spki else { return end("frames before the handshake ended") }
+        switch session.receive(frame, spki: spki, at: host.now, acquaintance: host.acquaintance(of:)) {
+        case .opened(let peer, let theirs, let reply, let documentsOnly):
+            self.peer = peer
+            log[metadataKey: "partner"] = "\(peer)"
+            if let reply { send([reply]) }
+            guard host.connectionOpened(self, peer: peer, theirs: theirs) else { return end("duplicate") }
+            parts = Parts(context, peer)
+            startTimers()
+            enqueue(pull: .sendDocuments)
+            if !documentsOnly { enqueue(pull: .ask) }
+        case .publish(let frame): enqueue(publish: .frame(frame), bytes: frame.body.count)
+        case .pull(let frame): enqueue(pull: .frame(frame), bytes: frame.body.count)
+        case .documents(let frame): enqueue(pull: .documents(frame), bytes: frame.body.count)
+        case .documentsAcknowledged(let frame): enqueue(pull: .documentsAcknowledged(frame), bytes: frame.body.count)
+        case .resumeContent: pumpContent()
+        case .peerError(let error): log.notice("the partner could not", metadata: ["code": "\(error.code.printable())"])
+        case .peerClosed(let reason): end("the partner closed: \(reason.printable())")
+        case .violation(let fault, let farewell): violated(fault, farewell: farewell)
+        case .ignore: break
+        }
+    }
+
+    private func violated(_ fault: ProtocolFault, farewell: Frame) {
+        host.connectionViolated(self, peer: peer, fault: fault)
+        send([farewell])
+        end("protocol: \(fault)")
+    }
+
+    /// Ends the session from anywhere; says farewell, closes after what was written.
+    func close(_ reason: String) {
+        guard let channel else { return }
+        channel.eventLoop.execute { [self] in
+            if let frame = session.close(reason) { send([frame]) }
+            end(reason)
+        }
+    }
+
+    private func end(_ reason: String) {
+        guard !isClosing else { return }
+        isClosing = true
+        closeReason = reason
+        log.debug("session ends", metadata: ["reason": "\(reason)"])
+        channel?.close(promise: nil)
+        contentReady = []
+        guard let parts else {
+            host.connectionClosed(self, peer: peer, reason: reason)
+            return
+        }
+        // What has arrived is made durable before the session is forgotten, so that the next one goes on from there.
+        let now = host.now
+        let loop = eventLoop
+        runAfterPull {
+            self.workers.submit(on: loop) { [host] in
+                do { try parts.puller.park(at: now) } catch { host.storeFailed(error) }
+            } done: { [self] in host.connectionClosed(self, peer: peer, reason: reason) }
+        }
+    }
+
+    private var afterPull: (() -> Void)?
+    private func runAfterPull(_ body: @escaping () -> Void) { if isPulling { afterPull = body } else { body() } }
+
+    private var eventLoop: any EventLoop {
+        guard let channel else { preconditionFailure("a connection is used after it was added to a channel") }
+        return channel.eventLoop
+    }
+
+    private func send(_ frames: [Frame]) {
+        guard let context = handlerContext, !frames.isEmpty else { return }
+        var out = context.channel.allocator.buffer(capacity: frames.reduce(0) { $0 + $1.body.count + FrameHeader.byteCount })
+        for frame in frames {
+            out.writeBytes(frame.header)
+            out.writeBytes(frame.body)
+        }
+        context.writeAndFlush(Self.wrapOutboundOut(out), promise: nil)
+    }
+
+    private func startTimers() {
+        timer = eventLoop.scheduleRepeatedTask(initialDelay: .seconds(1), delay: .seconds(1)) { [weak self] _ in
+            guard let self, !self.isClosing, self.pullInbox.isEmpty, !self.isPulling else { return }
+            self.enqueue(pull: .tick)
+        }
+        scheduleAnnouncement()
+    }
+
+    /// Every 15 minutes ± 25 % (SYNC.md §7).
+    private func scheduleAnnouncement() {
+        let seconds = Int64(15 * 60 * 3 / 4) + Int64(UInt16(truncatingIfNeeded: context.random.bytes(2).reduce(0) { $0 << 8 | Int($1) })) % Int64(15 * 60 / 2)
+        announcement = eventLoop.assumeIsolated().scheduleTask(in: .seconds(seconds)) { [weak self] in
+            guard let self, !self.isClosing else { return }
+            self.enqueue(publish: .announce)
+            self.scheduleAnnouncement()
+        }
+    }
+
+    // MARK: From the node
+
+    func viewsChanged(_ views: Set<Digest>) { onLoop { self.enqueue(publish: .viewsChanged(views)) } }
+    func documentsWait() { onLoop { self.enqueue(pull: .sendDocuments) } }
+    /// A fresh round: where do all views stand?
+    func ask() { onLoop { self.enqueue(pull: .ask) } }
+
+    private func onLoop(_ body: @escaping @Sendable () -> Void) {
+        channel?.eventLoop.execute {
+            if !self.isClosing, self.parts != nil { body() }
+        }
+    }
+
+    // MARK: Pulling
+
+    private func enqueue(pull event: PullEvent, bytes: Int = 0) {
+        inboxBytes += bytes
+        pullInbox.append(event)
+        runPulling()
+    }
+
+    private struct PullResult: Sendable {
+        var frames: [Frame] = []
+        var changes = ExchangeChanges()
+        var fault: ExchangeFault?
+        var progress = PullProgress()
+    }
+
+    private func runPulling() {
+        guard !isPulling, !pullInbox.isEmpty, !isClosing, let parts else { return }
+        isPulling = true
+        let events = pullInbox
+        pullInbox = []
+        let now = host.now
+        workers.submit(on: eventLoop) { () -> PullResult in
+            var result = PullResult()
+            do throws(ExchangeFault) {
+                var batch: [Frame] = []
+                for event in events {
+                    if case .frame(let frame) = event {
+                        batch.append(frame)
+                        continue
+                    }
+                    if !batch.isEmpty {
+                        result.frames += try parts.puller.receive(batch, at: now)
+                        batch = []
+                    }
+                    switch event {
+                    case .frame: break
+                    case .documents(let frame):
+                        let (answer, changes) = try parts.documents.receive(frame, at: now)
+                        result.frames.append(answer)
+                        result.changes.formUnion(changes)
+                    case .documentsAcknowledged(let frame): try parts.documents.acknowledged(frame, at: now)
+                    case .sendDocuments: result.frames += try parts.documents.pending()
+                    case .ask: result.frames += try parts.puller.ask(at: now)
+                    case .tick: result.frames += try parts.puller.tick(at: now)
+                    }
+                }
+                if !batch.isEmpty { result.frames += try parts.puller.receive(batch, at: now) }
+            } catch {
+                result.fault = error
+            }
+            result.progress = PullProgress(parts.puller)
+            return result
+        } done: { [self] result in
+            isPulling = false
+            inboxBytes -= events.reduce(0) { $0 + $1.bytes }
+            send(result.frames)
+            if let peer { host.pulled(self, peer: peer, progress: result.progress, changes: result.changes) }
+            if let fault = result.fault { failed(fault) }
+            if let after = afterPull {
+                afterPull = nil
+                return after()
+            }
+            releaseRead()
+            runPulling()
+        }
+    }
+
+    // MARK: Publishing
+
+    private func enqueue(publish event: PublishEvent, bytes: Int = 0) {
+        inboxBytes += bytes
+        publishInbox.append(event)
+        runPublishing()
+    }
+
+    private struct PublishResult: Sendable {
+        var frames: [Frame] = []
+        var content: [Frame] = []
+        var hasContent = false
+        var changes = ExchangeChanges()
+        var fault: ExchangeFault?
+        var releasesSent = 0
+        var contentBytesSent: UInt64 = 0
+    }
+
+    private func runPublishing() {
+        guard !isPublishing, !isClosing, let parts else { return }
+        // The next content is made while the last is being encrypted: one batch ahead, never more.
+        let allowance = contentReady.isEmpty && hasContent ? min(session.contentAllowance, Connection.contentBatchBytes) : 0
+        guard !publishInbox.isEmpty || allowance > 0 else { return }
+        isPublishing = true
+        let events = publishInbox
+        publishInbox = []
+        let now = host.now
+        workers.submit(on: eventLoop) { () -> PublishResult in
+            var result = PublishResult()
+            do throws(ExchangeFault) {
+                for event in events {
+                    switch event {
+                    case .frame(let frame): result.frames += try parts.publisher.receive(frame, at: now)
+                    case .viewsChanged(let views): result.frames += try parts.publisher.viewsChanged(views, at: now)
+                    case .announce: result.frames += try parts.publisher.announcement().map { [$0] } ?? []
+                    }
+                }
+                if allowance > 0 { result.content = try parts.publisher.content(upTo: allowance, at: now) }
+            } catch {
+                result.fault = error
+            }
+            result.hasContent = parts.publisher.hasContent
+            result.changes = parts.publisher.changes
+            result.releasesSent = parts.publisher.releasesSent
+            result.contentBytesSent = parts.publisher.contentBytesSent
+            return result
+        } done: { [self] result in
+            isPublishing = false
+            inboxBytes -= events.reduce(0) { $0 + $1.bytes }
+            send(result.frames)
+            hasContent = result.hasContent
+            contentReady += result.content
+            if let peer { host.published(self, peer: peer, releasesSent: result.releasesSent, contentBytesSent: result.contentBytesSent, changes: result.changes) }
+            if let fault = result.fault { return failed(fault) }
+            if result.changes.outboxes.contains(where: { $0 == peer }) { enqueue(pull: .sendDocuments) }
+            releaseRead()
+            pumpContent()
+            runPublishing()
+        }
+    }
+
+    /// Writes prepared content when little is waiting before it.
+    private func pumpContent() {
+        guard !isClosing, let context = handlerContext else { return }
+        while contentPending < Connection.contentPendingBytesMax, !contentReady.isEmpty {
+            let frame = contentReady.removeFirst()
+            let size = frame.body.count
+            session.sent(contentBytes: size)
+            contentPending += size
+            var out = context.channel.allocator.buffer(capacity: size + FrameHeader.byteCount)
+            out.writeBytes(frame.header)
+            out.writeBytes(frame.body)
+            let written = context.eventLoop.makePromise(of: Void.self)
+            written.futureResult.assumeIsolated().whenComplete { [weak self] _ in
+                guard let self else { return }
+                self.contentPending -= size
+                self.pumpContent()
+            }
+            context.writeAndFlush(Self.wrapOutboundOut(out), promise: written)
+        }
+        if contentReady.isEmpty { runPublishing() }
+    }
+
+    private func releaseRead() {
+        guard isReadHeld, publishInbox.count + pullInbox.count <= Connection.inboxFramesMax / 2 else { return }
+        isReadHeld = false
+        handlerContext?.read()
+    }
+
+    private func failed(_ fault: ExchangeFault) {
+        switch fault {
+        case .peer(let fault): violated(fault, farewell: CloseMessage(reason: fault.word).frame)
+        case .store(let error):
+            host.storeFailed(error)
+            if let frame = session.close("internal") { send([frame]) }
+            end("store: \(error)")
+        }
+    }
+}
+
+extension Connection.PullEvent {
+    fileprivate var bytes: Int {
+        switch self {
+        case .frame(let frame), .documents(let frame), .documentsAcknowledged(let frame): frame.body.count
+        case .ask, .sendDocuments, .tick: 0
+        }
+    }
+}
+
+extension Connection.PublishEvent {
+    fileprivate var bytes: Int { if case .frame(let frame) = self { frame.body.count } else { 0 } }
+}
+
+/// What a pulling session has reached, for `sync` and `status`.
+struct PullProgress: Sendable, Equatable {
+    var standings: [Digest: Puller.Standing] = [:]
+    var isSettled = false
+    var nextDue: Timestamp?
+    var releasesReceived = 0
+    var contentBytesReceived: UInt64 = 0
+    var chunksHeld = 0
+    var chunksTotal = 0
+
+    init() {}
+
+    init(_ puller: Puller) {
+        standings = Dictionary(uniqueKeysWithValues: puller.standings.map { ($0.view, $0.standing) })
+        isSettled = puller.isSettled
+        nextDue = puller.nextDue
+        releasesReceived = puller.releasesReceived
+        contentBytesReceived = puller.contentBytesReceived
+        (chunksHeld, chunksTotal) = puller.progress
+    }
+}
+
+/// What a connection needs of the node. Called on the connection's event loop; implementations do not block.
+protocol ConnectionHost: AnyObject, Sendable {
+    var now: Timestamp { get }
+    func acquaintance(of city: CityID) -> Session.Acquaintance?
+    /// False: another session between this pair stays.
+    func connectionOpened(_ connection: Connection, peer: CityID, theirs: Hello) -> Bool
+    func connectionClosed(_ connection: Connection, peer: CityID?, reason: String)
+    func connectionFailed(_ connection: Connection, error: String)
+    func connectionViolated(_ connection: Connection, peer: CityID?, fault: ProtocolFault)
+    func pulled(_ connection: Connection, peer: CityID, progress: PullProgress, changes: ExchangeChanges)
+    func published(_ connection: Connection, peer: CityID, releasesSent: Int, contentBytesSent: UInt64, changes: ExchangeChanges)
+    func storeFailed(_ error: any Error)
+}
+
+extension NIOThreadPool {
+    /// Runs `work` on the pool, then `done` with its result on the loop.
+    func submit<T: Sendable>(on loop: any EventLoop, _ work: @escaping @Sendable () -> T, done: @escaping (T) -> Void) {
+        // The closure is called on the loop that made it, where its captures belong.
+        let bound = NIOLoopBound(done, eventLoop: loop)
+        submit { state in
+            guard case .active = state else { return }
+            let result = work()
+            loop.execute { bound.value(result) }
+        }
+    }
+}

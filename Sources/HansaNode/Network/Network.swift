@@ -1,0 +1,443 @@
+// The sessions of a node: the listener, a dialler for each partner, and the registry that keeps one session for each pair.
+//
+// State is behind one mutex and small; nothing under it blocks. `waitForChange` lets admin threads wait for sessions without polling.
+internal import Foundation
+internal import HansaCore
+internal import HansaCrypto
+internal import HansaDocuments
+internal import HansaSync
+internal import HansaTLS
+internal import Logging
+internal import NIOCore
+internal import NIOPosix
+internal import Synchronization
+
+final class Network: ConnectionHost {
+    /// What is known of the link to one partner.
+    struct Link: Sendable {
+        var connection: Connection?
+        var connectedSince: Timestamp?
+        var progress = PullProgress()
+        var releasesSent = 0
+        var contentBytesSent: UInt64 = 0
+        /// Why the last attempt or session ended.
+        var lastError: String?
+        /// The peer (or we) said no: wrong key, paused, another city.
+        var wasRefused = false
+        var attempts = 0
+        var failures = 0
+        var isDialling = false
+        var nextDial: ContinuousClock.Instant?
+    }
+
+    private struct State {
+        var acquaintances: [CityID: Session.Acquaintance] = [:]
+        var endpoints: [CityID: [String]] = [:]
+        var links: [CityID: Link] = [:]
+        var strangers: [String: Int] = [:]
+        var unrecognised: [ObjectIdentifier: any Channel] = [:]
+        var arrivals: [String: (window: ContinuousClock.Instant, count: Int)] = [:]
+        var listening: (any Channel)?
+        var isStopping = false
+        var generation: UInt64 = 0
+    }
+
+    /// Bounds against strangers (ATTACKS.md, Transport).
+    struct Bounds: Sendable {
+        var unrecognisedMax = 128
+        var arrivalsPerMinuteAndAddress = 240
+        var connectSeconds: Int64 = 5
+        var retrySecondsMax: Int64 = 15 * 60
+    }
+
+    let context: ExchangeContext
+    private let clock: any WallClock
+    private let tls: TLSContext
+    private let group: MultiThreadedEventLoopGroup
+    private let workers: NIOThreadPool
+    private let bounds: Bounds
+    private let log: Logger
+    private let state = Mutex(State())
+    private let condition = NSCondition()
+    private let storeFault: @Sendable (any Error) -> Void
+    private let onChanges: @Sendable (ExchangeChanges) -> Void
+
+    init(
+        context: ExchangeContext, clock: any WallClock, identity: TLSIdentity, bounds: Bounds, log: Logger,
+        onStoreFault: @escaping @Sendable (any Error) -> Void, onChanges: @escaping @Sendable (ExchangeChanges) -> Void
+    ) throws {
+        self.context = context
+        self.clock = clock
+        self.bounds = bounds
+        self.log = log
+        storeFault = onStoreFault
+        self.onChanges = onChanges
+        tls = try TLSContext(identity: identity, applicationProtocol: "hansa/1")
+        group = MultiThreadedEventLoopGroup(numberOfThreads: 2)
+        workers = NIOThreadPool(numberOfThreads: 4)
+        workers.start()
+    }
+
+    // MARK: Partners
+
+    /// Takes the partners as they are now: pins are checked again at once, and live sessions of removed or paused ones close.
+    func refreshPartners() throws {
+        let known = try context.metadata.read { store -> [(CityID, Session.Acquaintance, [String])] in
+            try store.partners().compactMap { partner in
+                guard let keyring = try store.currentKeyring(of: partner.city) else { return nil }
+                let now = self.clock.now
+                let pins = Set(keyring.tlsPins.filter { $0.notAfter > now }.map(\.spki))
+                let acquaintance = Session.Acquaintance(keyring: keyring.version, pins: pins, expires: keyring.expires, isActive: partner.state == .active)
+                return (partner.city, acquaintance, (partner.endpoint.map { [$0] } ?? []) + keyring.endpoints)
+            }
+        }
+        let closing = state.withLock { state -> [Connection] in
+            state.acquaintances = Dictionary(uniqueKeysWithValues: known.map { ($0.0, $0.1) })
+            state.endpoints = Dictionary(uniqueKeysWithValues: known.filter { $0.1.isActive }.map { ($0.0, $0.2) })
+            return state.links.compactMap { city, link in state.acquaintances[city]?.isActive == true ? nil : link.connection }
+        }
+        for connection in closing { connection.close("partner is no longer active") }
+    }
+
+    func acquaintance(of city: CityID) -> Session.Acquaintance? { state.withLock { $0.acquaintances[city] } }
+    func link(to city: CityID) -> Link { state.withLock { $0.links[city] ?? Link() } }
+    func hasEndpoint(_ city: CityID) -> Bool { state.withLock { !($0.endpoints[city] ?? []).isEmpty } }
+    var now: Timestamp { clock.now }
+
+    /// Tells the sessions concerned that views, policies or outboxes changed.
+    func notify(_ changes: ExchangeChanges) {
+        guard !changes.isEmpty else { return }
+        let links = state.withLock { state in state.links.compactMap { city, link in link.connection.map { (city, $0) } } }
+        for (city, connection) in links {
+            if changes.outboxes.contains(city) { connection.documentsWait() }
+            if !changes.views.isEmpty { connection.viewsChanged(changes.views) }
+            if changes.policies.contains(city) { connection.ask() }
+        }
+    }
+
+    // MARK: Listening
+
+    /// Binds `host:port`. Returns the address bound: port 0 asks the system for one.
+    func listen(on endpoint: String) async throws -> String {
+        let (host, port) = try Endpoint.parse(endpoint)
+        let bootstrap = ServerBootstrap(group: group)
+            .serverChannelOption(.backlog, value: 256)
+            .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
+            .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
+            .childChannelOption(.socketOption(.so_keepalive), value: 1)
+            .childChannelOption(.maxMessagesPerRead, value: 4)
+            .childChannelOption(.recvAllocator, value: FixedSizeRecvByteBufferAllocator(capacity: 256 * 1024))
+            .childChannelOption(.writeBufferWaterMark, value: .init(low: 128 * 1024, high: 512 * 1024))
+            .childChannelInitializer { [self] channel in
+                guard admits(channel) else { return channel.eventLoop.makeFailedFuture(ChannelError.ioOnClosedChannel) }
+                return add(to: channel, role: .accepted)
+            }
+        let channel = try await bootstrap.bind(host: host, port: port).get()
+        state.withLock { $0.listening = channel }
+        guard let address = channel.localAddress, let bound = address.port else { return endpoint }
+        return Endpoint.format(host: host, port: bound)
+    }
+
+    /// A stranger's connection costs little, and strangers together cost a bounded amount.
+    private func admits(_ channel: any Channel) -> Bool {
+        let address = channel.remoteAddress?.ipAddress ?? "unknown"
+        return state.withLock { state in
+            let instant = ContinuousClock.now
+            guard !state.isStopping, state.unrecognised.count < bounds.unrecognisedMax else {
+                state.strangers["too-many", default: 0] += 1
+                return false
+            }
+            if state.arrivals.count > 4096 { state.arrivals = state.arrivals.filter { instant - $0.value.window < .seconds(60) } }
+            var arrival = state.arrivals[address] ?? (instant, 0)
+            if instant - arrival.window >= .seconds(60) { arrival = (instant, 0) }
+            arrival.count += 1
+            state.arrivals[address] = arrival
+            guard arrival.count <= bounds.arrivalsPerMinuteAndAddress else {
+                state.strangers["too-fast", default: 0] += 1
+                return false
+            }
+            state.unrecognised[ObjectIdentifier(channel)] = channel
+            return true
+        }
+    }
+
+    private func add(to channel: any Channel, role: Session.Role) -> EventLoopFuture<Void> {
+        let traffic = Traffic()
+        let handler = TLSHandler(context: tls, role: role == .accepted ? .server : .client) { [self] peer in
+            state.withLock { state in
+                switch role {
+                case .dialled(let city): state.acquaintances[city]?.pins.contains(peer.spki) == true
+                // Which city it is comes with the hello; a key that nobody pinned goes no further than this.
+                case .accepted: state.acquaintances.values.contains { $0.isActive && $0.pins.contains(peer.spki) }
+                }
+            }
+        }
+        let connection = Connection(host: self, context: context, role: role, tls: handler, traffic: traffic, workers: workers, log: log)
+        let key = ObjectIdentifier(channel)
+        channel.closeFuture.whenComplete { [self] _ in state.withLock { $0.unrecognised[key] = nil } }
+        return channel.eventLoop.makeCompletedFuture {
+            try channel.pipeline.syncOperations.addHandlers([traffic, handler, connection])
+        }
+    }
+
+    // MARK: Dialling
+
+    /// Dials every partner that is due; called once a second and after changes.
+    func dialDue() {
+        let instant = ContinuousClock.now
+        let due = state.withLock { state -> [CityID] in
+            guard !state.isStopping else { return [] }
+            return state.endpoints.keys.sorted().filter { city in
+                let link = state.links[city] ?? Link()
+                guard link.connection == nil, !link.isDialling, !(state.endpoints[city] ?? []).isEmpty else { return false }
+                if let next = link.nextDial { return next <= instant }
+                // The larger id waits a little: of two sessions the one dialled by the smaller stays.
+                guard city < context.own else { return true }
+                state.links[city, default: Link()].nextDial = instant + .milliseconds(1500)
+                return false
+            }
+        }
+        for city in due { dial(city) }
+    }
+
+    /// Dials now, whatever the back-off says; nothing happens when a session or an attempt is there.
+    func dial(_ city: CityID) {
+        let endpoints = state.withLock { state -> [String] in
+            guard !state.isStopping, state.links[city]?.connection == nil, state.links[city]?.isDialling != true else { return [] }
+            state.links[city, default: Link()].isDialling = true
+            state.links[city, default: Link()].attempts += 1
+            return state.endpoints[city] ?? []
+        }
+        guard !endpoints.isEmpty else {
+            ended(city, error: "no address is known for \(city)", refused: false)
+            return
+        }
+        attempt(city, endpoints[...])
+    }
+
+    private func attempt(_ city: CityID, _ endpoints: ArraySlice<String>) {
+        guard let endpoint = endpoints.first, let (host, port) = try? Endpoint.parse(endpoint) else {
+            return ended(city, error: "no address of \(city) answers", refused: false)
+        }
+        ClientBootstrap(group: group)
+            .connectTimeout(.seconds(bounds.connectSeconds))
+            .channelOption(.tcpOption(.tcp_nodelay), value: 1)
+            .channelOption(.socketOption(.so_keepalive), value: 1)
+            .channelOption(.maxMessagesPerRead, value: 4)
+            .channelOption(.recvAllocator, value: FixedSizeRecvByteBufferAllocator(capacity: 256 * 1024))
+            .channelOption(.writeBufferWaterMark, value: .init(low: 128 * 1024, high: 512 * 1024))
+            .channelInitializer { [self] channel in add(to: channel, role: .dialled(city)) }
+            .connect(host: host, port: port)
+            .whenComplete { [self] result in
+                switch result {
+                case .success(let channel):
+                    // Connected is not recognised: that comes with the peer's hello, or the channel closes and says so here.
+                    channel.closeFuture.whenComplete { [self] _ in
+                        let wasRecognised = state.withLock { $0.links[city]?.isDialling != true }
+                        if !wasRecognised { ended(city, error: nil, refused: true) }
+                    }
+                case .failure(let error):
+                    if endpoints.count > 1 { return attempt(city, endpoints.dropFirst()) }
+                    ended(city, error: "\(endpoint): \(Network.plain(error))", refused: false)
+                }
+            }
+    }
+
+    private static func plain(_ error: any Error) -> String {
+        if let io = error as? IOError { return String(cString: strerror(io.errnoCode)) }
+        if let connect = error as? NIOConnectionError, let first = connect.connectionErrors.first {
+            if let io = first.error as? IOError { return String(cString: strerror(io.errnoCode)) }
+            return "\(first.error)"
+        }
+        return "\(error)".printable()
+    }
+
+    private func ended(_ city: CityID, error: String?, refused: Bool) {
+        state.withLock { state in
+            var link = state.links[city] ?? Link()
+            link.isDialling = false
+            link.failures += 1
+            if let error { link.lastError = error }
+            link.wasRefused = refused
+            // Full jitter, 1 s → 15 min.
+            let ceiling = min(Double(bounds.retrySecondsMax), pow(2, Double(min(link.failures, 20))))
+            let random = context.random.bytes(4).reduce(0) { $0 << 8 | UInt32($1) }
+            link.nextDial = ContinuousClock.now + .milliseconds(Int64(1000 * max(0.2, ceiling * Double(random) / Double(UInt32.max))))
+            state.links[city] = link
+        }
+        signal()
+    }
+
+    // MARK: ConnectionHost
+
+    func connectionOpened(_ connection: Connection, peer: CityID, theirs: Hello) -> Bool {
+        let (stays, loser) = state.withLock { state -> (Bool, Connection?) in
+            guard !state.isStopping else { return (false, nil) }
+            var link = state.links[peer] ?? Link()
+            let before = link.connection
+            if let before, before !== connection, let dialler = connection.dialler {
+                // Both ends judge alike: the session dialled by the smaller city id stays; a second one by the same dialler replaces the first,
+                // whose other end may be long gone.
+                let smaller = min(context.own, peer)
+                if dialler != smaller, before.dialler == smaller { return (false, nil) }
+            }
+            link.connection = connection
+            link.connectedSince = clock.now
+            link.isDialling = false
+            link.failures = 0
+            link.nextDial = nil
+            link.lastError = nil
+            link.wasRefused = false
+            link.progress = PullProgress()
+            link.releasesSent = 0
+            link.contentBytesSent = 0
+            state.links[peer] = link
+            return (true, before)
+        }
+        loser?.close("duplicate")
+        if stays {
+            log.info("partner connected", metadata: ["partner": "\(peer)", "dialled": "\(connection.dialler == context.own)"])
+            let skew = theirs.clock.milliseconds - clock.now.milliseconds
+            if abs(skew) > 5 * 60 * 1000 {
+                log.warning("the partner's clock differs from ours", metadata: ["partner": "\(peer)", "seconds": "\(skew / 1000)"])
+            }
+        }
+        signal()
+        return stays
+    }
+
+    func connectionClosed(_ connection: Connection, peer: CityID?, reason: String) {
+        guard let peer else { return }
+        let wasCurrent = state.withLock { state -> Bool in
+            guard var link = state.links[peer], link.connection === connection else { return false }
+            link.connection = nil
+            link.lastError = reason
+            link.wasRefused = reason.hasSuffix("refused")
+            // A session that lasted ends the back-off; one that broke at once goes on with it.
+            let lasted = link.connectedSince.map { clock.now.milliseconds - $0.milliseconds > 10_000 } ?? false
+            link.failures = lasted ? 0 : link.failures + 1
+            let random = context.random.bytes(2).reduce(0) { $0 << 8 | UInt32($1) }
+            let ceiling = min(Double(bounds.retrySecondsMax), pow(2, Double(min(link.failures, 20))))
+            link.nextDial = ContinuousClock.now + .milliseconds(Int64(1000 * max(0.2, ceiling * Double(random) / 65535)))
+            state.links[peer] = link
+            return true
+        }
+        if wasCurrent { log.info("partner disconnected", metadata: ["partner": "\(peer)", "reason": "\(reason)"]) }
+        signal()
+    }
+
+    func connectionFailed(_ connection: Connection, error: String) {
+        if let peer = connection.peer {
+            log.notice("session failed", metadata: ["partner": "\(peer)", "error": "\(error)"])
+        } else {
+            // No name stands in the log before the hello was checked.
+            log.info("connection failed before anyone was recognised", metadata: ["error": "\(error)"])
+            state.withLock { $0.strangers["tls", default: 0] += 1 }
+        }
+        if case .dialled(let city) = connection.roleForHost {
+            state.withLock { state in state.links[city, default: Link()].lastError = error }
+        }
+    }
+
+    func connectionViolated(_ connection: Connection, peer: CityID?, fault: ProtocolFault) {
+        log.warning("protocol violation", metadata: ["partner": "\(peer?.text ?? "unrecognised")", "fault": "\(fault)"])
+        state.withLock { $0.strangers[fault.word, default: 0] += peer == nil ? 1 : 0 }
+        guard let peer else { return }
+        do {
+            try context.metadata.write(at: clock.now) { tx in
+                try tx.log(LogDraft(.sessionRefused, outcome: .refused, partner: peer, reason: fault.word))
+            }
+        } catch { storeFault(error) }
+    }
+
+    func pulled(_ connection: Connection, peer: CityID, progress: PullProgress, changes: ExchangeChanges) {
+        state.withLock { state in
+            if state.links[peer]?.connection === connection { state.links[peer]?.progress = progress }
+        }
+        if !changes.isEmpty { onChanges(changes) }
+        signal()
+    }
+
+    func published(_ connection: Connection, peer: CityID, releasesSent: Int, contentBytesSent: UInt64, changes: ExchangeChanges) {
+        state.withLock { state in
+            guard state.links[peer]?.connection === connection else { return }
+            state.links[peer]?.releasesSent = releasesSent
+            state.links[peer]?.contentBytesSent = contentBytesSent
+        }
+        signal()
+    }
+
+    func storeFailed(_ error: any Error) { storeFault(error) }
+
+    /// Refusals of strangers since the last call, by word: one summary entry an hour.
+    func takeStrangers() -> [String: Int] {
+        state.withLock { state in
+            defer { state.strangers = [:] }
+            return state.strangers
+        }
+    }
+
+    // MARK: Waiting and stopping
+
+    private func signal() {
+        condition.lock()
+        state.withLock { $0.generation += 1 }
+        condition.broadcast()
+        condition.unlock()
+    }
+
+    var generation: UInt64 { state.withLock { $0.generation } }
+
+    /// Returns when something changed since `generation`, or at the deadline.
+    func waitForChange(since generation: UInt64, until deadline: Date) {
+        condition.lock()
+        defer { condition.unlock() }
+        while state.withLock({ $0.generation }) == generation {
+            if !condition.wait(until: deadline) { return }
+        }
+    }
+
+    /// No new sessions; those that are there say farewell and make durable what arrived.
+    func stop() async {
+        let (listening, connections, strangers) = state.withLock { state in
+            state.isStopping = true
+            defer { state.listening = nil }
+            return (state.listening, state.links.values.compactMap(\.connection), Array(state.unrecognised.values))
+        }
+        try? await listening?.close()
+        for connection in connections { connection.close("stopping") }
+        for channel in strangers { channel.close(promise: nil) }
+        let deadline = Date(timeIntervalSinceNow: 10)
+        while Date() < deadline {
+            let seen = generation
+            if state.withLock({ $0.links.values.allSatisfy { $0.connection == nil } }) { break }
+            await waitOffPool(since: seen, until: min(deadline, Date(timeIntervalSinceNow: 1)))
+        }
+        try? await workers.shutdownGracefully()
+        try? await group.shutdownGracefully()
+    }
+
+    private func waitOffPool(since generation: UInt64, until deadline: Date) async {
+        await withCheckedContinuation { continuation in
+            Thread.detachNewThread {
+                self.waitForChange(since: generation, until: deadline)
+                continuation.resume()
+            }
+        }
+    }
+}
+
+/// `host:port`, `[v6]:port`.
+enum Endpoint {
+    static func parse(_ text: String) throws(Problem) -> (host: String, port: Int) {
+        guard let colon = text.lastIndex(of: ":"), let port = Int(text[text.index(after: colon)...]), (0...65_535).contains(port) else {
+            throw Problem(.usage, "'\(text.printable())' is no address: write HOST:PORT")
+        }
+        var host = String(text[..<colon])
+        if host.hasPrefix("["), host.hasSuffix("]") { host = String(host.dropFirst().dropLast()) }
+        guard !host.isEmpty else { throw Problem(.usage, "'\(text.printable())' names no host: write HOST:PORT") }
+        return (host, port)
+    }
+
+    static func format(host: String, port: Int) -> String { host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)" }
+}
