@@ -34,7 +34,11 @@ public struct AgreementStep: SignedDocument, Equatable {
         self.effective = effective
         self.reason = reason
         self.keyring = keyring
-        self.contents = contents == .null ? nil : contents?.sortedByName()
+        if let contents, contents != .null {
+            self.contents = try Field.free(contents, at: "payload")
+        } else {
+            self.contents = nil
+        }
         _ = try Field.text(reason, max: Field.reasonCharactersMax, at: "reason")
         _ = try Field.number(keyring, in: Field.keyringVersions, at: "keyring")
         guard effective >= issued else { throw .field("effective", "is before issued") }

@@ -152,6 +152,27 @@ enum Field {
         return value
     }
 
+    /// A part of any shape: whole numbers only, no name twice in an object, at most eight levels; members sorted by name.
+    static func free(_ value: JSONValue, at path: String) throws(DocumentFault) -> JSONValue {
+        try checkFree(value, depth: 0, at: path)
+        return value.sortedByName()
+    }
+
+    private static func checkFree(_ value: JSONValue, depth: Int, at path: String) throws(DocumentFault) {
+        guard depth <= 8 else { throw .field(path, "is nested deeper than 8") }
+        switch value {
+        case .null, .bool, .integer, .string: return
+        case .double: throw .field(path, "is a number with a fraction; put it in quotation marks")
+        case .array(let items):
+            for (index, item) in items.enumerated() { try checkFree(item, depth: depth + 1, at: "\(path)[\(index)]") }
+        case .object(let members):
+            guard Set(members.map(\.name)).count == members.count else { throw .field(path, "has a name twice") }
+            for member in members {
+                try checkFree(member.value, depth: depth + 1, at: "\(path).\(member.name.printable(charactersMax: 60))")
+            }
+        }
+    }
+
     static func schema(_ found: String, is wanted: String) throws(DocumentFault) {
         guard found == wanted else { throw .schema(found) }
     }
