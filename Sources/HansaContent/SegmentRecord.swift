@@ -205,6 +205,37 @@ public enum SegmentRecord: Hashable, Sendable {
     }
 }
 
+extension BlockRecord {
+    /// Bytes of a block's record before its stored bytes: 16.
+    public static let prefixBytes = SegmentFormat.framingBytes + BlockHead.byteCount
+
+    /// Reads a block record that was read in two parts, without copying the stored bytes.
+    ///
+    /// - Parameters:
+    ///   - prefix: the record's first `prefixBytes` bytes.
+    ///   - rest: all bytes after them.
+    public init(prefix: UnsafeRawBufferPointer, rest: consuming [UInt8]) throws(SegmentFault) {
+        let (type, bodyBytes, checksum) = try SegmentFormat.readFraming(prefix)
+        guard prefix.count == BlockRecord.prefixBytes, type == SegmentRecord.Kind.block.rawValue,
+            bodyBytes == BlockHead.byteCount + rest.count
+        else { throw .framing }
+        let start = UnsafeRawBufferPointer(rebasing: prefix[SegmentFormat.framingBytes...])
+        guard rest.withUnsafeBytes({ SegmentFormat.isIntact(framing: prefix, body: [start, $0], checksum: checksum) }) else {
+            throw .checksum
+        }
+        do throws(ByteFault) {
+            let head = try BlockHead(Array(start)[...], bodyBytes: bodyBytes)
+            chunks = try head.chunks(rest[head.storedBytes...])
+            rest.removeLast(rest.count - head.storedBytes)
+            codec = head.codec
+            rawLength = head.rawLength
+            bytes = rest
+        } catch {
+            throw .body("\(error)")
+        }
+    }
+}
+
 /// The first bytes of a block's body, which say how the rest is divided.
 struct BlockHead {
     static let byteCount = 7

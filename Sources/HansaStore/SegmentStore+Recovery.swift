@@ -1,0 +1,120 @@
+// Opening a directory of segments after any end of the process before, and reading all of it.
+public import HansaContent
+internal import HansaCore
+internal import Synchronization
+
+extension SegmentStore {
+    /// Up to where a segment is known to be durable.
+    public enum DurableMark: Hashable, Sendable {
+        /// The database names records up to this offset, or none for 0: what follows was never acknowledged.
+        case known(UInt64)
+        /// There is no database: what a crash tore cannot be told from what the disk damaged, so nothing is thrown away.
+        case unknown
+    }
+
+    /// What open() found that a clean end would not have left.
+    public struct Recovery: Hashable, Sendable {
+        /// Unsealed segments whose tail was cut off, with the number of bytes cut.
+        public var truncated: [UInt32: UInt64] = [:]
+        /// Files without a single record, removed.
+        public var removed: [UInt32] = []
+        /// Tails and segments that were set aside as `.damaged` files, because it is not known whether they had been durable.
+        public var setAside: [UInt32] = []
+    }
+
+    /// A place where a segment does not hold what was written.
+    public struct Damage: Hashable, Sendable {
+        public let segment: UInt32
+        public let offset: UInt64
+        public let fault: SegmentFault
+    }
+
+    /// Opens the segments of a directory, which is made where it is missing.
+    ///
+    /// A segment without a trailer is read from its durable mark on, and cut after its last whole record. The newest of each class goes on to
+    /// be written if it needed no cut; a damaged tail is never written after. Others are sealed. Running it again changes nothing.
+    ///
+    /// - Parameters:
+    ///   - bytesTarget: from what size on a segment is sealed.
+    ///   - durable: for each unsealed segment, what the database knows of it: the end of the last record it names. Asked in order of id.
+    /// - Throws: `.lost` when a segment does not reach its mark: that is damage, not a crash.
+    public static func open(
+        disk: any Disk, directory: String = "segments", bytesTarget: Int = SegmentFormat.segmentBytesTarget,
+        durable: (UInt32) -> DurableMark
+    ) throws(SegmentStoreFault) -> (store: SegmentStore, recovery: Recovery) {
+        let files = SegmentFiles(disk: disk, directory: directory, openMax: openFilesMax)
+        var opening = SegmentOpening(files: files, bytesTarget: UInt64(bytesTarget))
+        let names = try onDisk { () throws(DiskFault) in
+            try disk.makeDirectory(directory)
+            return try disk.list(directory)
+        }
+        for name in names {
+            // A segment that was set aside keeps its id from being used again.
+            if let id = SegmentFiles.id(of: String(name.prefix(12))) { opening.spend(id) }
+        }
+        for id in names.compactMap(SegmentFiles.id) { try opening.take(id, durable(id)) }
+        let (writers, recovery) = opening.finish()
+        return (SegmentStore(files: files, writers: writers), recovery)
+    }
+
+    // MARK: - Reading everything
+
+    /// The ids of all segments, ascending.
+    public func segments() throws(SegmentStoreFault) -> [UInt32] {
+        try onDisk { () throws(DiskFault) in try files.disk.list(files.directory) }.compactMap(SegmentFiles.id)
+    }
+
+    /// Visits every record, segment by segment in order of id, in the order they were appended: for a database that is made again, and for a
+    /// check of every byte. Records appended meanwhile may be missed.
+    ///
+    /// Where a sealed segment is damaged, its footer says where the next record begins, and the scan goes on there.
+    /// - Returns: each place that could not be read.
+    public func scanAll(
+        from first: UInt32 = 0, _ visit: (SegmentLocation, SegmentRecord) throws -> Void
+    ) throws -> [Damage] {
+        var damage: [Damage] = []
+        for segment in try segments() where segment >= first { damage += try scan(segment, visit) }
+        return damage
+    }
+
+    /// Visits every record of one segment, like `scanAll`.
+    public func scan(_ segment: UInt32, _ visit: (SegmentLocation, SegmentRecord) throws -> Void) throws -> [Damage] {
+        let file = try onDisk { () throws(DiskFault) in try files.file(segment) }
+        let openEnd = writers.withLock { $0.openEnds[segment] }
+        let size = if let openEnd { openEnd } else { try onDisk { () throws(DiskFault) in try file.size() } }
+        var damage: [Damage] = []
+        let head = try onDisk { () throws(DiskFault) in try file.read(at: 0, SegmentFormat.headerBytes) }
+        if (try? SegmentFormat.readHeader(head[...]))?.id != segment {
+            damage.append(Damage(segment: segment, offset: 0, fault: .header))
+        }
+        let footer = openEnd == nil ? try self.footer(of: segment) : nil
+        if openEnd == nil, footer == nil { damage.append(Damage(segment: segment, offset: size, fault: .footer)) }
+        var starts = footer.map { Array(Set($0.entries.map(\.offset))).sorted()[...] } ?? []
+        var offset = UInt64(SegmentFormat.headerBytes)
+        while offset < size {
+            let scan = try SegmentScanner.scan(
+                from: offset, size: size, segment: segment,
+                read: { (offset, count) throws(any Error) in try file.read(at: offset, count) }, visit: visit)
+            guard let fault = scan.stoppedBy else { break }
+            damage.append(Damage(segment: segment, offset: scan.goodBytes, fault: fault))
+            starts = starts.drop { UInt64($0) <= scan.goodBytes }
+            guard let next = starts.first else { break }
+            offset = UInt64(next)
+        }
+        return damage
+    }
+
+    /// What a sealed segment holds; nil while it is open, or when its footer is damaged.
+    public func footer(of segment: UInt32) throws(SegmentStoreFault) -> SegmentFooter? {
+        try onDisk { () throws(DiskFault) in
+            let file = try files.file(segment)
+            let size = try file.size()
+            guard let offset = try SegmentOpening.footerOffset(file, size: size) else { return nil }
+            return try? SegmentFooter(encoded: try file.read(at: UInt64(offset), Int(size - UInt64(offset))), at: offset)
+        }
+    }
+}
+
+func onDisk<T>(_ body: () throws(DiskFault) -> T) throws(SegmentStoreFault) -> T {
+    do throws(DiskFault) { return try body() } catch { throw SegmentStoreFault(error) }
+}
