@@ -1,0 +1,297 @@
+// Agreements and their life (TERMS.md §1–2, FORMATS.md §10): drafted in YAML, signed as JSON, delivered from the outbox.
+public import HansaCore
+internal import HansaCrypto
+internal import HansaDocuments
+internal import HansaLog
+internal import HansaSync
+internal import HansaTerms
+internal import HansaYAML
+
+extension Node {
+    public func agreementTemplates(_ caller: Caller) throws(Problem) -> JSONValue {
+        [
+            "schema": "hansa.agreement-templates/1",
+            "templates": .array(Templates.all.map { ["name": .string($0.name), "summary": .string($0.text), "digest": JSONValue($0.digest)] }),
+        ]
+    }
+
+    public func agreementNew(_ caller: Caller, template: String, with other: String) throws(Problem) -> JSONValue {
+        let partner = try partner(other)
+        guard Templates.names.contains(template) else {
+            let near = Suggestion.nearest(to: template, among: Templates.names)
+            throw Problem(
+                .usage, "there is no template '\(template.printable())' yet: there is \(Templates.names.joined(separator: ", "))",
+                try: "hansa agreement new --template \(near ?? Templates.names[0]) --with \(partner.city)")
+        }
+        guard let theirs = try read({ try $0.currentKeyring(of: partner.city) }) else {
+            throw Problem(.partnerUnknown, "no keyring of \(partner.city) is here", try: "hansa partner add CARDFILE")
+        }
+        let today = clock.now.date
+        var id = Templates.defaultID(city, partner.city, today)
+        let taken = Set(try read { try $0.agreements() }.map(\.agreement.id))
+        for number in 2... where taken.contains(id) { id = Templates.defaultID(city, partner.city, today) + "-\(number)" }
+        let yaml = Templates.cityExchange(
+            own: Templates.Party(city: city, keyring: keyring.version, name: keyring.name),
+            partner: Templates.Party(city: partner.city, keyring: theirs.version, name: theirs.name), effective: today, id: id,
+            title: "\(keyring.name) and \(theirs.name): an exchange of data and practice")
+        return ["schema": "hansa.agreement-new/1", "id": .string(id), "yaml": .string(yaml)]
+    }
+
+    private func readAgreement(_ yaml: String) throws(Problem) -> Agreement {
+        do { return try AgreementYAML.read(yaml) } catch {
+            throw Problem(.agreementInvalid, "line \(error.line): \(error.path.isEmpty ? "" : "\(error.path): ")\(error.message)", try: "hansa agreement check FILE")
+        }
+    }
+
+    public func agreementCheck(_ caller: Caller, yaml: String) throws(Problem) -> JSONValue {
+        let agreement = try readAgreement(yaml)
+        let report = EnforcementReport.check(agreement)
+        let digest = SHA256.hash(agreement.payload())
+        func lines(_ lines: [EnforcementReport.Line]) -> JSONValue { .array(lines.map { ["clause": .string($0.clause), "text": .string($0.text)] }) }
+        let document: JSONValue = [
+            "schema": "hansa.agreement-check/1", "id": .string(agreement.id), "digest": JSONValue(digest), "enforceable": .bool(report.isEnforceable),
+            "enforced": lines(report.enforced), "kept": lines(report.kept),
+            "refused": .array(report.refused.map { refusalLine($0, in: yaml) }), "problems": .array(try partyProblems(agreement).map { .string($0) }),
+        ]
+        guard report.isEnforceable else { throw notEnforceable(report, yaml) }
+        return document
+    }
+
+    private func refusalLine(_ refusal: EnforcementReport.Refusal, in yaml: String) -> JSONValue {
+        [
+            "path": .string(refusal.path), "clause": JSONValue(refusal.clause), "reason": .string(refusal.reason),
+            "line": AgreementYAML.place(of: refusal.path, in: yaml).map { JSONValue($0.line) } ?? .null,
+        ]
+    }
+
+    private func notEnforceable(_ report: EnforcementReport, _ yaml: String?) -> Problem {
+        let list = report.refused.map { refusal -> String in
+            let line = yaml.flatMap { AgreementYAML.place(of: refusal.path, in: $0) }.map { "line \($0.line), " } ?? ""
+            return "\(line)\(refusal.path): \(refusal.reason)"
+        }
+        return Problem(
+            .termNotEnforceable, "this node cannot enforce what the agreement asks, and signs nothing it cannot keep:\n  " + list.joined(separator: "\n  "),
+            clause: report.refused.first?.clause, try: "change those lines, then hansa agreement check FILE", exit: .refusedByTerms)
+    }
+
+    /// What stands between this text and a proposal: parties we do not know, keyring versions that are not theirs.
+    private func partyProblems(_ agreement: Agreement) throws(Problem) -> [String] {
+        try read { store in
+            var problems: [String] = []
+            if !agreement.parties.contains(where: { $0.city == self.city }) { problems.append("\(self.city) is no party") }
+            if agreement.parties.first?.city != self.city { problems.append("the first party is the proposer: \(self.city) must stand first to propose it") }
+            for party in agreement.parties {
+                guard try store.keyring(of: party.city, version: party.keyring) != nil else {
+                    problems.append("keyring \(party.keyring) of \(party.city) is not known here")
+                    continue
+                }
+            }
+            return problems
+        }
+    }
+
+    private func officer(_ given: [UInt8]?) throws(Problem) -> Ed25519PrivateKey {
+        let key: Ed25519PrivateKey
+        if let given {
+            do { key = try Ed25519PrivateKey(pem: given) } catch { throw Problem(.officerKeyMissing, "the officer key cannot be read: \(error)") }
+        } else if let own = keys.officer {
+            key = own
+        } else {
+            throw Problem(.officerKeyMissing, "the officer key is not in this home", try: "name it with --officer-key FILE")
+        }
+        guard keyring.officers.contains(key.publicKey) else {
+            throw Problem(.officerKeyMissing, "that key is not an officer's in keyring \(keyring.version) of \(city)", try: "hansa city show")
+        }
+        return key
+    }
+
+    public func agreementPropose(_ caller: Caller, yaml: String, officerKey: [UInt8]?, dryRun: Bool) throws(Problem) -> JSONValue {
+        let agreement = try readAgreement(yaml)
+        let report = EnforcementReport.check(agreement)
+        guard report.isEnforceable else { throw notEnforceable(report, yaml) }
+        if let problem = try partyProblems(agreement).first { throw Problem(.agreementInvalid, problem, try: "hansa agreement check FILE") }
+        let key = try officer(officerKey)
+        let envelope = Envelope.sign(agreement.payload(), as: .agreement, with: [key])
+        let existing = try read { try $0.agreements() }
+        if let same = existing.first(where: { $0.agreement.id == agreement.id && $0.agreement.parties.first?.city == city }), same.digest != envelope.digest {
+            throw Problem(
+                .agreementIDTaken, "we have proposed another text under the id \(agreement.id): the first one binds", try: "give it another id")
+        }
+        if !dryRun { try sign(envelope, agreement, caller, .agreementProposed) }
+        return try standing("hansa.agreement-propose/1", envelope.digest, agreement, dryRun: dryRun)
+    }
+
+    /// Stores our signature, puts the document on its way to the other parties, and brings the views up to date if it is active now.
+    private func sign(_ envelope: Envelope, _ agreement: Agreement, _ caller: Caller, _ event: LogEvent) throws(Problem) {
+        try change { tx in
+            var changes = ExchangeChanges()
+            let before = try tx.agreement(envelope.digest)?.state(at: tx.now)
+            try tx.insertAgreement(envelope)
+            let record = try tx.agreement(envelope.digest)
+            let state = record?.state(at: tx.now)
+            for party in agreement.parties where party.city != self.city {
+                guard try tx.partner(party.city) != nil else { continue }
+                // What travels carries all signatures so far: a receiver may meet it for the first time.
+                try tx.enqueue(record?.envelope ?? envelope, to: party.city)
+                changes.outboxes.insert(party.city)
+            }
+            try tx.log(
+                LogDraft(
+                    event, actor: self.actor(caller), partner: agreement.parties.first { $0.city != self.city }?.city, agreement: envelope.digest,
+                    details: ["id": .string(agreement.id), "state": .string(state?.rawValue ?? "")]))
+            if state == .active, before != .active {
+                try tx.log(LogDraft(.agreementAccepted, agreement: envelope.digest, details: ["id": .string(agreement.id)]))
+            }
+            let update = try MembershipUpdate(self.context, tx)
+            try update.policyChanged(envelope.digest)
+            changes.views = try update.finish()
+            changes.policies = Set(agreement.parties.map(\.city).filter { $0 != self.city })
+            return ((), changes)
+        }
+    }
+
+    private func standing(_ schema: String, _ digest: Digest, _ agreement: Agreement, dryRun: Bool) throws(Problem) -> JSONValue {
+        let state = try read { try $0.agreement(digest)?.state(at: self.clock.now) } ?? .draft
+        return [
+            "schema": .string(schema), "id": .string(agreement.id), "digest": JSONValue(digest), "state": .string(state.rawValue),
+            "parties": .array(agreement.parties.map { .string($0.city.text) }), "dryRun": .bool(dryRun),
+        ]
+    }
+
+    /// By id, full digest or a unique prefix of it.
+    func agreement(_ text: String) throws(Problem) -> AgreementRecord {
+        let all = try read { try $0.agreements() }
+        let named = all.filter { $0.agreement.id == text }
+        if named.count == 1 { return named[0] }
+        let hex = text.hasPrefix("sha256:") ? String(text.dropFirst(7)) : text
+        let found = named.isEmpty && hex.count >= 6 ? all.filter { $0.digest.hex.hasPrefix(hex) } : named
+        if found.count == 1 { return found[0] }
+        if found.count > 1 {
+            throw Problem(
+                .agreementAmbiguous, "\(found.count) agreements answer to '\(text.printable())': " + found.map { "\($0.agreement.id) \($0.digest.short) by \($0.proposer?.text ?? "?")" }.joined(separator: ", "),
+                try: "name it by its digest: \(found[0].digest.short)")
+        }
+        let near = Suggestion.nearest(to: text, among: all.map(\.agreement.id))
+        throw Problem(
+            .agreementUnknown, "there is no agreement '\(text.printable())'" + (near.map { "; did you mean \($0)?" } ?? ""), try: "hansa agreement list")
+    }
+
+    public func agreementAccept(_ caller: Caller, id: String, officerKey: [UInt8]?, dryRun: Bool) throws(Problem) -> JSONValue {
+        let record = try agreement(id)
+        let now = clock.now
+        guard record.isParty(city) else { throw Problem(.agreementState, "we are no party to \(record.agreement.id)") }
+        switch record.state(at: now) {
+        case .proposed: break
+        case .active where record.signedBy.contains(city): return try standing("hansa.agreement-accept/1", record.digest, record.agreement, dryRun: dryRun)
+        case let state: throw Problem(.agreementState, "\(record.agreement.id) is \(state.rawValue): only a proposed agreement can be accepted", try: "hansa agreement show \(record.agreement.id)")
+        }
+        if record.rejecters.contains(city) { throw Problem(.agreementState, "we rejected \(record.agreement.id): it cannot be signed any more", try: "ask for a new proposal") }
+        let report = EnforcementReport.check(record.agreement)
+        guard report.isEnforceable else { throw notEnforceable(report, nil) }
+        let party = record.agreement.parties.first { $0.city == city }
+        guard party?.keyring == keyring.version else {
+            throw Problem(.agreementState, "\(record.agreement.id) names keyring \(party?.keyring ?? 0) of ours; the one in force is \(keyring.version)", try: "ask for a new proposal")
+        }
+        let key = try officer(officerKey)
+        let envelope = Envelope.sign(record.envelope.payload, as: .agreement, with: [key])
+        if !dryRun { try sign(envelope, record.agreement, caller, .agreementSigned) }
+        return try standing("hansa.agreement-accept/1", record.digest, record.agreement, dryRun: dryRun)
+    }
+
+    public func agreementReject(_ caller: Caller, id: String, reason: String, officerKey: [UInt8]?, dryRun: Bool) throws(Problem) -> JSONValue {
+        let record = try agreement(id)
+        guard record.isParty(city) else { throw Problem(.agreementState, "we are no party to \(record.agreement.id)") }
+        guard !record.signedBy.contains(city) else {
+            throw Problem(.agreementState, "we have signed \(record.agreement.id): a signed agreement is terminated, not rejected", try: "hansa agreement terminate \(record.agreement.id) --reason …")
+        }
+        let now = clock.now
+        try takeStep(.reject, record, effective: now, reason: reason, officerKey, caller, dryRun)
+        return try standing("hansa.agreement-reject/1", record.digest, record.agreement, dryRun: dryRun)
+    }
+
+    public func agreementTerminate(_ caller: Caller, id: String, reason: String, officerKey: [UInt8]?, dryRun: Bool) throws(Problem) -> JSONValue {
+        let record = try agreement(id)
+        guard record.signedBy.contains(city) else {
+            throw Problem(.agreementState, "we have not signed \(record.agreement.id): an unsigned proposal is rejected, not terminated", try: "hansa agreement reject \(record.agreement.id) --reason …")
+        }
+        let now = clock.now
+        if record.termination == nil {
+            try takeStep(.terminate, record, effective: record.terminationEffective(issued: now), reason: reason, officerKey, caller, dryRun)
+        }
+        return try standing("hansa.agreement-terminate/1", record.digest, record.agreement, dryRun: dryRun)
+    }
+
+    private func takeStep(
+        _ kind: AgreementStep.Kind, _ record: AgreementRecord, effective: Timestamp, reason: String, _ officerKey: [UInt8]?, _ caller: Caller, _ dryRun: Bool
+    ) throws(Problem) {
+        guard !reason.isEmpty, reason.count <= 500 else { throw Problem(.usage, "a reason of 1 to 500 characters is needed: the partner keeps it", try: "--reason TEXT") }
+        let key = try officer(officerKey)
+        let step = AgreementStep(
+            agreement: record.digest, step: kind, by: city, previous: record.lastStep, issued: clock.now, effective: effective, reason: reason,
+            keyring: keyring.version)
+        let envelope = step.signed(with: [key])
+        guard !dryRun else { return }
+        try change { tx in
+            var changes = ExchangeChanges()
+            try tx.insertStep(envelope, step)
+            for party in record.agreement.parties where party.city != self.city {
+                guard try tx.partner(party.city) != nil else { continue }
+                try tx.enqueue(envelope, to: party.city)
+                changes.outboxes.insert(party.city)
+            }
+            try tx.log(
+                LogDraft(
+                    kind == .reject ? .agreementRejected : .agreementTerminated, actor: self.actor(caller),
+                    partner: record.agreement.parties.first { $0.city != self.city }?.city, agreement: record.digest, reason: reason,
+                    details: ["id": .string(record.agreement.id), "effective": JSONValue(effective)]))
+            let update = try MembershipUpdate(self.context, tx)
+            try update.policyChanged(record.digest)
+            changes.views = try update.finish()
+            changes.policies = Set(record.agreement.parties.map(\.city).filter { $0 != self.city })
+            return ((), changes)
+        }
+    }
+
+    public func agreementList(_ caller: Caller) throws(Problem) -> JSONValue {
+        let now = clock.now
+        let rows = try read { try $0.agreements() }.sorted { ($0.agreement.id, $0.digest) < ($1.agreement.id, $1.digest) }
+        return [
+            "schema": "hansa.agreement-list/1",
+            "agreements": .array(
+                rows.map { record in
+                    [
+                        "id": .string(record.agreement.id), "digest": JSONValue(record.digest),
+                        "parties": .array(record.agreement.parties.map { .string($0.city.text) }), "state": .string(record.state(at: now).rawValue),
+                        "effective": .string(record.agreement.term.effective.description), "expires": .string(record.agreement.term.expires.description),
+                        "title": .string(record.agreement.title), "signedBy": .array(record.signedBy.sorted().map { .string($0.text) }),
+                    ]
+                }),
+        ]
+    }
+
+    public func agreementShow(_ caller: Caller, id: String, format: String) throws(Problem) -> JSONValue {
+        let record = try agreement(id)
+        let state = record.state(at: clock.now)
+        var members: [JSONMember] = [
+            JSONMember("schema", "hansa.agreement-show/1"), JSONMember("id", .string(record.agreement.id)), JSONMember("digest", JSONValue(record.digest)),
+            JSONMember("state", .string(state.rawValue)), JSONMember("signedBy", .array(record.signedBy.sorted().map { .string($0.text) })),
+            JSONMember(
+                "steps",
+                .array(
+                    record.steps.map {
+                        [
+                            "digest": JSONValue($0.digest), "step": .string($0.step.step.rawValue), "by": .string($0.step.by.text),
+                            "issued": JSONValue($0.step.issued), "effective": JSONValue($0.step.effective), "reason": .string($0.step.reason),
+                        ]
+                    })),
+        ]
+        switch format {
+        case "json": members.append(JSONMember("agreement", record.agreement.json))
+        case "text", "markdown":
+            members.append(JSONMember("text", .string(AgreementText.render(record, state: state, markdown: format == "markdown"))))
+        case "odrl": throw Problem(.notYet, "ODRL comes with the issue on terms", try: "hansa agreement show \(record.agreement.id) --format json")
+        default: throw Problem(.usage, "'\(format.printable())' is no format: text, markdown or json")
+        }
+        return .object(members)
+    }
+}

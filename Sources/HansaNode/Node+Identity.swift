@@ -1,0 +1,214 @@
+// Who we are and whom we know: city card, partners.
+public import HansaCore
+internal import HansaDocuments
+internal import HansaLog
+internal import HansaSync
+
+extension Node {
+    public func cityCard(_ caller: Caller) throws(Problem) -> JSONValue {
+        let envelopes = try read { try $0.keyringEnvelopes(of: self.city) }
+        return [
+            "schema": "hansa.city-card/1", "city": .string(city.text), "fingerprint": .string(keyring.fingerprint.description),
+            "envelopes": .array(envelopes.map { .string(String(decoding: $0.json(), as: UTF8.self)) }),
+        ]
+    }
+
+    public func cityShow(_ caller: Caller) throws(Problem) -> JSONValue {
+        var document = describe(keyring)
+        document.insert(JSONMember("schema", "hansa.city-show/1"), at: 0)
+        document.append(JSONMember("home", .string(paths.home)))
+        document.append(JSONMember("officerKeyHere", .bool(keys.officer != nil)))
+        return .object(document)
+    }
+
+    private func describe(_ keyring: Keyring) -> [JSONMember] {
+        [
+            JSONMember("city", .string(keyring.city.text)), JSONMember("name", .string(keyring.name)), JSONMember("country", JSONValue(keyring.country)),
+            JSONMember("fingerprint", .string(keyring.fingerprint.description)), JSONMember("keyring", JSONValue(keyring.version)),
+            JSONMember("expires", JSONValue(keyring.expires)), JSONMember("endpoints", .array(keyring.endpoints.map { .string($0) })),
+            JSONMember(
+                "tls", .array(keyring.tlsPins.map { ["spki": JSONValue($0.spki), "notAfter": JSONValue($0.notAfter)] })),
+            JSONMember("log", ["origin": .string(keyring.log.name), "vkey": .string(keyring.log.vkey)]),
+            JSONMember("witness", ["name": .string(keyring.witness.name), "vkey": .string(keyring.witness.vkey)]),
+        ]
+    }
+
+    // MARK: Partners
+
+    public func partnerAdd(
+        _ caller: Caller, card: String, fingerprint: String?, trustWithoutComparison: Bool, endpoint: String?, dryRun: Bool
+    ) throws(Problem) -> JSONValue {
+        let envelopes = try readCard(card)
+        let chain: Keyring
+        do { chain = try KeyringChain.follow(envelopes) } catch {
+            throw Problem(.keyringInvalid, "the card is not a valid chain of keyrings: \(error)", try: "ask the partner for a fresh card: hansa city card > card.json")
+        }
+        guard chain.city != city else { throw Problem(.partnerIsSelf, "this is our own card") }
+        if let endpoint { _ = try Endpoint.parse(endpoint) }
+        guard !chain.isExpired(at: clock.now) else {
+            throw Problem(.keyringInvalid, "the keyring of \(chain.city) expired at \(chain.expires)", try: "ask \(chain.city) to run: hansa city renew")
+        }
+        if let fingerprint {
+            guard let given = Fingerprint(parsing: fingerprint) else {
+                throw Problem(.usage, "'\(fingerprint.printable())' is no fingerprint: it is eight groups of five digits")
+            }
+            guard given == chain.fingerprint else {
+                throw Problem(
+                    .fingerprintMismatch, "the card of \(chain.city) has the fingerprint \(chain.fingerprint), not the one given: it is not the card they meant",
+                    try: "compare with \(chain.city) by telephone: hansa city show")
+            }
+        } else if !trustWithoutComparison {
+            throw Problem(
+                .fingerprintNeeded, "the card of \(chain.city) has the fingerprint \(chain.fingerprint): compare it with them by telephone",
+                try: "hansa partner add CARDFILE --fingerprint '\(chain.fingerprint)'")
+        }
+        let known = try read { store in (try store.partner(chain.city), try store.keyringEnvelopes(of: chain.city)) }
+        try accept(envelopes, known: known.1, of: chain.city)
+        let isNew = known.0 == nil || known.0?.state == .removed
+        if !dryRun {
+            let fresh = Array(envelopes.dropFirst(known.1.count))
+            try change { tx in
+                for envelope in fresh { try tx.insertKeyring(envelope, try Keyring(envelope)) }
+                var partner = known.0 ?? Partner(city: chain.city, state: .active, endpoint: nil, added: tx.now)
+                partner.state = .active
+                if let endpoint { partner.endpoint = endpoint }
+                try tx.put(partner)
+                try tx.log(
+                    LogDraft(
+                        isNew ? .partnerAdded : .keyringAccepted, actor: self.actor(caller), partner: chain.city,
+                        details: [
+                            "fingerprint": .string(chain.fingerprint.description), "keyring": JSONValue(chain.version),
+                            "compared": .bool(fingerprint != nil),
+                        ]))
+                return ((), ExchangeChanges())
+            }
+            try guarded { try network.withLock { $0 }?.refreshPartners() }
+        }
+        return [
+            "schema": "hansa.partner-add/1", "city": .string(chain.city.text), "name": .string(chain.name),
+            "fingerprint": .string(chain.fingerprint.description), "keyring": JSONValue(chain.version),
+            "endpoint": JSONValue(endpoint ?? known.0?.endpoint ?? chain.endpoints.first), "new": .bool(isNew), "dryRun": .bool(dryRun),
+        ]
+    }
+
+    private func readCard(_ card: String) throws(Problem) -> [Envelope] {
+        guard card.utf8.count <= Limits.documentBytesMax * 4 else { throw Problem(.limitExceeded, "the card is larger than any card") }
+        let lines = card.split(whereSeparator: \.isNewline).map { $0.filter { $0 != "\r" } }.filter { !$0.allSatisfy(\.isWhitespace) }
+        guard !lines.isEmpty, lines.count <= 1000 else {
+            throw Problem(.keyringInvalid, "the file holds no card", try: "hansa city card > card.json (at the partner's node)")
+        }
+        var envelopes: [Envelope] = []
+        for (number, line) in lines.enumerated() {
+            do { envelopes.append(try Envelope(json: Array(line.utf8))) } catch {
+                throw Problem(.keyringInvalid, "line \(number + 1) of the card is no signed keyring: \(error)", try: "ask the partner for a fresh card: hansa city card > card.json")
+            }
+        }
+        return envelopes
+    }
+
+    /// The card must go on from what we hold: same versions with the same content, then new ones.
+    private func accept(_ envelopes: [Envelope], known: [Envelope], of city: CityID) throws(Problem) {
+        for (offset, pair) in zip(known, envelopes).enumerated() where pair.0.digest != pair.1.digest {
+            try refuseKeyring(city, "version \(offset + 1) of the keyring differs from the one we hold: one of the two is forged, or the city began anew")
+        }
+        guard envelopes.count >= known.count else {
+            try refuseKeyring(city, "the card ends at version \(envelopes.count), and we hold version \(known.count): it is out of date")
+            return
+        }
+    }
+
+    private func refuseKeyring(_ city: CityID, _ why: String) throws(Problem) {
+        try change { tx in
+            try tx.log(LogDraft(.keyringRefused, outcome: .refused, partner: city, reason: why))
+            return ((), ExchangeChanges())
+        }
+        throw Problem(.keyringRollback, "\(city): \(why)", try: "compare fingerprints with \(city) by telephone: hansa partner show \(city)")
+    }
+
+    public func partnerList(_ caller: Caller) throws(Problem) -> JSONValue {
+        ["schema": "hansa.partner-list/1", "partners": .array(try partnerRows())]
+    }
+
+    func partnerRows() throws(Problem) -> [JSONValue] {
+        let rows = try read { store in
+            try store.partners().filter { $0.state != .removed }.compactMap { partner in
+                try store.currentKeyring(of: partner.city).map { (partner, $0, try self.isInSync(with: partner.city, store)) }
+            }
+        }
+        let network = network.withLock { $0 }
+        return rows.map { partner, keyring, storedInSync in
+            let link = network?.link(to: partner.city)
+            let state = partner.state == .paused ? "paused" : link?.connection != nil ? "connected" : "offline"
+            var row: [JSONMember] = [
+                JSONMember("city", .string(partner.city.text)), JSONMember("name", .string(keyring.name)), JSONMember("state", .string(state)),
+                JSONMember("fingerprint", .string(keyring.fingerprint.description)),
+                JSONMember("endpoint", JSONValue(partner.endpoint ?? keyring.endpoints.first)), JSONMember("lastSync", JSONValue(partner.lastSync)),
+                JSONMember("inSync", .bool(storedInSync && link?.connection != nil && link?.progress.isSettled == true)),
+            ]
+            if let link, link.connection != nil {
+                row.append(JSONMember("chunksHeld", JSONValue(link.progress.chunksHeld)))
+                row.append(JSONMember("chunksTotal", JSONValue(link.progress.chunksTotal)))
+            }
+            if let error = link?.lastError { row.append(JSONMember("lastError", .string(error.printable()))) }
+            return .object(row)
+        }
+    }
+
+    /// As far as rows tell: what we publish to it is acknowledged, no view is quarantined, no document waits.
+    func isInSync(with city: CityID, _ store: any MetadataReading) throws -> Bool {
+        let now = clock.now
+        for view in try store.publishedViews() where view.recipient == city {
+            guard let record = try store.agreement(view.agreement), record.state(at: now) == .active else { continue }
+            if view.quarantine != nil || view.acknowledgedPosition != view.position || !view.acknowledgedEqual { return false }
+        }
+        for view in try store.subscribedViews() where view.publisher == city && view.quarantine != nil { return false }
+        return try store.outbox(to: city, after: 0, limit: 1).isEmpty
+    }
+
+    public func partnerShow(_ caller: Caller, city text: String) throws(Problem) -> JSONValue {
+        let partner = try partner(text)
+        guard let keyring = try read({ try $0.currentKeyring(of: partner.city) }) else {
+            throw Problem(.partnerUnknown, "no keyring of \(partner.city) is here", try: "hansa partner add CARDFILE")
+        }
+        var document = describe(keyring)
+        document.insert(JSONMember("schema", "hansa.partner-show/1"), at: 0)
+        document.append(JSONMember("state", .string(partner.state.rawValue)))
+        document.append(JSONMember("endpoint", JSONValue(partner.endpoint)))
+        document.append(JSONMember("added", JSONValue(partner.added)))
+        document.append(JSONMember("lastSync", JSONValue(partner.lastSync)))
+        return .object(document)
+    }
+
+    public func partnerRemove(_ caller: Caller, city text: String, confirm: String?, dryRun: Bool) throws(Problem) -> JSONValue {
+        let partner = try partner(text)
+        let grants = try read { try $0.grants() }.filter { $0.partner == partner.city && $0.ended == nil }
+        guard dryRun || confirm == partner.city.text else {
+            throw Problem(
+                .confirmationNeeded, "removing \(partner.city) ends \(grants.count) grants and closes its connections",
+                try: "hansa partner remove \(partner.city) --confirm \(partner.city)")
+        }
+        if !dryRun {
+            try change { tx in
+                var changes = ExchangeChanges()
+                var gone = partner
+                gone.state = .removed
+                try tx.put(gone)
+                for var grant in grants {
+                    grant.ended = tx.now
+                    try tx.put(grant)
+                    try tx.log(
+                        LogDraft(.accessRevoked, actor: self.actor(caller), partner: partner.city, agreement: grant.agreement, grant: grant.id, reason: "partner-removed"))
+                }
+                try tx.log(LogDraft(.partnerRemoved, actor: self.actor(caller), partner: partner.city))
+                let update = try MembershipUpdate(self.context, tx)
+                for agreement in Set(grants.map(\.agreement)).sorted() { try update.policyChanged(agreement) }
+                changes.views = try update.finish()
+                return ((), changes)
+            }
+            try guarded { try network.withLock { $0 }?.refreshPartners() }
+        }
+        return [
+            "schema": "hansa.partner-remove/1", "city": .string(partner.city.text), "grantsEnded": JSONValue(grants.count), "dryRun": .bool(dryRun),
+        ]
+    }
+}

@@ -1,0 +1,189 @@
+// A node: one city's home, opened. Services are methods on it, a file for each noun (`Node+Packages.swift`, …); the sessions live in `Network`.
+//
+// One process holds a home (its lock). Inside, every method may be called from any thread: the stores serialise writes, the rest is immutable
+// or behind a mutex.
+public import HansaCore
+internal import Glibc
+internal import HansaCrypto
+internal import HansaDocuments
+internal import HansaLog
+internal import HansaStore
+internal import HansaSync
+internal import HansaYAML
+internal import Logging
+internal import Synchronization
+
+public final class Node: Services {
+    let paths: HomePaths
+    let lock: HomeLock
+    let configuration: Mutex<NodeConfiguration>
+    let keys: NodeKeys
+    /// Our own keyring: the version in force, and every envelope so far.
+    let keyring: Keyring
+    let metadata: SQLiteStore
+    let content: SegmentStore
+    let logService: LogService
+    let context: ExchangeContext
+    let clock: any WallClock
+    let random: any RandomSource
+    let log: Logger
+    let fatal: FatalSwitch
+    /// Set while serving or syncing: commands without a session do not need it.
+    let network = Mutex<Network?>(nil)
+    /// One publish at a time: two would race for the next seq of one package.
+    let publishing = Mutex<Void>(())
+    /// What the listener bound, for `status`.
+    let listening = Mutex<[String]>([])
+
+    var city: CityID { context.own }
+
+    init(
+        paths: HomePaths, lock: HomeLock, configuration: NodeConfiguration, keys: NodeKeys, keyring: Keyring, metadata: SQLiteStore,
+        content: SegmentStore, logService: LogService, clock: any WallClock, random: any RandomSource, log: Logger, fatal: FatalSwitch
+    ) {
+        self.paths = paths
+        self.lock = lock
+        self.configuration = Mutex(configuration)
+        self.keys = keys
+        self.keyring = keyring
+        self.metadata = metadata
+        self.content = content
+        self.logService = logService
+        self.clock = clock
+        self.random = random
+        self.log = log
+        self.fatal = fatal
+        context = ExchangeContext(
+            own: configuration.city, keyring: keyring.version, packageKey: keys.package, metadata: metadata, content: content, random: random)
+    }
+
+    // MARK: Doing things durably
+
+    /// One logged transaction; what it says changed is told to the sessions after it is durable.
+    @discardableResult
+    func change<T>(_ body: (any MetadataWriting) throws -> (T, ExchangeChanges)) throws(Problem) -> T {
+        let (value, changes) = try guarded { try metadata.write(at: clock.now, body) }
+        changed(changes)
+        return value
+    }
+
+    func read<T>(_ body: (any MetadataReading) throws -> T) throws(Problem) -> T { try guarded { try metadata.read(body) } }
+
+    /// The log has grown and sessions may have news: both are told, neither is waited for.
+    func changed(_ changes: ExchangeChanges) {
+        logService.entriesWait()
+        if !changes.isEmpty { network.withLock { $0 }?.notify(changes) }
+    }
+
+    /// Maps what the world did to a problem a person can act on.
+    func guarded<T>(_ body: () throws -> T) throws(Problem) -> T {
+        do { return try body() } catch {
+            throw problem(from: error)
+        }
+    }
+
+    func problem(from error: any Error) -> Problem {
+        switch error {
+        case let problem as Problem: return problem
+        case let fault as StoreFault:
+            switch fault {
+            case .clockBehind(let last, let now):
+                return Problem(.clockBehind, "the clock says \(now), before the log's last entry at \(last): nothing is shared until it has passed", try: "timedatectl status")
+            case .diskFull(let missing):
+                return Problem(.diskFull, "the disk is full\(missing.map { ": \($0) bytes are missing" } ?? ""); nothing was changed", try: "df -h \(paths.home)")
+            case .damaged(let what): return Problem(.contentDamaged, "damaged: \(what)", try: "hansa doctor")
+            case .inputOutput(let what): return Problem(.inputOutput, what, try: "hansa doctor")
+            case .logUnavailable(let what): return Problem(.logUnavailable, "the log cannot be written, so nothing is done: \(what)", try: "hansa doctor")
+            }
+        case let fault as NameFault:
+            return Problem(.badName, fault.description, try: fault.suggestion.map { "use \($0)" })
+        case let fault as DiskFault: return fault.problem(home: paths.home)
+        default: return Problem(.internalFault, "\(error)", try: "hansa doctor")
+        }
+    }
+
+    /// How an account appears in the log: its role, and an HMAC that is meaningless once its key is erased (FORMATS.md §11).
+    func actor(_ caller: Caller) -> String {
+        "\(caller.role.rawValue):" + String(HMACSHA256.authenticate(Array("account:\(caller.account)".utf8), key: keys.accounts).hex.prefix(16))
+    }
+
+    // MARK: Names
+
+    func cityID(_ text: String) throws(Problem) -> CityID {
+        do { return try CityID(text) } catch { throw Problem(.badName, error.description, try: error.suggestion.map { "use \($0)" }) }
+    }
+
+    func packageID(_ text: String) throws(Problem) -> PackageID {
+        do { return try PackageID(text) } catch { throw Problem(.badName, error.description, try: error.suggestion.map { "use \($0)" }) }
+    }
+
+    func pattern(_ text: String) throws(Problem) -> PackagePattern {
+        do { return try PackagePattern(text) } catch { throw Problem(.badName, error.description, try: "hansa access grant PARTNER '\(city)/**' --under AGREEMENT") }
+    }
+
+    /// A known, not removed partner.
+    func partner(_ text: String) throws(Problem) -> Partner {
+        let id = try cityID(text)
+        let known = try read { try $0.partners() }.filter { $0.state != .removed }
+        if let partner = known.first(where: { $0.city == id }) { return partner }
+        let near = Suggestion.nearest(to: text, among: known.map(\.city.text))
+        throw Problem(
+            .partnerUnknown, "\(id) is no partner of ours" + (near.map { "; did you mean \($0)?" } ?? ""),
+            try: known.isEmpty ? "hansa partner add CARDFILE" : "hansa partner list")
+    }
+
+    public func close() throws {
+        try guarded { try logService.close() }
+        try guarded { try content.sync() }
+        try guarded { try metadata.close() }
+        lock.release()
+    }
+}
+
+/// The node's private keys, read from `keys/`.
+struct NodeKeys: Sendable {
+    /// Nil when it lives elsewhere: commands that sign agreements then take `--officer-key`.
+    let officer: Ed25519PrivateKey?
+    let package: Ed25519PrivateKey
+    let log: Ed25519PrivateKey
+    let witness: Ed25519PrivateKey
+    let tls: TLSIdentity
+    /// Keys the HMAC of account names in the log; erasing it makes them meaningless.
+    let accounts: [UInt8]
+}
+
+/// Ends the process once: after a failed fsync or a fork of the log nothing may be acknowledged any more (STYLE.md §18).
+final class FatalSwitch: Sendable {
+    private let tripped = Mutex<Bool>(false)
+    private let log: Logger
+    init(_ log: Logger) { self.log = log }
+
+    func trip(_ why: String) -> Never {
+        if !tripped.withLock({ let was = $0; $0 = true; return was }) {
+            log.critical("the node stops at once: what it would acknowledge might not be on the disk", metadata: ["why": "\(why)"])
+        }
+        _exit(1)
+    }
+}
+
+enum Suggestion {
+    /// The name at edit distance at most 2 (or a third of its length), the nearest first.
+    static func nearest(to text: String, among names: [String]) -> String? {
+        let scored = names.map { ($0, distance(Array(text.utf8), Array($0.utf8))) }.filter { $0.1 <= max(2, $0.0.utf8.count / 3) }
+        return scored.min { ($0.1, $0.0) < ($1.1, $1.0) }?.0
+    }
+
+    private static func distance(_ a: [UInt8], _ b: [UInt8]) -> Int {
+        var row = Array(0...b.count)
+        for i in 1...max(1, a.count) where i <= a.count {
+            var last = row[0]
+            row[0] = i
+            for j in 1...max(1, b.count) where j <= b.count {
+                let cost = min(row[j] + 1, row[j - 1] + 1, last + (a[i - 1] == b[j - 1] ? 0 : 1))
+                last = row[j]
+                row[j] = cost
+            }
+        }
+        return row[b.count]
+    }
+}
