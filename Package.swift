@@ -77,5 +77,6 @@ let package = Package(
         tests("HansaCoreTests", ["HansaCore"]),
         tests("HansaCryptoTests", ["HansaCore", "HansaCrypto"]),
         tests("HansaDocumentsTests", ["HansaCore", "HansaCrypto", "HansaDocuments"]),
+        tests("HansaLogTests", ["HansaCore", "HansaCrypto", "HansaLog"]),
     ]
 )
