@@ -47,12 +47,14 @@ public enum LogEvent: String, Sendable, CaseIterable {
     case documentDelivered = "document.delivered"
     case documentReceived = "document.received"
     case documentRefused = "document.refused"
+    case documentRefusedByPartner = "document.rejected"
     case sessionOpened = "session.opened"
     case sessionClosed = "session.closed"
     case sessionRefused = "session.refused"
     case strangersRefused = "strangers.refused"
     case viewQuarantined = "view.quarantined"
     case viewRepaired = "view.repaired"
+    case viewReset = "view.reset"
     // Audit and administration
     case auditRead = "audit.read"
     case auditVerified = "audit.verified"
@@ -125,6 +127,9 @@ public enum LogEvent: String, Sendable, CaseIterable {
         case .documentDelivered: ("Document delivered", "A signed document of ours reached the partner.")
         case .documentReceived: ("Document received", "A signed document of a partner arrived and was stored.")
         case .documentRefused: ("Document refused", "A partner's document was not taken; reason says why.")
+        case .documentRefusedByPartner: ("Document rejected", "The partner did not take a signed document of ours; reason is its own.")
+        case .viewReset:
+            ("View told again", "Digests differed at one cursor: the whole view was sent once more under a new feed epoch.")
         case .sessionOpened: ("Session opened", "A partner was recognised on a connection.")
         case .sessionClosed: ("Session closed", "A recognised connection ended; details count what went through it.")
         case .sessionRefused: ("Session refused", "A known partner's connection was refused or broken off; reason says why.")

@@ -1,4 +1,4 @@
-public import HansaCore
+internal import HansaCore
 internal import HansaCrypto
 
 /// A position in a feed, made opaque: a recipient can hold it and give it back, and learns nothing from it (SYNC.md §2).

@@ -1,5 +1,5 @@
 // Frames of a session (PROTOCOL.md): `u24 length of the body ‖ u8 type ‖ varint channel ‖ body`. One encoding for each value, strict to the last byte.
-public import HansaCore
+internal import HansaCore
 
 /// What a frame is for. The numbers are the wire's and are never reused.
 public enum FrameType: UInt8, Sendable, CaseIterable {

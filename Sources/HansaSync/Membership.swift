@@ -3,6 +3,7 @@
 // One `MembershipUpdate` lives inside one write transaction: it loads each view once, changes rows and digests, and writes the views back in `finish`.
 public import HansaCore
 internal import HansaCrypto
+internal import HansaDocuments
 public import HansaTerms
 
 public final class MembershipUpdate {
@@ -164,14 +165,7 @@ public final class MembershipUpdate {
 }
 
 extension Grant.Level {
-    /// As member ids and the wire have it.
-    public var code: UInt8 {
-        switch self {
-        case .discover: 1
-        case .sync: 2
-        }
-    }
-
+    /// The level that a member id or the wire names by this byte.
     public init?(code: UInt8) {
         switch code {
         case 1: self = .discover

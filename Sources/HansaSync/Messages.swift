@@ -677,7 +677,7 @@ enum Packed {
         let count = try reader.count(max: rawBytesMax)
         guard let codec = Block.Codec(rawValue: try reader.u8()) else { throw .malformed("codec") }
         do {
-            return try Block.decode(codec: codec, bytes: Array(reader.rest()), rawLength: count)
+            return try Block.decode(codec, Array(reader.rest()), rawLength: count)
         } catch {
             throw .malformed("packed body: \(error)")
         }

@@ -15,6 +15,7 @@ public protocol MetadataStore: Sendable {
 
     /// One durable transaction. `now` is the wall clock: the time of its log entries. Throws `StoreFault.clockBehind` when `now` lies
     /// before the last logged entry (SYNC.md §2), and `.logUnavailable` when the log cannot be written.
+    @discardableResult
     func write<T>(at now: Timestamp, _ body: (any MetadataWriting) throws -> T) throws -> T
 }
 

@@ -4,7 +4,7 @@
 // the release is a member of the view now. What is refused and what does not exist answer alike. Nothing leaves before its entry is in the log.
 //
 // Confined to one thread at a time; blocks on the stores.
-public import HansaContent
+internal import HansaContent
 public import HansaCore
 internal import HansaCrypto
 internal import HansaDocuments
@@ -133,11 +133,13 @@ public final class Publisher {
         guard record.policyEpoch == line.policyEpoch else { return .policy(record.digest) }
         guard record.state(at: now) == .active else { return .answer(.none) }
         if view.quarantine != nil { return .answer(.quarantined) }
-        if line.cursor.isEmpty { return view.position == 0 ? .equalIfEmpty(line, view, record) : .behind(0) }
+        let digest = view.members.digest(view: view.id, policyEpoch: record.policyEpoch)
+        if line.cursor.isEmpty, view.position > 0 { return .behind(0) }
+        if line.cursor.isEmpty { return digest == line.digest ? .equal(0) : .differs }
         guard let position = Cursor.position(line.cursor, feedKey: view.feedKey), position <= view.position else { return .unknownCursor }
         // A membership that has run out but was not yet taken from the view (a late timer) is a change to come.
         guard position == view.position, try store.members(line.view, endedBy: now).isEmpty else { return .behind(position) }
-        return view.members.digest(view: view.id, policyEpoch: record.policyEpoch) == line.digest ? .equal(position) : .differs
+        return digest == line.digest ? .equal(position) : .differs
     }
 
     /// Digests differ at one cursor: once, everything is told again under a new feed epoch; twice, a person must look.
@@ -433,7 +435,7 @@ public final class Publisher {
             if count > 0, location.offset == 0, location.block != block?.location, raw.count >= 64 * 1024 { break }
             if block?.location != location.block {
                 let stored = location.block == first.block ? stored : try context.content.block(at: location.block)
-                block = (location.block, try Block.decode(codec: stored.codec, bytes: stored.bytes, rawLength: stored.rawLength))
+                block = (location.block, try Block.decode(stored.codec, stored.bytes, rawLength: stored.rawLength))
             }
             guard let bytes = block?.raw, Int(location.offset) + Int(location.length) <= bytes.count, location.length == entry.length else {
                 throw StoreFault.damaged("chunk \(entry.id.short) lies outside its block")
@@ -487,11 +489,5 @@ public final class Publisher {
             }
         }
         return []
-    }
-}
-
-extension Publisher.Standing {
-    fileprivate static func equalIfEmpty(_ line: Views.Line, _ view: PublishedView, _ record: AgreementRecord) -> Publisher.Standing {
-        view.members.digest(view: view.id, policyEpoch: record.policyEpoch) == line.digest ? .equal(0) : .differs
     }
 }

@@ -56,6 +56,36 @@ public final class Puller {
         /// The release came before, in another view or before it was dropped: only the holding is new.
         case adopted(Wanted, PackageID)
         case refused(Wanted, ReleaseRefusal, PackageID?)
+
+        var view: Digest {
+            switch self {
+            case .accepted(let transfer): transfer.view
+            case .adopted(let wanted, _), .refused(let wanted, _, _): wanted.view
+            }
+        }
+        var digest: Digest {
+            switch self {
+            case .accepted(let transfer): transfer.digest
+            case .adopted(let wanted, _), .refused(let wanted, _, _): wanted.release
+            }
+        }
+        var number: [UInt8] {
+            switch self {
+            case .accepted(let transfer): transfer.number
+            case .adopted(let wanted, _), .refused(let wanted, _, _): wanted.number
+            }
+        }
+        var level: Grant.Level {
+            let code =
+                switch self {
+                case .accepted(let transfer): transfer.level
+                case .adopted(let wanted, _), .refused(let wanted, _, _): wanted.level
+                }
+            return Grant.Level(code: code) ?? .sync
+        }
+        var refusal: ReleaseRefusal? {
+            if case .refused(_, let reason, _) = self { reason } else { nil }
+        }
     }
 
     let context: ExchangeContext
@@ -475,7 +505,7 @@ public final class Puller {
         }
         contentAskedBytes = max(0, contentAskedBytes - Int(message.rawLength))
         let raw: [UInt8]
-        do { raw = message.codec == .raw ? message.bytes : try Block.decode(codec: message.codec, bytes: message.bytes, rawLength: Int(message.rawLength)) } catch {
+        do { raw = message.codec == .raw ? message.bytes : try Block.decode(message.codec, message.bytes, rawLength: Int(message.rawLength)) } catch {
             return damaged(transfer, range)
         }
         let good = raw.withUnsafeBytes { buffer -> Bool in
@@ -545,7 +575,7 @@ public final class Puller {
     private func cachedBlock(_ location: ContentLocation) throws -> [UInt8] {
         if let lastBlock, lastBlock.location == location { return lastBlock.raw }
         let stored = try context.content.block(at: location)
-        let raw = try Block.decode(codec: stored.codec, bytes: stored.bytes, rawLength: stored.rawLength)
+        let raw = try Block.decode(stored.codec, stored.bytes, rawLength: stored.rawLength)
         lastBlock = (location, raw)
         return raw
     }
@@ -650,7 +680,7 @@ public final class Puller {
                     release: item.digest, transfer: Hex.encode(item.number), outcome: item.refusal == nil ? .accepted : .refused,
                     reason: item.refusal?.word)
             }
-            let receipt = Receipt(view: view, from: context.own, to: peer, issued: now, items: items, log: nil, keyring: context.keyring)
+            let receipt = try Receipt(view: view, from: context.own, to: peer, issued: now, items: items, log: nil, keyring: context.keyring)
             let envelope = Envelope.sign(receipt.payload(), as: .receipt, with: [context.packageKey])
             receipts.append((view, envelope, try context.content.append(document: envelope.binary(), digest: envelope.digest)))
         }
@@ -697,7 +727,7 @@ public final class Puller {
         views = states
         for ack in advanced where ack.last { views[ack.view]?.standing = .equal }
         for item in batch where item.refusal == nil { releasesReceived += 1 }
-        return receipts.map { ReceiptMessage(envelope: $0.envelope).frame } + acknowledgements.map(\.frame)
+        return receipts.map { ReceiptMessage(envelope: $0.envelope).frame } + acknowledgements.map { $0.frame }
     }
 
     private func record(_ items: [Settled], in id: Digest, _ tx: any MetadataWriting) throws {
@@ -772,37 +802,5 @@ public final class Puller {
         view.cursor = cursor
         try tx.put(view)
         return FeedAcknowledged(view: id, cursor: cursor, digest: view.members.digest(view: id, policyEpoch: record.policyEpoch))
-    }
-}
-
-extension Puller.Settled {
-    fileprivate var view: Digest {
-        switch self {
-        case .accepted(let transfer): transfer.view
-        case .adopted(let wanted, _), .refused(let wanted, _, _): wanted.view
-        }
-    }
-    fileprivate var digest: Digest {
-        switch self {
-        case .accepted(let transfer): transfer.digest
-        case .adopted(let wanted, _), .refused(let wanted, _, _): wanted.release
-        }
-    }
-    fileprivate var number: [UInt8] {
-        switch self {
-        case .accepted(let transfer): transfer.number
-        case .adopted(let wanted, _), .refused(let wanted, _, _): wanted.number
-        }
-    }
-    fileprivate var level: Grant.Level {
-        let code =
-            switch self {
-            case .accepted(let transfer): transfer.level
-            case .adopted(let wanted, _), .refused(let wanted, _, _): wanted.level
-            }
-        return Grant.Level(code: code) ?? .sync
-    }
-    fileprivate var refusal: ReleaseRefusal? {
-        if case .refused(_, let reason, _) = self { reason } else { nil }
     }
 }

@@ -1,5 +1,6 @@
 // What a recipient checks of a release document before it asks for content (SYNC.md §1, §6): signature, chain, policy. Pure but for the rows it reads.
 public import HansaCore
+internal import HansaCrypto
 public import HansaDocuments
 internal import HansaLog
 public import HansaTerms

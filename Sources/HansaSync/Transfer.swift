@@ -78,10 +78,19 @@ final class Transfer {
     /// Checks the index against the root that the release signs, and lays out the bitmap. False: the index is not the one signed.
     func adoptIndex() -> Bool {
         let encoded = pages.compactMap { $0 }
-        guard let index = release.index, encoded.count == index.pages, ChunkIndex.root(table: table, pages: encoded) == index.root,
-            let parsed = try? FileTable(encoded: table), let decoded = try? encoded.map({ page throws in try IndexPage.decode(page) }).flatMap({ $0 }),
-            decoded.count == index.chunks, (try? parsed.validate(decoded)) != nil
+        guard let index = release.index, encoded.count == index.pages,
+            ChunkIndex.root(table: SHA256.hash(table), pages: encoded.map { SHA256.hash($0) }) == index.root,
+            let parsed = try? FileTable(encoded: table, chunks: index.chunks, isSafe: PackagePath.isSafe)
         else { return false }
+        var validator = IndexValidator(parsed)
+        var decoded: [ChunkEntry] = []
+        decoded.reserveCapacity(index.chunks)
+        do {
+            for page in encoded { decoded += try validator.check(page) }
+            try validator.finish()
+        } catch {
+            return false
+        }
         files = parsed.files
         entries = decoded
         bitmap = [UInt8](repeating: 0, count: (entries.count + 7) / 8)
