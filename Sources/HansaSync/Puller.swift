@@ -121,6 +121,11 @@ public final class Puller {
     public var standings: [(view: Digest, standing: Standing)] { views.keys.sorted().map { ($0, views[$0]?.standing ?? .asked) } }
     /// True when nothing is under way: every view has been answered and no transfer runs.
     public var isSettled: Bool { !views.values.contains { if case .asked = $0.standing { true } else if case .behind = $0.standing { true } else { false } } }
+    /// True when all that is under way waits for releases to fall due.
+    public var isOnlyParked: Bool {
+        !parked.isEmpty && isIdle && settled.isEmpty && wanted.isEmpty
+            && !views.values.contains { state in state.standing == .asked || state.pages.contains { !$0.outstanding.allSatisfy { parked[$0] != nil } } }
+    }
     /// Chunks here and wanted, over the transfers that run.
     public var progress: (held: Int, total: Int) { transfers.values.reduce((0, 0)) { ($0.0 + $1.held, $0.1 + $1.entries.count) } }
     /// The moment at which the first parked release falls due.

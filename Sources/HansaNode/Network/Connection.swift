@@ -13,6 +13,7 @@ internal import HansaTLS
 internal import Logging
 internal import NIOCore
 internal import NIOPosix
+internal import Synchronization
 
 final class Connection: ChannelDuplexHandler, @unchecked Sendable {
     // @unchecked: every stored property is read and written on `eventLoop` alone (asserted), but for the immutable ones and `traffic`,
@@ -59,7 +60,9 @@ final class Connection: ChannelDuplexHandler, @unchecked Sendable {
     private var hasContent = false
     private var timer: RepeatedTask?
     private var announcement: Scheduled<Void>?
-    private let opened = ContinuousClock.now
+    /// The first round is begun by the session itself.
+    private let asksRequested = Atomic<Int>(1)
+    private var asks = 0
 
     /// What the workers own.
     private final class Parts: @unchecked Sendable {
@@ -289,7 +292,12 @@ final class Connection: ChannelDuplexHandler, @unchecked Sendable {
     func viewsChanged(_ views: Set<Digest>) { onLoop { self.enqueue(publish: .viewsChanged(views)) } }
     func documentsWait() { onLoop { self.enqueue(pull: .sendDocuments) } }
     /// A fresh round: where do all views stand?
-    func ask() { onLoop { self.enqueue(pull: .ask) } }
+    /// Returns its number: `PullProgress.asks` reaches it once the round was begun.
+    @discardableResult
+    func ask() -> Int {
+        onLoop { self.enqueue(pull: .ask) }
+        return asksRequested.wrappingAdd(1, ordering: .relaxed).newValue
+    }
 
     private func onLoop(_ body: @escaping @Sendable () -> Void) {
         channel?.eventLoop.execute {
@@ -310,6 +318,7 @@ final class Connection: ChannelDuplexHandler, @unchecked Sendable {
         var changes = ExchangeChanges()
         var fault: ExchangeFault?
         var progress = PullProgress()
+        var asks = 0
     }
 
     private func runPulling() {
@@ -339,7 +348,9 @@ final class Connection: ChannelDuplexHandler, @unchecked Sendable {
                         result.changes.formUnion(changes)
                     case .documentsAcknowledged(let frame): try parts.documents.acknowledged(frame, at: now)
                     case .sendDocuments: result.frames += try parts.documents.pending()
-                    case .ask: result.frames += try parts.puller.ask(at: now)
+                    case .ask:
+                        result.frames += try parts.puller.ask(at: now)
+                        result.asks += 1
                     case .tick: result.frames += try parts.puller.tick(at: now)
                     }
                 }
@@ -353,7 +364,10 @@ final class Connection: ChannelDuplexHandler, @unchecked Sendable {
             isPulling = false
             inboxBytes -= events.reduce(0) { $0 + $1.bytes }
             send(result.frames)
-            if let peer { host.pulled(self, peer: peer, progress: result.progress, changes: result.changes) }
+            asks += result.asks
+            var progress = result.progress
+            progress.asks = asks
+            if let peer { host.pulled(self, peer: peer, progress: progress, changes: result.changes) }
             if let fault = result.fault { failed(fault) }
             if let after = afterPull {
                 afterPull = nil
@@ -481,6 +495,10 @@ extension Connection.PublishEvent {
 struct PullProgress: Sendable, Equatable {
     var standings: [Digest: Puller.Standing] = [:]
     var isSettled = false
+    /// What is not settled only waits for its time to come.
+    var isOnlyParked = false
+    /// Rounds begun in this session.
+    var asks = 0
     var nextDue: Timestamp?
     var releasesReceived = 0
     var contentBytesReceived: UInt64 = 0
@@ -492,6 +510,7 @@ struct PullProgress: Sendable, Equatable {
     init(_ puller: Puller) {
         standings = Dictionary(uniqueKeysWithValues: puller.standings.map { ($0.view, $0.standing) })
         isSettled = puller.isSettled
+        isOnlyParked = puller.isOnlyParked
         nextDue = puller.nextDue
         releasesReceived = puller.releasesReceived
         contentBytesReceived = puller.contentBytesReceived

@@ -1,0 +1,123 @@
+// The exchange log, read and verified. Reading it is itself logged, merged by account and minute (FORMATS.md §11).
+internal import Foundation
+public import HansaCore
+internal import HansaLog
+internal import HansaStore
+internal import HansaSync
+
+extension Node {
+    /// One entry a minute for one account that reads.
+    private func logRead(_ caller: Caller, _ what: String) throws(Problem) {
+        let name = "audit.read:\(actor(caller)):\(what)"
+        let minute = clock.now.milliseconds / 60_000
+        let last = try read { try $0.value(name) }
+        var writer = ByteWriter()
+        writer.u64(UInt64(bitPattern: minute))
+        let current = writer.bytes
+        guard last != current else { return }
+        try change { tx in
+            try tx.setValue(name, current)
+            try tx.log(LogDraft(.auditRead, actor: self.actor(caller), details: ["what": .string(what)]))
+            return ((), ExchangeChanges())
+        }
+    }
+
+    public func auditLog(_ caller: Caller, filter: LogFilter, emit: (([JSONValue]) throws(Problem) -> Void)?) throws(Problem) -> JSONValue {
+        let query = try query(filter)
+        try logRead(caller, "log")
+        var rows: [JSONValue] = []
+        var from: UInt64 = 0
+        while true {
+            let batch = try guarded { try logService.entries(matching: query, from: from, limit: 1000) }
+            guard let last = batch.last else { break }
+            from = UInt64(last.index) + 1
+            let page = batch.map(AuditEntry.row)
+            if let emit { try emit(page) } else { rows += page }
+            if batch.count < 1000 { break }
+        }
+        return ["schema": "hansa.audit-log/1", "entries": .array(rows)]
+    }
+
+    private func query(_ filter: LogFilter) throws(Problem) -> LogQuery {
+        var query = LogQuery()
+        func moment(_ text: String, _ end: Bool) throws(Problem) -> Timestamp {
+            if let time = Timestamp(text) { return time }
+            if let date = CalendarDate(text) { return end ? date.end : date.start }
+            let units: [Character: Int64] = ["s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800]
+            if let last = text.last, let unit = units[last], let count = Int64(text.dropLast()), (0...100_000).contains(count) {
+                return clock.now.adding(seconds: -count * unit)
+            }
+            throw Problem(.usage, "'\(text.printable())' is no time: 2026-01-31, 2026-01-31T12:00:00Z, or 7d, 12h, 30m")
+        }
+        query.since = try filter.since.map { (text) throws(Problem) in try moment(text, false) }
+        query.until = try filter.until.map { (text) throws(Problem) in try moment(text, true) }
+        query.partner = try filter.partner.map { (text) throws(Problem) in try cityID(text) }
+        query.package = try filter.package.map { (text) throws(Problem) in try packageID(text) }
+        query.agreement = try filter.agreement.map { (text) throws(Problem) in try agreement(text).digest }
+        if let event = filter.event {
+            guard LogEvent(rawValue: event) != nil || LogEvent.allCases.contains(where: { $0.rawValue.hasPrefix(event + ".") }) else {
+                let near = Suggestion.nearest(to: event, among: LogEvent.allCases.map(\.rawValue))
+                throw Problem(.usage, "there is no event '\(event.printable())'" + (near.map { "; did you mean \($0)?" } ?? ""), try: "hansa audit events")
+            }
+            query.event = event
+        }
+        if let outcome = filter.outcome {
+            guard let value = LogEntry.Outcome(rawValue: outcome) else { throw Problem(.usage, "'\(outcome.printable())' is no outcome: ok, refused or failed") }
+            query.outcome = value
+        }
+        return query
+    }
+
+    public func auditShow(_ caller: Caller, index: UInt64) throws(Problem) -> JSONValue {
+        try logRead(caller, "show")
+        guard let (entry, bytes) = try guarded({ try logService.entry(at: index) }) else {
+            throw Problem(.entryUnknown, "the log has \(try guarded { try logService.head().size }) entries; there is none with index \(index)", try: "hansa audit log")
+        }
+        var members = AuditEntry.row(entry).object ?? []
+        members.insert(JSONMember("schema", "hansa.audit-show/1"), at: 0)
+        members.append(JSONMember("details", entry.details ?? .null))
+        members.append(JSONMember("grant", JSONValue(entry.grant)))
+        members.append(JSONMember("salt", .string(Hex.encode(entry.salt))))
+        members.append(JSONMember("leaf", JSONValue(MerkleTree.leafHash(bytes))))
+        members.append(JSONMember("entry", .string(String(decoding: bytes, as: UTF8.self))))
+        return .object(members)
+    }
+
+    public func auditVerify(_ caller: Caller, against checkpoint: String?) throws(Problem) -> JSONValue {
+        try guarded { try logService.advance() }
+        let report = try guarded { try logService.verify(against: checkpoint.map { Array($0.utf8) }) }
+        try logRead(caller, "verify")
+        return [
+            "schema": "hansa.audit-verify/1", "valid": .bool(report.findings.isEmpty), "size": JSONValue(report.size), "root": JSONValue(report.root),
+            "findings": .array(report.findings.map { ["place": .string($0.place), "problem": .string($0.problem)] }),
+        ]
+    }
+
+    public func auditCheckpoint(_ caller: Caller) throws(Problem) -> JSONValue {
+        try guarded { try logService.advance() }
+        let signed = try guarded { try logService.checkpoint() }
+        return [
+            "schema": "hansa.audit-checkpoint/1", "origin": .string(signed.checkpoint.origin), "size": JSONValue(UInt64(signed.size)),
+            "root": JSONValue(signed.root), "checkpoint": .string(String(decoding: signed.bytes, as: UTF8.self)),
+        ]
+    }
+
+    public func auditEvents(_ caller: Caller) throws(Problem) -> JSONValue {
+        [
+            "schema": "hansa.audit-events/1",
+            "events": .array(
+                LogEvent.allCases.map { ["event": .string($0.rawValue), "title": .string($0.title), "description": .string($0.description)] }),
+        ]
+    }
+}
+
+private enum AuditEntry {
+    static func row(_ entry: LogEntry) -> JSONValue {
+        [
+            "index": JSONValue(UInt64(entry.index)), "time": JSONValue(entry.time), "event": .string(entry.eventID), "actor": .string(entry.actor),
+            "partner": JSONValue(entry.partner?.text), "package": JSONValue(entry.package?.description), "release": JSONValue(entry.release),
+            "agreement": JSONValue(entry.agreement), "clause": JSONValue(entry.clause), "outcome": .string(entry.outcome.rawValue),
+            "reason": JSONValue(entry.reason), "transfer": JSONValue(entry.transfer.map { Hex.encode($0) }),
+        ]
+    }
+}

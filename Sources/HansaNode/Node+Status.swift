@@ -1,0 +1,166 @@
+// What needs a person, at a glance: status, doctor, configuration.
+internal import Foundation
+public import HansaCore
+internal import HansaCrypto
+internal import HansaDocuments
+internal import HansaLog
+internal import HansaStore
+internal import HansaSync
+internal import HansaTerms
+internal import HansaYAML
+
+extension Node {
+    public func status(_ caller: Caller) throws(Problem) -> JSONValue {
+        let now = clock.now
+        var attention: [JSONValue] = []
+        func needs(_ code: String, _ text: String, _ command: String) {
+            attention.append(["code": .string(code), "text": .string(text.printable(charactersMax: 300)), "command": .string(command)])
+        }
+        let facts = try read { store -> (agreements: [AgreementRecord], published: [PublishedView], subscribed: [SubscribedView], own: Int, received: Int, refused: [HoldingRow], last: Timestamp?) in
+            var own = 0
+            var received = 0
+            try self.eachPackage(of: nil, in: store) { if $0.package.city == self.city { own += 1 } else { received += 1 } }
+            let subscribed = try store.subscribedViews()
+            var refused: [HoldingRow] = []
+            for view in subscribed { refused += try store.holdings(in: view.id, state: .refused, after: nil, limit: 20) }
+            return (try store.agreements(), try store.publishedViews(), subscribed, own, received, refused, try store.lastLogTime)
+        }
+        if let last = facts.last, last > now {
+            needs("clock-behind", "the clock stands before the log's last entry at \(last): nothing is shared until it has passed", "timedatectl status")
+        }
+        for record in facts.agreements where record.state(at: now) == .proposed && record.isParty(city) && !record.signedBy.contains(city) && !record.rejecters.contains(city) {
+            needs("agreement-proposed", "\(record.proposer?.text ?? "a partner") proposes \(record.agreement.id): \(record.agreement.title)", "hansa agreement show \(record.agreement.id)")
+        }
+        for record in facts.agreements where record.state(at: now) == .active && record.expiry.milliseconds - now.milliseconds < 60 * 86_400_000 {
+            needs("agreement-expires", "\(record.agreement.id) expires on \(record.agreement.term.expires)", "hansa agreement show \(record.agreement.id)")
+        }
+        for view in facts.published { if let why = view.quarantine { needs("view-quarantined", "what we share with \(view.recipient) is stopped: \(why)", "hansa doctor") } }
+        for view in facts.subscribed { if let why = view.quarantine { needs("view-quarantined", "what \(view.publisher) shares with us is stopped: \(why)", "hansa doctor") } }
+        for holding in facts.refused {
+            let what = holding.package.map(\.description) ?? holding.release.short
+            needs("release-refused", "we refused \(what): \(holding.reason ?? "")", holding.package.map { "hansa package history \($0)" } ?? "hansa audit log --event release.refused")
+        }
+        if keyring.expires.milliseconds - now.milliseconds < 90 * 86_400_000 {
+            needs("keyring-expires", "our keyring expires at \(keyring.expires)", "hansa city show")
+        }
+        let partners = try partnerRows()
+        for partner in partners where partner["state"]?.string == "offline" {
+            guard let error = partner["lastError"]?.string, let name = partner["city"]?.string else { continue }
+            needs("partner-offline", "\(name) is not connected: \(error)", "hansa sync \(name) --wait")
+        }
+        let head = try guarded { try logService.head() }
+        let bytes = (try? content.storedBytes) ?? 0
+        var document: [JSONMember] = [
+            JSONMember("schema", "hansa.status/1"), JSONMember("city", .string(city.text)), JSONMember("attention", .array(attention)),
+            JSONMember("partners", .array(partners)), JSONMember("packages", ["own": JSONValue(facts.own), "received": JSONValue(facts.received)]),
+            JSONMember("log", ["size": JSONValue(head.size), "root": JSONValue(head.root)]),
+            JSONMember("storage", ["bytes": JSONValue(bytes), "packages": JSONValue(facts.own + facts.received)]),
+            JSONMember("agreements", ["active": JSONValue(facts.agreements.count { $0.state(at: now) == .active })]),
+            JSONMember("serving", .bool(network.withLock { $0 } != nil)), JSONMember("listening", .array(listening.withLock { $0 }.map { .string($0) })),
+        ]
+        let transfers = try read { try $0.transfers() }
+        document.append(
+            JSONMember(
+                "transfers",
+                .array(transfers.map { ["release": JSONValue($0.release), "chunksHeld": JSONValue($0.chunksHeld), "chunksTotal": JSONValue($0.chunksTotal)] })))
+        let refused = JSONValue(facts.refused.count)
+        document.append(JSONMember("refused", refused))
+        return .object(document)
+    }
+
+    public func doctor(_ caller: Caller) throws(Problem) -> JSONValue {
+        var checks: [JSONValue] = []
+        func check(_ name: String, _ body: () throws -> (String, String, String?)) {
+            // One failing check never hides the rest.
+            do {
+                let (state, text, fix) = try body()
+                checks.append(["name": .string(name), "state": .string(state), "text": .string(text), "fix": JSONValue(fix)])
+            } catch {
+                checks.append(["name": .string(name), "state": "fail", "text": .string(problem(from: error).message), "fix": JSONValue(problem(from: error).next)])
+            }
+        }
+        let now = clock.now
+        check("clock") {
+            let last = try metadata.read { try $0.lastLogTime }
+            return last.map { $0 > now } == true
+                ? ("fail", "the clock stands before the log's last entry", "timedatectl status") : ("pass", "the clock stands after the log's last entry", nil)
+        }
+        check("keys") {
+            for name in ["officer.pem", "package.pem", "log.pem", "witness.pem", "tls.pem"] {
+                let path = paths.keys + "/" + name
+                if name == "officer.pem", !FileManager.default.fileExists(atPath: path) { continue }
+                _ = try KeyFile.read(path: path)
+            }
+            return ("pass", "private keys are readable by us alone", nil)
+        }
+        check("keyring") {
+            keyring.isExpired(at: now)
+                ? ("fail", "our keyring expired at \(keyring.expires)", "hansa city renew")
+                : ("pass", "our keyring \(keyring.version) is valid until \(keyring.expires)", nil)
+        }
+        check("disk") {
+            let free = try content.freeBytes()
+            return free < 1 << 30 ? ("warn", "\(free / 1_000_000) MB are free", "df -h \(paths.home)") : ("pass", "\(free / 1_000_000) MB are free", nil)
+        }
+        check("log") {
+            let head = try logService.head()
+            return ("pass", "the log has \(head.size) entries; hansa audit verify checks every byte", nil)
+        }
+        check("partners") {
+            let offline = try partnerRows().filter { $0["state"]?.string == "offline" }.compactMap { $0["city"]?.string }
+            return offline.isEmpty || network.withLock({ $0 }) == nil
+                ? ("pass", "no partner is missing", nil) : ("warn", "not connected: \(offline.joined(separator: ", "))", "hansa sync --wait")
+        }
+        check("views") {
+            let stopped = try metadata.read { store in
+                try store.publishedViews().compactMap(\.quarantine) + store.subscribedViews().compactMap(\.quarantine)
+            }
+            return stopped.isEmpty ? ("pass", "no view is quarantined", nil) : ("fail", "\(stopped.count) views are quarantined: \(stopped[0])", "hansa status")
+        }
+        return ["schema": "hansa.doctor/1", "checks": .array(checks)]
+    }
+
+    // MARK: Configuration
+
+    public func configShow(_ caller: Caller) throws(Problem) -> JSONValue {
+        let configuration = configuration.withLock { $0 }
+        return [
+            "schema": "hansa.config-show/1",
+            "settings": .array(
+                NodeConfiguration.keys.map { key in
+                    [
+                        "key": .string(key), "value": configuration.value(of: key) ?? .null,
+                        "origin": .string(configuration.origin(of: key)?.description ?? "default"), "summary": JSONValue(NodeConfiguration.summary(of: key)),
+                    ]
+                }),
+        ]
+    }
+
+    public func configSet(_ caller: Caller, key: String, value: String, dryRun: Bool) throws(Problem) -> JSONValue {
+        let path = paths.configuration
+        let text = try guarded { try String(contentsOfFile: path, encoding: .utf8) }
+        let changed: String
+        let fresh: NodeConfiguration
+        do {
+            changed = try ConfigurationYAML.set(text, key, value)
+            fresh = try ConfigurationYAML.read(changed)
+        } catch {
+            let near = Suggestion.nearest(to: key, among: NodeConfiguration.keys)
+            throw Problem(.configInvalid, "\(error.path.isEmpty ? key : error.path): \(error.message)" + (near.map { $0 == key ? "" : "; did you mean \($0)?" } ?? ""), try: "hansa config show")
+        }
+        guard fresh.city == city else { throw Problem(.configInvalid, "the city is part of every key and document: it cannot be changed", try: "hansa init in another home") }
+        if !dryRun {
+            try change { tx in
+                try tx.log(LogDraft(.configurationChanged, actor: self.actor(caller), details: ["key": .string(key), "value": .string(value)]))
+                try tx.setValue("config.digest", SHA256.hash(Array(changed.utf8)).bytes)
+                return ((), ExchangeChanges())
+            }
+            try guarded { try paths.writeConfiguration(changed) }
+            configuration.withLock { $0 = fresh }
+        }
+        return [
+            "schema": "hansa.config-set/1", "key": .string(key), "value": fresh.value(of: key) ?? .null,
+            "takesEffect": .string(network.withLock { $0 } == nil ? "now" : "restart"), "dryRun": .bool(dryRun),
+        ]
+    }
+}

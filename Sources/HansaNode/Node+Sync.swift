@@ -1,0 +1,197 @@
+// `hansa sync`: ask the sessions to start a round now, and with --wait say when both directions stand equal, or why they do not.
+internal import Foundation
+public import HansaCore
+internal import HansaStore
+internal import HansaSync
+
+extension Node {
+    private struct Target {
+        let city: CityID
+        let started: ContinuousClock.Instant
+        /// Counters at the start, when a session was there already.
+        let before: (link: Network.Link, received: UInt64, sent: UInt64)?
+        let failuresBefore: Int
+        let connectionBefore: ObjectIdentifier?
+        let asksNeeded: Int
+    }
+
+    private struct Outcome: Equatable {
+        var state: String
+        var reason: String?
+    }
+
+    public func sync(
+        _ caller: Caller, partners names: [String], wait: Bool, timeoutSeconds: Int?, dryRun: Bool, conversation: any Conversation
+    ) throws(Problem) -> JSONValue {
+        let all = try read { try $0.partners() }.filter { $0.state != .removed }
+        var chosen: [Partner] = []
+        if names.isEmpty {
+            chosen = all.filter { $0.state == .active }
+        } else {
+            for name in names { chosen.append(try partner(name)) }
+        }
+        for partner in chosen where partner.state == .paused {
+            throw Problem(.partnerPaused, "\(partner.city) is paused", try: "hansa partner resume \(partner.city)")
+        }
+        if dryRun {
+            return [
+                "schema": "hansa.sync/1",
+                "partners": .array(chosen.map { ["city": .string($0.city.text), "state": "behind", "reason": "dry-run"] }),
+            ]
+        }
+        // Without a running node the command dials by itself, and takes its sessions down again.
+        let (network, isOurs) = try sessionNetwork()
+        defer { if isOurs { stopNetwork(network) } }
+        let targets = chosen.map { begin($0.city, network) }
+        if !wait, !isOurs {
+            return [
+                "schema": "hansa.sync/1",
+                "partners": .array(targets.map { row($0, Outcome(state: network.link(to: $0.city).connection == nil ? "unreachable" : "behind", reason: "asked"), network) }),
+            ]
+        }
+        return ["schema": "hansa.sync/1", "partners": .array(try await(targets, network, timeoutSeconds, conversation))]
+    }
+
+    private func begin(_ city: CityID, _ network: Network) -> Target {
+        let link = network.link(to: city)
+        let asks = link.connection?.ask() ?? 1
+        if link.connection == nil { network.dial(city) }
+        return Target(
+            city: city, started: .now, before: link.connection.map { (link, $0.traffic.bytesReceived, $0.traffic.bytesSent) }, failuresBefore: link.failures,
+            connectionBefore: link.connection.map { ObjectIdentifier($0) }, asksNeeded: asks)
+    }
+
+    private func await(_ targets: [Target], _ network: Network, _ timeoutSeconds: Int?, _ conversation: any Conversation) throws(Problem) -> [JSONValue] {
+        var open = targets
+        var rows: [CityID: JSONValue] = [:]
+        var mark: [UInt64] = []
+        var lastMove = ContinuousClock.now
+        let limit = timeoutSeconds.map { ContinuousClock.now + .seconds($0) }
+        while !open.isEmpty {
+            if conversation.isCancelled { throw Problem(.internalFault, "interrupted; the node goes on by itself", exit: .interrupted) }
+            let seen = network.generation
+            var still: [Target] = []
+            for target in open {
+                if let outcome = try outcome(of: target, network) { rows[target.city] = row(target, outcome, network) } else { still.append(target) }
+            }
+            open = still
+            if open.isEmpty { break }
+            // Progress is what moves; without any for a minute there is no point in waiting longer.
+            let now = open.map { target -> UInt64 in
+                let link = network.link(to: target.city)
+                return link.progress.contentBytesReceived &+ link.contentBytesSent &+ UInt64(link.progress.releasesReceived + link.releasesSent + link.progress.chunksHeld)
+            }
+            if now != mark { (mark, lastMove) = (now, .now) }
+            let stalled = ContinuousClock.now - lastMove > .seconds(60)
+            if stalled || limit.map({ ContinuousClock.now >= $0 }) == true {
+                for target in open { rows[target.city] = row(target, behind(target, network), network) }
+                break
+            }
+            if let first = open.first {
+                let link = network.link(to: first.city)
+                conversation.report(
+                    Progress(
+                        item: first.city.text, bytesDone: link.progress.contentBytesReceived + link.contentBytesSent, bytesTotal: nil,
+                        itemsDone: link.progress.releasesReceived + link.releasesSent, itemsTotal: nil))
+            }
+            network.waitForChange(since: seen, until: Date(timeIntervalSinceNow: 0.5))
+        }
+        return targets.compactMap { rows[$0.city] }
+    }
+
+    /// Nil while it is not decided.
+    private func outcome(of target: Target, _ network: Network) throws(Problem) -> Outcome? {
+        let link = network.link(to: target.city)
+        guard let connection = link.connection else {
+            if link.isDialling { return nil }
+            let reason = link.lastError ?? "no session"
+            if link.wasRefused { return Outcome(state: "refused", reason: reason) }
+            // An attempt since we asked has failed, or there is no address to try.
+            if link.failures > target.failuresBefore || !network.hasEndpoint(target.city) { return Outcome(state: "unreachable", reason: reason) }
+            network.dial(target.city)
+            return nil
+        }
+        let needed = target.connectionBefore == ObjectIdentifier(connection) ? target.asksNeeded : 1
+        guard link.progress.asks >= needed else { return nil }
+        for standing in link.progress.standings.values { if case .quarantined(let why) = standing { return Outcome(state: "quarantined", reason: why) } }
+        let (ours, quarantine) = try read { store in
+            (try self.isInSync(with: target.city, store), try store.publishedViews().first { $0.recipient == target.city && $0.quarantine != nil }?.quarantine)
+        }
+        if let quarantine { return Outcome(state: "quarantined", reason: quarantine) }
+        if link.progress.isSettled {
+            guard ours else { return nil }
+            let now = clock.now
+            try change { tx in
+                if var partner = try tx.partner(target.city) {
+                    partner.lastSync = now
+                    try tx.put(partner)
+                }
+                return ((), ExchangeChanges())
+            }
+            return Outcome(state: "in-sync", reason: nil)
+        }
+        return link.progress.isOnlyParked ? Outcome(state: "behind", reason: "not-yet-due") : nil
+    }
+
+    private func behind(_ target: Target, _ network: Network) -> Outcome {
+        let link = network.link(to: target.city)
+        guard link.connection != nil else { return Outcome(state: "unreachable", reason: link.lastError) }
+        for standing in link.progress.standings.values { if case .behind(let why) = standing { return Outcome(state: "behind", reason: why) } }
+        return Outcome(state: "behind", reason: link.progress.isSettled ? "the partner has not acknowledged everything" : "waiting for the partner's answer")
+    }
+
+    private func row(_ target: Target, _ outcome: Outcome, _ network: Network) -> JSONValue {
+        let link = network.link(to: target.city)
+        let same = link.connection.map { ObjectIdentifier($0) } == target.connectionBefore ? target.before : nil
+        let received = link.connection?.traffic.bytesReceived ?? 0
+        let sent = link.connection?.traffic.bytesSent ?? 0
+        return [
+            "city": .string(target.city.text), "state": .string(outcome.state), "reason": JSONValue(outcome.reason?.printable()),
+            "releasesReceived": JSONValue(link.progress.releasesReceived - (same?.link.progress.releasesReceived ?? 0)),
+            "releasesSent": JSONValue(link.releasesSent - (same?.link.releasesSent ?? 0)),
+            "contentBytesReceived": JSONValue(link.progress.contentBytesReceived - (same?.link.progress.contentBytesReceived ?? 0)),
+            "contentBytesSent": JSONValue(link.contentBytesSent - (same?.link.contentBytesSent ?? 0)),
+            "wireBytesReceived": JSONValue(received - (same?.received ?? 0)), "wireBytesSent": JSONValue(sent - (same?.sent ?? 0)),
+            "seconds": .double((target.started.duration(to: .now) / .milliseconds(1)).rounded() / 1000),
+        ]
+    }
+
+    /// The serving node's sessions, or sessions of this command's own.
+    private func sessionNetwork() throws(Problem) -> (Network, Bool) {
+        if let network = network.withLock({ $0 }) { return (network, false) }
+        let made = try makeNetwork()
+        try guarded { try made.refreshPartners() }
+        network.withLock { $0 = made }
+        return (made, true)
+    }
+
+    private func stopNetwork(_ network: Network) {
+        self.network.withLock { $0 = nil }
+        let done = DispatchSemaphore(value: 0)
+        Task {
+            await network.stop()
+            done.signal()
+        }
+        done.wait()
+    }
+
+    func makeNetwork() throws(Problem) -> Network {
+        let configuration = configuration.withLock { $0 }
+        var bounds = Network.Bounds()
+        bounds.unrecognisedMax = min(128, configuration.limits.connectionsMax)
+        bounds.arrivalsPerMinuteAndAddress = configuration.limits.connectionsPerMinutePerAddress
+        bounds.retrySecondsMax = Int64(configuration.sync.retrySecondsMax)
+        return try guarded {
+            try Network(
+                context: context, clock: clock, identity: keys.tls, bounds: bounds, log: log,
+                onStoreFault: { [weak self] error in self?.storeFailed(error) }, onChanges: { [weak self] changes in self?.changed(changes) })
+        }
+    }
+
+    /// A store that cannot be trusted ends the process; a full disk ends only what met it.
+    func storeFailed(_ error: any Error) {
+        if let fault = error as? DiskFault, fault.isFatal { fatal.trip(fault.description) }
+        log.error("the store could not do it", metadata: ["error": "\(problem(from: error).message)"])
+        logService.entriesWait()
+    }
+}
