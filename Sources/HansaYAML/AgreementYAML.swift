@@ -1,7 +1,7 @@
 // Agreements as people write them: YAML of the shape of the signed document (TERMS.md §1), read by that shape and checked by
 // `Agreement` itself. Whatever is wrong is told with its line.
 
-public import HansaCore
+internal import HansaCore
 public import HansaDocuments
 
 public enum AgreementYAML {
@@ -33,63 +33,63 @@ public enum AgreementYAML {
         }
     }
 
-    /// The agreement as YAML in the order of the format, without comments. Reading it gives an agreement of equal payload
-    /// fields.
-    public static func write(_ agreement: Agreement) -> String { YAMLWriter.block(agreement.json, schema: schema) }
+    /// The agreement as YAML in the order of the format, without comments. Reading it gives an equal agreement.
+    public static func write(_ agreement: Agreement) -> String {
+        guard let value = try? StrictJSON.decode(JSONValue.self, from: agreement.payload()) else {
+            preconditionFailure("an agreement's own payload is JSON")
+        }
+        return YAMLWriter.block(value, schema: schema)
+    }
 
     // MARK: The shape
 
-    static let schema: YAMLSchema = .map([
-        YAMLField("schema", .text, isRequired: true),
-        YAMLField("id", .text, isRequired: true),
-        YAMLField("title", .text, isRequired: true),
-        YAMLField("template", .map([YAMLField("name", .text, isRequired: true), YAMLField("digest", .text, isRequired: true)])),
+    static let schema = map([
+        required("schema"), required("id"), required("title"),
+        YAMLField("template", map([required("name"), required("digest")])),
         YAMLField("parties", .list(party), isRequired: true),
-        YAMLField("objective", .map([YAMLField("text", .text), YAMLField("purposes", .list(.text))])),
+        YAMLField("objective", map([required("text"), list("purposes")])),
         YAMLField("term", term, isRequired: true),
-        YAMLField("confidentiality", .free),
-        YAMLField("risk", .free),
-        YAMLField("intellectualProperty", .free),
-        YAMLField("compliance", .free),
-        YAMLField("funding", .free),
-        YAMLField(
-            "clauses", .list(.map([YAMLField("id", .text, isRequired: true), YAMLField("text", .text, isRequired: true)])),
-            isRequired: true),
+        YAMLField("confidentiality", map([text("survival"), list("carveOuts")])),
+        YAMLField("risk", map([text("breachNotice"), text("liability"), YAMLField("contact", .free)])),
+        YAMLField("intellectualProperty", map([text("ownership"), text("licence"), text("attribution"), text("derivatives")])),
+        YAMLField("compliance", map([list("laws"), list("dataResidency"), text("auditNotice"), text("recordsKept")])),
+        YAMLField("funding", map([text("model"), YAMLField("shares", .free)])),
+        YAMLField("clauses", .list(map([required("id"), required("text")])), isRequired: true),
         YAMLField("terms", .list(sharing), isRequired: true),
-        YAMLField("maintainers", .free),
+        YAMLField("maintainers", .list(maintenance)),
     ])
 
-    private static let party: YAMLSchema = .map([
-        YAMLField("city", .text, isRequired: true),
+    private static let party = map([
+        required("city"),
         YAMLField("keyring", .integer(1...Int64(Int32.max)), isRequired: true),
-        YAMLField("role", .text),
-        YAMLField("responsibilities", .list(.text)),
-        YAMLField("signatory", .free),
+        text("role"), list("responsibilities"),
+        YAMLField("signatory", map([required("name"), text("title")])),
     ])
 
-    private static let term: YAMLSchema = .map([
-        YAMLField("effective", .text, isRequired: true),
-        YAMLField("expires", .text, isRequired: true),
-        YAMLField("renewal", .map([YAMLField("automatic", .boolean), YAMLField("period", .text), YAMLField("notice", .text)])),
-        YAMLField(
-            "termination",
-            .map([
-                YAMLField("notice", .text), YAMLField("forCause", .text), YAMLField("onEnd", .text), YAMLField("within", .text),
-            ])),
+    private static let term = map([
+        required("effective"), required("expires"),
+        YAMLField("renewal", map([YAMLField("automatic", .boolean, isRequired: true), text("period"), text("notice")])),
+        YAMLField("termination", map([text("notice"), text("forCause"), text("onEnd"), text("within")])),
     ])
 
-    private static let sharing: YAMLSchema = .map([
-        YAMLField("clause", .text, isRequired: true),
-        YAMLField("from", .text, isRequired: true),
-        YAMLField("to", .list(.text), isRequired: true),
-        YAMLField("packages", .list(.text), isRequired: true),
-        YAMLField("kinds", .list(.text), isRequired: true),
-        YAMLField("ceiling", .text, isRequired: true),
-        YAMLField("redistribution", .map([YAMLField("to", .text, isRequired: true), YAMLField("maxHops", .integer(0...1000))])),
-        YAMLField("purposes", .free),
-        YAMLField("retention", .free),
-        YAMLField("embargo", .free),
-        YAMLField("redact", .free),
-        YAMLField("attribution", .free),
+    private static let sharing = map([
+        required("clause"), required("from"), requiredList("to"), requiredList("packages"), requiredList("kinds"),
+        required("ceiling"),
+        YAMLField("redistribution", map([required("to"), YAMLField("maxHops", .integer(0...1000))])),
+        list("purposes"),
+        YAMLField("retention", map([required("keep"), required("from")])),
+        text("embargo"),
+        YAMLField("redact", .list(map([requiredList("fields"), required("method")]))),
+        text("attribution"),
     ])
+
+    private static let maintenance = map([
+        requiredList("packages"), requiredList("cities"), required("rule"), YAMLField("autoMerge", .boolean),
+    ])
+
+    private static func map(_ fields: [YAMLField]) -> YAMLSchema { .map(fields) }
+    private static func text(_ name: String) -> YAMLField { YAMLField(name, .text) }
+    private static func required(_ name: String) -> YAMLField { YAMLField(name, .text, isRequired: true) }
+    private static func list(_ name: String) -> YAMLField { YAMLField(name, .list(.text)) }
+    private static func requiredList(_ name: String) -> YAMLField { YAMLField(name, .list(.text), isRequired: true) }
 }

@@ -205,7 +205,8 @@ public enum YAMLDocument {
             let names = duplicates.map { "'\($0.printable(charactersMax: 60))'" }.joined(separator: ", ")
             return YAMLFault(
                 line: context.mark.line, column: context.mark.column,
-                message: duplicates.count == 1 ? "the key \(names) stands twice" : "the keys \(names) stand twice")
+                message: duplicates.count == 1
+                    ? "the key \(names) stands twice, here for the first time" : "the keys \(names) stand twice")
         case .reader(let problem, let offset, _, let yaml):
             // The parser counts in characters.
             let index = yaml.index(yaml.startIndex, offsetBy: offset ?? 0, limitedBy: yaml.endIndex) ?? yaml.endIndex
