@@ -78,5 +78,7 @@ let package = Package(
         tests("HansaCryptoTests", ["HansaCore", "HansaCrypto"]),
         tests("HansaDocumentsTests", ["HansaCore", "HansaCrypto", "HansaDocuments"]),
         tests("HansaLogTests", ["HansaCore", "HansaCrypto", "HansaLog"]),
+        tests("HansaTermsTests", ["HansaCore", "HansaCrypto", "HansaDocuments", "HansaTerms"]),
+        tests("HansaYAMLTests", ["HansaCore", "HansaDocuments", "HansaTerms", "HansaYAML"]),
     ]
 )
