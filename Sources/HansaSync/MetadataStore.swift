@@ -432,12 +432,12 @@ public protocol MetadataReading: AnyObject {
     func member(_ view: Digest, _ release: Digest) throws -> MemberRow?
     /// Rows of one view, present and dropped, of one package, in order of digest.
     func members(_ view: Digest, of package: PackageID) throws -> [MemberRow]
-    /// Present members only, in order of `added`, those added after `position`.
+    /// Present members only, in order of `added` (ties by digest), those added after `position`.
     func members(_ view: Digest, addedAfter position: UInt64, limit: Int) throws -> [MemberRow]
     /// Dropped rows that were sent and dropped after `position`, in order of `dropped`, whenever they were added: a recipient may have committed
     /// an id of a page whose cursor it never reached.
     func drops(_ view: Digest, after position: UInt64, limit: Int) throws -> [MemberRow]
-    /// Present members whose `until` is at or before `moment`.
+    /// Present members whose `until` is at or before `moment`, in order of `until`, then digest.
     func members(_ view: Digest, endedBy moment: Timestamp) throws -> [MemberRow]
     /// Cities that were ever sent (`sent`) a release of this package, in order.
     func recipients(everSent package: PackageID) throws -> [CityID]
@@ -446,13 +446,17 @@ public protocol MetadataReading: AnyObject {
     func subscribedView(_ id: Digest) throws -> SubscribedView?
     func subscribedViews() throws -> [SubscribedView]
     func holding(_ view: Digest, _ release: Digest) throws -> HoldingRow?
-    /// All rows of a release over all views.
+    /// All rows of a release over all views, in order of view.
     func holdings(of release: Digest) throws -> [HoldingRow]
+    /// In order of view, then release.
     func holdings(of package: PackageID) throws -> [HoldingRow]
     /// In order of release digest, after `after`.
     func holdings(in view: Digest, state: HoldingRow.State?, after: Digest?, limit: Int) throws -> [HoldingRow]
     func transfer(_ view: Digest, _ release: Digest) throws -> TransferRow?
+    /// In order of view, then release.
     func transfers() throws -> [TransferRow]
+    /// Where a receipt that was kept lies.
+    func receiptLocation(_ digest: Digest) throws -> ContentLocation?
 
     // Documents under way
     func outbox(to partner: CityID, after id: Int64, limit: Int) throws -> [OutboxRow]
@@ -474,19 +478,23 @@ public protocol MetadataWriting: MetadataReading {
     /// The wall clock of this transaction.
     var now: Timestamp { get }
 
+    /// A version that is known already stays as it is.
     func insertKeyring(_ envelope: Envelope, _ keyring: Keyring) throws
     func put(_ partner: Partner) throws
-    /// Adds an envelope of an agreement (its payload, some signatures): the record's signatures are the union of all.
+    /// Adds an envelope of an agreement (its payload, some signatures): the record's signatures are the union of all. The same envelope again
+    /// changes nothing. Throws `DocumentFault` when the payload is no agreement. Signatures count by the keyrings known, also later ones.
     func insertAgreement(_ envelope: Envelope) throws
     func insertStep(_ envelope: Envelope, _ step: AgreementStep) throws
     func put(_ grant: Grant) throws
 
     func put(_ package: PackageRow) throws
+    /// A release that is known already stays as it is.
     func insert(_ release: ReleaseRow) throws
     /// Chunks of one stored block, in its order. A chunk that the city has already keeps its first location.
     func insertChunks(of city: CityID, block: ContentLocation, _ chunks: [ChunkEntry]) throws
 
     func put(_ view: PublishedView) throws
+    /// Its member rows stay: who was sent what outlives the view.
     func removePublishedView(_ id: Digest) throws
     func put(_ member: MemberRow) throws
     /// Deletes a row whose id the partner was never sent.
@@ -496,7 +504,7 @@ public protocol MetadataWriting: MetadataReading {
     func put(_ holding: HoldingRow) throws
     func put(_ transfer: TransferRow) throws
     func removeTransfer(_ view: Digest, _ release: Digest) throws
-    /// Keeps a signed receipt: ours or a partner's.
+    /// Keeps a signed receipt: ours or a partner's. One that is known already stays as it is.
     func insertReceipt(_ digest: Digest, document: ContentLocation, view: Digest, from: CityID) throws
 
     func enqueue(_ envelope: Envelope, to partner: CityID) throws

@@ -1,0 +1,112 @@
+internal import HansaCore
+internal import HansaDocuments
+internal import HansaSync
+
+extension SQLiteReading {
+    func package(_ id: PackageID) throws -> PackageRow? {
+        try first(.package, { $0.text(id.description) }, { try SQLiteReading.packageRow($0) })
+    }
+
+    func packages(of city: CityID?, after: PackageID?, limit: Int) throws -> [PackageRow] {
+        guard let city else {
+            return try all(
+                .packages,
+                {
+                    $0.text(after?.description ?? "")
+                    $0.int(limit)
+                }, { try SQLiteReading.packageRow($0) })
+        }
+        // All ids of a city lie between `city/` and `city0`, the byte after the slash.
+        let first = "\(city)/"
+        let start = after.map(\.description).flatMap { first.utf8.lexicographicallyPrecedes($0.utf8) ? $0 : nil } ?? first
+        return try all(
+            .packagesOfCity,
+            {
+                $0.text(start)
+                $0.text("\(city)0")
+                $0.int(limit)
+            }, { try SQLiteReading.packageRow($0) })
+    }
+
+    func release(_ digest: Digest) throws -> ReleaseRow? { try first(.release, { $0.digest(digest) }, releaseRow) }
+
+    func releases(of package: PackageID) throws -> [ReleaseRow] {
+        guard let number = try number(of: package) else { return [] }
+        return try all(.releasesOfPackage, { $0.int(number) }, releaseRow)
+    }
+
+    func releaseDigest(of package: PackageID, writer: CityID, seq: UInt64) throws -> Digest? {
+        guard let number = try number(of: package), let writer = try self.number(of: writer) else { return nil }
+        return try first(
+            .releaseBySeq,
+            {
+                $0.int(number)
+                $0.int(seq)
+                $0.int(writer)
+            }, { try $0.digest(0) })
+    }
+
+    func releases(withPrefix hexPrefix: String, limit: Int) throws -> [Digest] {
+        let missing = Digest.byteCount * 2 - hexPrefix.utf8.count
+        guard missing >= 0, let low = Digest(hex: hexPrefix + String(repeating: "0", count: missing)),
+            let high = Digest(hex: hexPrefix + String(repeating: "f", count: missing))
+        else { return [] }
+        return try all(
+            .releasesBetween,
+            {
+                $0.digest(low)
+                $0.digest(high)
+                $0.int(limit)
+            }, { try $0.digest(0) })
+    }
+
+    func chunkLocations(of city: CityID, _ ids: [Digest]) throws -> [ChunkLocation?] {
+        guard let number = try number(of: city) else { return [ChunkLocation?](repeating: nil, count: ids.count) }
+        let statement = try statement(.chunk)
+        defer { statement.reset() }
+        return try ids.map { id in
+            statement.reset()
+            var binder = Statement.Binder(statement)
+            binder.int(number)
+            binder.digest(id)
+            guard try statement.step() else { return nil }
+            let row = Statement.Columns(statement)
+            return ChunkLocation(
+                block: ContentLocation(segment: try row.uint32(0), offset: try row.uint32(1), length: try row.uint32(2)),
+                offset: try row.uint32(3), length: try row.uint32(4))
+        }
+    }
+
+    func snapshot(ofDirectory path: String) throws -> SnapshotRow? {
+        try first(.directory, { $0.text(path) }) {
+            SnapshotRow(
+                path: path, package: try SQLiteReading.package($0.text(0)), release: try $0.digest(1), snapshot: $0.bytes(2))
+        }
+    }
+
+    func value(_ name: String) throws -> [UInt8]? { try first(.setting, { $0.text(name) }, { $0.bytes(0) }) }
+
+    private static func packageRow(_ row: Statement.Columns) throws -> PackageRow {
+        PackageRow(
+            package: try package(row.text(0)), kind: try Codes.value(row.int64(1), in: Codes.kinds), head: try row.digest(2),
+            headVersion: Version(try row.uint32(3), try row.uint32(4), try row.uint32(5)), headSeq: row.uint64(6),
+            lastSeq: row.uint64(7),
+            last: try row.digest(8), tlp: try Codes.value(row.int64(9), in: Codes.labels), title: row.text(10),
+            bytes: row.uint64(11),
+            withdrawnSeq: row.uint64IfAny(12))
+    }
+
+    private func releaseRow(_ row: Statement.Columns) throws -> ReleaseRow {
+        let summary = ReleaseSummary(
+            package: try SQLiteReading.package(row.text(0)), kind: try Codes.value(row.int64(3), in: Codes.kinds),
+            version: Version(try row.uint32(4), try row.uint32(5), try row.uint32(6)),
+            operation: try Codes.value(row.int64(7), in: Codes.operations), writer: try city(row.int64(2)), seq: row.uint64(1),
+            issued: row.time(8),
+            tlp: try Codes.value(row.int64(9), in: Codes.labels), title: row.text(10), bytes: row.uint64(11), files: row.int(12),
+            chunks: row.int(13))
+        return ReleaseRow(
+            digest: try row.digest(18), release: summary, document: try row.place(14), table: try row.places(15),
+            pages: try row.places(16),
+            committed: row.time(17))
+    }
+}

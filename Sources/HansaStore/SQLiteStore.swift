@@ -1,0 +1,186 @@
+// Metadata in SQLite: one writer, readers with snapshots, everything of one transaction durable together (DESIGN.md §6).
+//
+//   read   a deferred transaction on one of the pool's connections: WAL gives it one state of the database from its first query to its last
+//   write  BEGIN IMMEDIATE on the only writing connection; the log entries of the change are rows of the same transaction; COMMIT fsyncs
+//          the WAL (`synchronous=FULL`), so what is committed survives a crash at the next instant
+//
+// Neither is reentrant: a body must not call `read` or `write` of the same store. Calls block their thread; they belong to no cooperative pool.
+internal import GRDB
+public import HansaCore
+public import HansaCrypto
+public import HansaSync
+
+public final class SQLiteStore: MetadataStore {
+    let database: any DatabaseWriter
+    let shared = SharedState()
+    private let random: any RandomSource
+    private let onFatal: @Sendable (StoreFault) -> Void
+
+    /// Pages of 4 KiB in the WAL before they are carried into the database: 16 MiB, a few batches of 1,000 releases.
+    private static let walPages = 4000
+    /// Negative: KiB. The writer looks up random keys of large tables; readers are several.
+    private static let writerCache = -32 * 1024
+    private static let readerCache = -4 * 1024
+
+    /// Opens or creates the database file. `random` salts the log's entries.
+    ///
+    /// `onFatal` is told of a failed fsync at a commit: what of the transaction is on disk is then unknown, and the process must end
+    /// (FORMATS.md §11). It is expected not to return in production; the call then throws as well.
+    public init(path: String, random: any RandomSource = SystemRandom(), onFatal: @escaping @Sendable (StoreFault) -> Void) throws
+    {
+        self.random = random
+        self.onFatal = onFatal
+        do {
+            let pool = try DatabasePool(path: path, configuration: SQLiteStore.configuration)
+            database = pool
+            try SQLiteStore.makeDurable(pool)
+            try Schema.migrator.migrate(pool)
+        } catch {
+            throw StoreFault(error)
+        }
+    }
+
+    /// A database in memory, gone with the store: for tests. Its reads wait for its writes.
+    public init(inMemoryWith random: any RandomSource) throws {
+        self.random = random
+        onFatal = { _ in }
+        do {
+            database = try DatabaseQueue(configuration: SQLiteStore.configuration)
+            try Schema.migrator.migrate(database)
+        } catch {
+            throw StoreFault(error)
+        }
+    }
+
+    private static var configuration: Configuration {
+        var configuration = Configuration()
+        configuration.label = "hansa.sqlite"
+        configuration.foreignKeysEnabled = false
+        configuration.maximumReaderCount = 4
+        // One process a home (its lock), so nobody else holds the database for long: a copy being made, an administrator's sqlite3.
+        configuration.busyMode = .timeout(10)
+        configuration.prepareDatabase { database in
+            try database.execute(sql: "PRAGMA synchronous = FULL")
+            try database.execute(sql: "PRAGMA cache_size = \(database.configuration.readonly ? readerCache : writerCache)")
+            try database.execute(sql: "PRAGMA trusted_schema = OFF")
+            if !database.configuration.readonly {
+                try database.execute(sql: "PRAGMA wal_autocheckpoint = \(walPages)")
+                try database.execute(sql: "PRAGMA journal_size_limit = \(4 * walPages * 4096)")
+            }
+        }
+        return configuration
+    }
+
+    /// GRDB 7 sets `synchronous=NORMAL` on the writer when it turns WAL on, after `prepareDatabase`: a commit would then be lost with the power.
+    /// FULL is set again here and asked back, on the one connection that ever writes.
+    private static func makeDurable(_ pool: DatabasePool) throws {
+        try pool.writeWithoutTransaction { database in
+            try database.execute(sql: "PRAGMA synchronous = FULL")
+            let level = try Int.fetchOne(database, sql: "PRAGMA synchronous")
+            let mode = try String.fetchOne(database, sql: "PRAGMA journal_mode")
+            guard level == 2, mode == "wal" else {
+                throw StoreFault.damaged(
+                    "the database runs with synchronous=\(level ?? -1), journal_mode=\(mode ?? "?") instead of 2 and wal")
+            }
+        }
+    }
+
+    // MARK: MetadataStore
+
+    public func read<T>(_ body: (any MetadataReading) throws -> T) throws -> T {
+        do {
+            return try database.read { database in
+                let reading = SQLiteReading(database, shared)
+                defer { shared.learn(reading.names) }
+                return try body(reading)
+            }
+        } catch let error as DatabaseError {
+            throw StoreFault(error)
+        }
+    }
+
+    public func write<T>(at now: Timestamp, _ body: (any MetadataWriting) throws -> T) throws -> T {
+        if let reason = shared.logFault { throw StoreFault.logUnavailable(reason) }
+        return try transaction { database in
+            let writing = try SQLiteWriting(database, shared, at: now, random: random)
+            let result = try body(writing)
+            let version = try writing.finish()
+            return (
+                result,
+                {
+                    self.shared.learn(writing.names)
+                    if let version, let policy = writing.currentPolicy { self.shared.offer(policy, version: version) }
+                }
+            )
+        }
+    }
+
+    /// One immediate transaction. What `body` returns second runs after the commit, before the next transaction begins.
+    func transaction<T>(_ body: (Database) throws -> (T, committed: () -> Void)) throws -> T {
+        do {
+            return try database.writeWithoutTransaction { database in
+                var outcome: (T, committed: () -> Void)?
+                try database.inTransaction(.immediate) {
+                    outcome = try body(database)
+                    return .commit
+                }
+                // A crash from here on loses nothing: the WAL is on disk.
+                guard let outcome else { preconditionFailure("a committed transaction has an outcome") }
+                outcome.committed()
+                return outcome.0
+            }
+        } catch let error as DatabaseError {
+            let fault = StoreFault(error)
+            // After a failed fsync the kernel may have dropped the pages it could not write: a second attempt proves nothing.
+            if error.extendedResultCode == .SQLITE_IOERR_FSYNC || error.extendedResultCode == .SQLITE_IOERR_DIR_FSYNC {
+                onFatal(fault)
+            }
+            throw fault
+        }
+    }
+
+    /// From now on every `write` throws `.logUnavailable`: the log was found broken, or could not be written.
+    public func refuseWrites(because reason: String) { shared.setLogFault(reason) }
+
+    /// The `synchronous` setting and journal mode of the writing connection, as SQLite tells them: 2 and `wal` on a file.
+    public func durability() throws -> (synchronous: Int, journalMode: String) {
+        do {
+            return try database.writeWithoutTransaction { database in
+                (
+                    try Int.fetchOne(database, sql: "PRAGMA synchronous") ?? -1,
+                    try String.fetchOne(database, sql: "PRAGMA journal_mode") ?? ""
+                )
+            }
+        } catch {
+            throw StoreFault(error)
+        }
+    }
+
+    /// SQLite's own check of its file: every page, index and row. Slow on a large database. Empty when all is well.
+    public func integrityProblems() throws -> [String] {
+        do {
+            return try database.read { try String.fetchAll($0, sql: "PRAGMA integrity_check").filter { $0 != "ok" } }
+        } catch {
+            throw StoreFault(error)
+        }
+    }
+
+    /// Ends the store: carries the WAL into the database file and closes every connection. Further calls fail.
+    public func close() throws {
+        do { try database.close() } catch { throw StoreFault(error) }
+    }
+}
+
+extension StoreFault {
+    /// What GRDB or SQLite threw.
+    init(_ error: any Error) {
+        switch error {
+        case let fault as StoreFault: self = fault
+        case let error as DatabaseError:
+            self.init(
+                sqlite: error.extendedResultCode.rawValue, primary: error.resultCode.rawValue,
+                message: error.message ?? "no message")
+        default: self = .inputOutput("the database: \(error)")
+        }
+    }
+}

@@ -1,0 +1,449 @@
+// One write transaction, as `MetadataWriting`. The log's state and the policy's version are written once, in `finish`.
+internal import GRDB
+internal import HansaContent
+internal import HansaCore
+internal import HansaCrypto
+internal import HansaDocuments
+internal import HansaLog
+internal import HansaSync
+internal import HansaTerms
+
+final class SQLiteWriting: SQLiteReading {
+    let now: Timestamp
+    private let random: any RandomSource
+    private var policyVersion: Int64?
+    private var logChanged = false
+    /// A statement failed: nothing of this transaction may be committed, even if the body went on.
+    private var fault: (any Error)?
+    /// Rows of one package come together.
+    private var lastPackage: (id: PackageID, number: Int64)?
+
+    /// Throws `.clockBehind` when the clock stands before the last entry of the log.
+    init(_ database: Database, _ shared: SharedState, at now: Timestamp, random: any RandomSource) throws {
+        self.now = now
+        self.random = random
+        super.init(database, shared)
+        if let last = try logState().lastTime, now < last { throw StoreFault.clockBehind(last: last, now: now) }
+    }
+
+    /// Call last, before the commit. Returns the policy's new version when it changed.
+    func finish() throws -> Int64? {
+        if logChanged {
+            let state = try logState()
+            try run(.putLogState) {
+                $0.int(state.size)
+                $0.time(state.lastTime)
+            }
+        }
+        if let fault { throw fault }
+        // Built here once, so that no reader has to.
+        if policyVersion != nil { _ = try policy() }
+        return policyVersion
+    }
+
+    /// Runs a statement that gives no row. Returns how many rows it changed.
+    @inline(__always) @discardableResult
+    func run(_ sql: SQL, _ bind: (inout Statement.Binder) throws -> Void) throws -> Int {
+        let statement = try statement(sql)
+        defer { statement.reset() }
+        var binder = Statement.Binder(statement)
+        try bind(&binder)
+        do { while try statement.step() {} } catch {
+            fault = error
+            throw error
+        }
+        return statement.changes
+    }
+
+    // MARK: Names
+
+    private func made(_ sql: SQL, _ bind: (inout Statement.Binder) -> Void) throws -> Int64 {
+        let statement = try statement(sql)
+        defer { statement.reset() }
+        var binder = Statement.Binder(statement)
+        bind(&binder)
+        do {
+            guard try statement.step() else { throw StoreFault.damaged("the database gave a new row no number") }
+            let id = Statement.Columns(statement).int64(0)
+            while try statement.step() {}
+            return id
+        } catch {
+            fault = error
+            throw error
+        }
+    }
+
+    func named(_ city: CityID) throws -> Int64 {
+        if let known = try number(of: city) { return known }
+        let id = try made(.insertCity) { $0.text(city.text) }
+        names.add(city, id)
+        return id
+    }
+
+    func named(view: Digest) throws -> Int64 {
+        if let known = try number(ofView: view) { return known }
+        let id = try made(.insertView) { $0.digest(view) }
+        names.add(view, id)
+        return id
+    }
+
+    func named(label: String) throws -> Int64 {
+        if let known = try number(ofLabel: label) { return known }
+        let id = try made(.insertLabel) { $0.text(label) }
+        names.add(label: label, id)
+        return id
+    }
+
+    func named(_ package: PackageID) throws -> Int64 {
+        if let lastPackage, lastPackage.id == package { return lastPackage.number }
+        let id = try number(of: package) ?? made(.insertPackageName) { $0.text(package.description) }
+        lastPackage = (package, id)
+        return id
+    }
+
+    // MARK: Policy
+
+    private func changePolicy(_ change: (inout PolicyState) throws -> Bool, _ store: () throws -> Void) throws {
+        guard try withPolicy(change) else { return }
+        if policyVersion == nil { policyVersion = try made(.countPolicyVersion) { _ in } }
+        try store()
+    }
+
+    func insertKeyring(_ envelope: Envelope, _ keyring: Keyring) throws {
+        try changePolicy({ $0.insert(envelope, keyring) }) {
+            let city = try named(keyring.city)
+            try run(.insertKeyring) {
+                $0.int(city)
+                $0.int(keyring.version)
+                $0.bytes(envelope.binary())
+            }
+        }
+    }
+
+    func put(_ partner: Partner) throws {
+        try changePolicy({
+            $0.put(partner)
+            return true
+        }) {
+            let city = try named(partner.city)
+            try run(.putPartner) {
+                $0.int(city)
+                $0.int(Codes.code(partner.state, in: Codes.partnerStates))
+                $0.text(partner.endpoint)
+                $0.time(partner.added)
+                $0.time(partner.lastSync)
+            }
+        }
+    }
+
+    func insertAgreement(_ envelope: Envelope) throws {
+        try changePolicy({ try $0.insertAgreement(envelope) }) { try insert(envelope, of: envelope.digest, isStep: false) }
+    }
+
+    func insertStep(_ envelope: Envelope, _ step: AgreementStep) throws {
+        try changePolicy({ $0.insertStep(envelope, step) }) { try insert(envelope, of: step.agreement, isStep: true) }
+    }
+
+    private func insert(_ envelope: Envelope, of agreement: Digest, isStep: Bool) throws {
+        try run(.insertAgreementEnvelope) {
+            $0.digest(agreement)
+            $0.flag(isStep)
+            $0.bytes(envelope.binary())
+        }
+    }
+
+    func put(_ grant: Grant) throws {
+        try changePolicy({
+            $0.put(grant)
+            return true
+        }) {
+            let partner = try named(grant.partner)
+            try run(.putGrant) {
+                $0.text(grant.id)
+                $0.int(partner)
+                $0.text(grant.pattern.text)
+                $0.digest(grant.agreement)
+                $0.int(Codes.code(grant.level, in: Codes.levels))
+                $0.time(grant.until)
+                $0.int(grant.ceiling.map { Codes.code($0, in: Codes.labels) })
+                $0.time(grant.issued)
+                $0.text(grant.grantedBy)
+                $0.time(grant.ended)
+            }
+        }
+    }
+
+    // MARK: Packages
+
+    func put(_ package: PackageRow) throws {
+        let number = try made(.putPackage) {
+            $0.text(package.package.description)
+            $0.int(Codes.code(package.kind, in: Codes.kinds))
+            $0.digest(package.head)
+            $0.int(package.headVersion.major)
+            $0.int(package.headVersion.minor)
+            $0.int(package.headVersion.patch)
+            $0.int(package.headSeq)
+            $0.int(package.lastSeq)
+            $0.digest(package.last)
+            $0.int(Codes.code(package.tlp, in: Codes.labels))
+            $0.text(package.title)
+            $0.int(package.bytes)
+            $0.int(package.withdrawnSeq)
+        }
+        lastPackage = (package.package, number)
+    }
+
+    func insert(_ release: ReleaseRow) throws {
+        let summary = release.release
+        let package = try named(summary.package)
+        let writer = try named(summary.writer)
+        try run(.insertRelease) {
+            $0.digest(release.digest)
+            $0.int(package)
+            $0.int(summary.seq)
+            $0.int(writer)
+            $0.int(Codes.code(summary.kind, in: Codes.kinds))
+            $0.int(summary.version.major)
+            $0.int(summary.version.minor)
+            $0.int(summary.version.patch)
+            $0.int(Codes.code(summary.operation, in: Codes.operations))
+            $0.time(summary.issued)
+            $0.int(Codes.code(summary.tlp, in: Codes.labels))
+            $0.text(summary.title)
+            $0.int(summary.bytes)
+            $0.int(summary.files)
+            $0.int(summary.chunks)
+            $0.place(release.document)
+            $0.bytes(ContentLocation.encode(release.table))
+            $0.bytes(ContentLocation.encode(release.pages))
+            $0.time(release.committed)
+        }
+    }
+
+    func insertChunks(of city: CityID, block: ContentLocation, _ chunks: [ChunkEntry]) throws {
+        let city = try named(city)
+        let statement = try statement(.insertChunk)
+        defer { statement.reset() }
+        var offset: UInt32 = 0
+        for chunk in chunks {
+            statement.reset()
+            var binder = Statement.Binder(statement)
+            binder.int(city)
+            binder.digest(chunk.id)
+            binder.int(block.segment)
+            binder.int(block.offset)
+            binder.int(block.length)
+            binder.int(offset)
+            binder.int(chunk.length)
+            do { _ = try statement.step() } catch {
+                fault = error
+                throw error
+            }
+            offset += chunk.length
+        }
+    }
+
+    func put(_ snapshot: SnapshotRow) throws {
+        let package = try named(snapshot.package)
+        try run(.putDirectory) {
+            $0.text(snapshot.path)
+            $0.int(package)
+            $0.digest(snapshot.release)
+            $0.bytes(snapshot.snapshot)
+        }
+    }
+
+    func setValue(_ name: String, _ bytes: [UInt8]) throws {
+        try run(.putSetting) {
+            $0.text(name)
+            $0.bytes(bytes)
+        }
+    }
+
+    // MARK: Publishing
+
+    func put(_ view: PublishedView) throws {
+        let number = try named(view: view.id)
+        let recipient = try named(view.recipient)
+        try run(.putPublishedView) {
+            $0.int(number)
+            $0.digest(view.agreement)
+            $0.int(recipient)
+            $0.bytes(view.feedKey)
+            $0.int(view.position)
+            $0.bytes(view.members.encoded)
+            $0.int(view.acknowledgedPosition)
+            $0.flag(view.acknowledgedEqual)
+            $0.int(view.mismatches)
+            $0.text(view.quarantine)
+        }
+    }
+
+    func removePublishedView(_ id: Digest) throws {
+        guard let number = try number(ofView: id) else { return }
+        try run(.removePublishedView) { $0.int(number) }
+    }
+
+    func put(_ member: MemberRow) throws {
+        let view = try named(view: member.view)
+        let package = try named(member.package)
+        func bindAll(_ binder: inout Statement.Binder, since: UInt64) {
+            binder.int(view)
+            binder.digest(member.release)
+            binder.int(package)
+            binder.int(Codes.code(member.level, in: Codes.levels))
+            binder.text(member.clause)
+            binder.text(member.grant)
+            binder.time(member.until)
+            binder.int(member.added)
+            binder.int(since)
+            binder.int(member.dropped)
+            binder.flag(member.sent)
+            binder.bytes(member.transfer)
+            binder.flag(member.delivered)
+            binder.int(member.outcome.map { Codes.code($0, in: Codes.receiptOutcomes) })
+        }
+        // Most rows are new; then most changes touch no column of an index, and the indexes are left alone.
+        if try run(.insertMember, { bindAll(&$0, since: member.added) }) == 1 { return }
+        let changed = try run(.updateMember) {
+            $0.int(Codes.code(member.level, in: Codes.levels))
+            $0.text(member.clause)
+            $0.text(member.grant)
+            $0.flag(member.sent)
+            $0.bytes(member.transfer)
+            $0.flag(member.delivered)
+            $0.int(member.outcome.map { Codes.code($0, in: Codes.receiptOutcomes) })
+            $0.int(view)
+            $0.digest(member.release)
+            $0.int(package)
+            $0.time(member.until)
+            $0.int(member.added)
+            $0.int(member.dropped)
+        }
+        if changed == 1 { return }
+        // What a partner was sent it may hold since then, whatever position the row has moved to.
+        let since = try first(
+            .memberSince,
+            {
+                $0.int(view)
+                $0.digest(member.release)
+            }, { $0.uint64(0) })
+        try run(.replaceMember) { bindAll(&$0, since: since ?? member.added) }
+    }
+
+    func removeMember(_ view: Digest, _ release: Digest) throws {
+        guard let number = try number(ofView: view) else { return }
+        try run(.removeMember) {
+            $0.int(number)
+            $0.digest(release)
+        }
+    }
+
+    func enqueue(_ envelope: Envelope, to partner: CityID) throws {
+        let partner = try named(partner)
+        try run(.enqueue) {
+            $0.int(partner)
+            $0.bytes(envelope.binary())
+        }
+    }
+
+    func removeOutbox(_ id: Int64) throws { try run(.removeOutbox) { $0.int(id) } }
+
+    // MARK: Pulling
+
+    func put(_ view: SubscribedView) throws {
+        let number = try named(view: view.id)
+        let publisher = try named(view.publisher)
+        try run(.putSubscribedView) {
+            $0.int(number)
+            $0.digest(view.agreement)
+            $0.int(publisher)
+            $0.bytes(view.cursor)
+            $0.bytes(view.members.encoded)
+            $0.int(view.mismatches)
+            $0.text(view.quarantine)
+        }
+    }
+
+    func put(_ holding: HoldingRow) throws {
+        let view = try named(view: holding.view)
+        let package = try holding.package.map { try named($0) }
+        try run(.putHolding) {
+            $0.int(view)
+            $0.digest(holding.release)
+            $0.int(Codes.code(holding.level, in: Codes.levels))
+            $0.int(Codes.code(holding.state, in: Codes.holdingStates))
+            $0.bytes(holding.transfer)
+            $0.text(holding.reason)
+            $0.int(package)
+        }
+    }
+
+    func put(_ transfer: TransferRow) throws {
+        let view = try named(view: transfer.view)
+        try run(.putTransfer) {
+            $0.int(view)
+            $0.digest(transfer.release)
+            $0.bytes(transfer.transfer)
+            $0.place(transfer.document)
+            $0.bytes(ContentLocation.encode(transfer.table))
+            $0.bytes(ContentLocation.encode(transfer.pages))
+            $0.bytes(transfer.bitmap)
+            $0.int(transfer.chunksHeld)
+            $0.int(transfer.chunksTotal)
+        }
+    }
+
+    func removeTransfer(_ view: Digest, _ release: Digest) throws {
+        guard let number = try number(ofView: view) else { return }
+        try run(.removeTransfer) {
+            $0.int(number)
+            $0.digest(release)
+        }
+    }
+
+    func insertReceipt(_ digest: Digest, document: ContentLocation, view: Digest, from city: CityID) throws {
+        let view = try named(view: view)
+        let city = try named(city)
+        try run(.insertReceipt) {
+            $0.digest(digest)
+            $0.place(document)
+            $0.int(view)
+            $0.int(city)
+        }
+    }
+
+    // MARK: Log
+
+    @discardableResult
+    func log(_ draft: LogDraft) throws -> UInt64 {
+        var state = try logState()
+        let index = state.size
+        let bytes = try draft.entry(index: index, at: now, salt: random.bytes(LogEntry.saltByteCount))
+        let event = try named(label: draft.event.rawValue)
+        let partner = try draft.partner.map { try named($0) }
+        let package = try draft.package.map { try named($0) }
+        try run(.insertLogEntry) {
+            $0.int(index)
+            $0.bytes(bytes)
+            $0.time(now)
+            $0.int(event)
+            $0.int(Codes.code(draft.outcome, in: Codes.logOutcomes))
+            $0.int(partner)
+            $0.int(package)
+            $0.int(draft.release?.logKey)
+            $0.int(draft.agreement?.logKey)
+        }
+        state.size += 1
+        state.lastTime = now
+        setLogState(state)
+        logChanged = true
+        return index
+    }
+}
+
+extension Digest {
+    /// The first 8 bytes: what the log's index holds of a digest.
+    var logKey: Int64 { withUnsafeBytes { Int64(bitPattern: UInt64(bigEndian: $0.loadUnaligned(as: UInt64.self))) } }
+}

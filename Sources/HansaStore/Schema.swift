@@ -1,0 +1,120 @@
+// The tables of `hansa.sqlite`, as one migration. Later changes are further migrations; none is ever edited after a release.
+//
+// Rules of the tables:
+// - Metadata only: documents, tables, pages and blocks lie in segments, and rows hold their places. Keyrings, agreements, steps and the
+//   outbox are few and small, so their envelopes (`Envelope.binary()`) stand in rows.
+// - What is repeated in many rows is a small integer: cities, packages, views and event ids have tables of names. These rows are never
+//   deleted, so that an integer once read is good for ever.
+// - A place (`ContentLocation`) is 12 bytes, three u32 big-endian: segment, offset, length. Lists of places are joined.
+// - Digests are 32-byte blobs. In the log's index, where a false hit costs one look at the entry, they are their first 8 bytes.
+// - Times are milliseconds since 1970. Enumerations are the numbers of `Codes`.
+// - Big rows, and rows that others name by number, are rowid tables with a unique index; small rows with a long key are WITHOUT ROWID.
+internal import GRDB
+
+enum Schema {
+    static var migrator: DatabaseMigrator {
+        var migrator = DatabaseMigrator()
+        migrator.registerMigration("1") { database in
+            for table in [names, policy, packages, publishing, pulling, log] { try database.execute(sql: table) }
+        }
+        return migrator
+    }
+
+    private static let names = """
+        CREATE TABLE city (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE) STRICT;
+        CREATE TABLE view (id INTEGER PRIMARY KEY, digest BLOB NOT NULL UNIQUE) STRICT;
+        CREATE TABLE label (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE) STRICT;
+        CREATE TABLE setting (name TEXT PRIMARY KEY NOT NULL, value BLOB NOT NULL) STRICT, WITHOUT ROWID;
+        """
+
+    // `policy_version` counts the transactions that changed any of these tables: a reader whose snapshot has the number of the value in
+    // memory may use that value.
+    private static let policy = """
+        CREATE TABLE keyring (city INTEGER NOT NULL, version INTEGER NOT NULL, envelope BLOB NOT NULL, PRIMARY KEY (city, version))
+            STRICT, WITHOUT ROWID;
+        CREATE TABLE partner (
+            city INTEGER PRIMARY KEY, state INTEGER NOT NULL, endpoint TEXT, added INTEGER NOT NULL, last_sync INTEGER) STRICT;
+        CREATE TABLE agreement_envelope (
+            arrival INTEGER PRIMARY KEY, agreement BLOB NOT NULL, is_step INTEGER NOT NULL, envelope BLOB NOT NULL) STRICT;
+        CREATE TABLE access_grant (
+            id TEXT PRIMARY KEY NOT NULL, partner INTEGER NOT NULL, pattern TEXT NOT NULL, agreement BLOB NOT NULL, level INTEGER NOT NULL,
+            until INTEGER, ceiling INTEGER, issued INTEGER NOT NULL, granted_by TEXT NOT NULL, ended INTEGER) STRICT, WITHOUT ROWID;
+        CREATE TABLE policy_version (id INTEGER PRIMARY KEY CHECK (id = 1), version INTEGER NOT NULL) STRICT;
+        INSERT INTO policy_version VALUES (1, 0);
+        """
+
+    // A package that some row only names has no head.
+    private static let packages = """
+        CREATE TABLE package (
+            id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, kind INTEGER, head BLOB, major INTEGER, minor INTEGER, patch INTEGER,
+            head_seq INTEGER, last_seq INTEGER, last BLOB, tlp INTEGER, title TEXT, bytes INTEGER, withdrawn_seq INTEGER) STRICT;
+        CREATE TABLE release (
+            id INTEGER PRIMARY KEY, digest BLOB NOT NULL UNIQUE, package INTEGER NOT NULL, seq INTEGER NOT NULL, writer INTEGER NOT NULL,
+            kind INTEGER NOT NULL, major INTEGER NOT NULL, minor INTEGER NOT NULL, patch INTEGER NOT NULL, operation INTEGER NOT NULL,
+            issued INTEGER NOT NULL, tlp INTEGER NOT NULL, title TEXT NOT NULL, bytes INTEGER NOT NULL, files INTEGER NOT NULL,
+            chunks INTEGER NOT NULL, document BLOB NOT NULL, file_table BLOB NOT NULL, pages BLOB NOT NULL, committed INTEGER NOT NULL) STRICT;
+        CREATE INDEX release_of_package ON release (package, seq, writer);
+        CREATE TABLE chunk (
+            city INTEGER NOT NULL, id BLOB NOT NULL, segment INTEGER NOT NULL, record INTEGER NOT NULL, record_length INTEGER NOT NULL,
+            raw_offset INTEGER NOT NULL, raw_length INTEGER NOT NULL, PRIMARY KEY (city, id)) STRICT, WITHOUT ROWID;
+        CREATE TABLE directory (
+            path TEXT PRIMARY KEY NOT NULL, package INTEGER NOT NULL, release BLOB NOT NULL, snapshot BLOB NOT NULL) STRICT;
+        """
+
+    // A published view that was removed keeps its row with `removed = 1`: who was sent what outlives it. `since` is the position at which
+    // a member that was sent came in first: it decides whether a partner at some position knows the id, although `added` may have moved.
+    private static let publishing = """
+        CREATE TABLE published (
+            view INTEGER PRIMARY KEY, agreement BLOB NOT NULL, recipient INTEGER NOT NULL, feed_key BLOB NOT NULL, position INTEGER NOT NULL,
+            members BLOB NOT NULL, acknowledged_position INTEGER NOT NULL, acknowledged_equal INTEGER NOT NULL, mismatches INTEGER NOT NULL,
+            quarantine TEXT, removed INTEGER NOT NULL) STRICT;
+        CREATE TABLE member (
+            view INTEGER NOT NULL, release BLOB NOT NULL, package INTEGER NOT NULL, level INTEGER NOT NULL, clause TEXT NOT NULL,
+            access_grant TEXT NOT NULL, until INTEGER, added INTEGER NOT NULL, since INTEGER NOT NULL, dropped INTEGER, sent INTEGER NOT NULL,
+            transfer BLOB NOT NULL, delivered INTEGER NOT NULL, outcome INTEGER, PRIMARY KEY (view, release)) STRICT, WITHOUT ROWID;
+        CREATE INDEX member_of_package ON member (package, view, release);
+        CREATE INDEX member_present ON member (view, added, release) WHERE dropped IS NULL;
+        CREATE INDEX member_dropped ON member (view, dropped, release) WHERE dropped IS NOT NULL;
+        CREATE INDEX member_ending ON member (view, until, release) WHERE until IS NOT NULL AND dropped IS NULL;
+        CREATE TABLE outbox (id INTEGER PRIMARY KEY AUTOINCREMENT, partner INTEGER NOT NULL, envelope BLOB NOT NULL) STRICT;
+        CREATE INDEX outbox_of_partner ON outbox (partner, id);
+        """
+
+    private static let pulling = """
+        CREATE TABLE subscribed (
+            view INTEGER PRIMARY KEY, agreement BLOB NOT NULL, publisher INTEGER NOT NULL, cursor BLOB NOT NULL, members BLOB NOT NULL,
+            mismatches INTEGER NOT NULL, quarantine TEXT) STRICT;
+        CREATE TABLE holding (
+            view INTEGER NOT NULL, release BLOB NOT NULL, level INTEGER NOT NULL, state INTEGER NOT NULL, transfer BLOB NOT NULL,
+            reason TEXT, package INTEGER, PRIMARY KEY (view, release)) STRICT, WITHOUT ROWID;
+        CREATE INDEX holding_of_release ON holding (release, view);
+        CREATE INDEX holding_of_package ON holding (package, view, release) WHERE package IS NOT NULL;
+        CREATE INDEX holding_not_accepted ON holding (view, state, release) WHERE state <> 0;
+        CREATE TABLE transfer (
+            view INTEGER NOT NULL, release BLOB NOT NULL, transfer BLOB NOT NULL, document BLOB NOT NULL, file_table BLOB NOT NULL,
+            pages BLOB NOT NULL, bitmap BLOB NOT NULL, held INTEGER NOT NULL, total INTEGER NOT NULL, PRIMARY KEY (view, release)) STRICT;
+        CREATE TABLE receipt (
+            digest BLOB PRIMARY KEY NOT NULL, document BLOB NOT NULL, view INTEGER NOT NULL, city INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+        """
+
+    // `log_pending` holds entries that are committed and not yet in a durable tile; their bodies go once a checkpoint covers them.
+    // `log_index` says of every tiled entry what queries ask for; it is made from pending rows and can be made again from the log.
+    private static let log = """
+        CREATE TABLE log_state (
+            id INTEGER PRIMARY KEY CHECK (id = 1), size INTEGER NOT NULL, last_time INTEGER) STRICT;
+        INSERT INTO log_state VALUES (1, 0, NULL);
+        CREATE TABLE log_pending (
+            id INTEGER PRIMARY KEY, entry BLOB NOT NULL, time INTEGER NOT NULL, event INTEGER NOT NULL,
+            outcome INTEGER NOT NULL, partner INTEGER, package INTEGER, release INTEGER, agreement INTEGER) STRICT;
+        CREATE TABLE log_index (
+            id INTEGER PRIMARY KEY, time INTEGER NOT NULL, event INTEGER NOT NULL, outcome INTEGER NOT NULL, partner INTEGER,
+            package INTEGER, release INTEGER, agreement INTEGER) STRICT;
+        CREATE INDEX log_by_time ON log_index (time);
+        CREATE INDEX log_by_event ON log_index (event);
+        CREATE INDEX log_by_outcome ON log_index (outcome) WHERE outcome <> 0;
+        CREATE INDEX log_by_partner ON log_index (partner) WHERE partner IS NOT NULL;
+        CREATE INDEX log_by_package ON log_index (package) WHERE package IS NOT NULL;
+        CREATE INDEX log_by_release ON log_index (release) WHERE release IS NOT NULL;
+        CREATE INDEX log_by_agreement ON log_index (agreement) WHERE agreement IS NOT NULL;
+        """
+}
