@@ -1,0 +1,281 @@
+// The transparency log of a node: entries are committed with what they record (`MetadataWriting.log`), and this carries them into the log's
+// files, signs checkpoints, and reads and verifies what is there.
+//
+//   init ─▶ advance, advance, … ─▶ close          one caller at a time gets through; the others wait
+//        └▶ entriesWait                          after commits: advances soon, on a queue of its own
+//        └▶ entry, entries, checkpoint           from any thread, also while the log grows
+//        └▶ verify                               holds the log still
+//
+// When the files cannot be written there are two ends. A full disk: nothing is lost, entries wait in the table, and the next `advance` opens
+// the log anew. Anything else, a failed fsync before all: the store takes no more changes, `onFatal` is told, and the process must end.
+internal import Dispatch
+internal import HansaCore
+public import HansaLog
+internal import HansaSync
+internal import Synchronization
+
+public final class LogService: Sendable {
+    private let store: SQLiteStore
+    private let storage: any TileStorage
+    private let signer: LogSigner
+    private let former: [VerifierKey]
+    private let onFatal: @Sendable (any Error) -> Void
+    private let sequencer: Mutex<LogSequencer?>
+    private let current: Mutex<SignedCheckpoint>
+
+    private static let batchEntries = 1000
+
+    // `entriesWait`: at most one advance is scheduled, and none after `close`.
+    private enum Schedule { case idle, waiting, closed }
+    private let schedule = Mutex<Schedule>(.idle)
+    private let queue = DispatchQueue(label: "hansa.log")
+    private let debounceMilliseconds: Int
+
+    /// Opens the log and finishes what a crash left: entries that are committed and not tiled wait for the first `advance`.
+    ///
+    /// Throws `LogFault` when checkpoint, tiles and table contradict each other: the node must not start. `former` are log keys from before a
+    /// rotation under the same origin. `entriesWait` advances after `debounceMilliseconds`.
+    public init(
+        store: SQLiteStore, storage: any TileStorage, signer: LogSigner, former: [VerifierKey] = [],
+        debounceMilliseconds: Int = 100,
+        onFatal: @escaping @Sendable (any Error) -> Void
+    ) throws {
+        self.debounceMilliseconds = debounceMilliseconds
+        self.store = store
+        self.storage = storage
+        self.signer = signer
+        self.former = former
+        self.onFatal = onFatal
+        let opened = try LogSequencer.open(storage: storage, signer: signer, former: former, table: store.pendingTable())
+        current = Mutex(opened.checkpoint)
+        sequencer = Mutex(opened)
+        try indexMissing()
+    }
+
+    /// The last signed checkpoint: durable, and what the log's files stand for.
+    public var checkpoint: SignedCheckpoint { current.withLock { $0 } }
+
+    /// Entries committed, tiled or not.
+    public var size: TreeSize { get throws { TreeSize(try store.pendingTable().next.value) } }
+
+    /// The same over a directory that exists, `HomePaths.log`.
+    public convenience init(
+        store: SQLiteStore, directory: String, signer: LogSigner, former: [VerifierKey] = [], debounceMilliseconds: Int = 100,
+        onFatal: @escaping @Sendable (any Error) -> Void
+    ) throws {
+        try self.init(
+            store: store, storage: FileTileStorage(disk: PosixDisk(root: directory)), signer: signer, former: former,
+            debounceMilliseconds: debounceMilliseconds, onFatal: onFatal)
+    }
+
+    // MARK: Growing
+
+    /// Entries were committed: the log advances soon. Cheap, never blocks, and many calls make one advance. A fault that is not fatal leaves
+    /// the entries where they are, for the next advance; `advance` itself would say what it was.
+    public func entriesWait() {
+        let isFirst = schedule.withLock { schedule in
+            guard schedule == .idle else { return false }
+            schedule = .waiting
+            return true
+        }
+        guard isFirst else { return }
+        queue.asyncAfter(deadline: .now() + .milliseconds(debounceMilliseconds)) { [weak self] in
+            guard let self else { return }
+            let isDue = schedule.withLock { schedule in
+                guard schedule == .waiting else { return false }
+                schedule = .idle
+                return true
+            }
+            // Whoever must know of a fault is told by `onFatal`; a full disk shows at the next change, whose transaction needs room first.
+            if isDue { _ = try? advance() }
+        }
+    }
+
+    /// Advances a last time. Entries that are committed later wait in the table until the log is opened again.
+    public func close() throws {
+        let wasOpen = schedule.withLock { schedule in
+            defer { schedule = .closed }
+            return schedule != .closed
+        }
+        if wasOpen { try advance() }
+    }
+
+    /// Tiles every committed entry and signs a checkpoint over them, durable when it returns; with nothing new it returns the last one.
+    /// Blocks on fsync. Called after commits, not for each of them: a checkpoint costs a handful of fsyncs however many entries it covers.
+    @discardableResult
+    public func advance() throws -> SignedCheckpoint {
+        try sequencer.withLock { held in
+            if held == nil {
+                held = try LogSequencer.open(storage: storage, signer: signer, former: former, table: store.pendingTable())
+            }
+            let pending = PendingSequence(store)
+            let signed: SignedCheckpoint
+            do throws(LogFault) {
+                guard let grown = try held?.sequence(pending) else { preconditionFailure("just opened") }
+                signed = grown
+            } catch {
+                try stop(error, &held)
+            }
+            current.withLock { $0 = signed }
+            // A crash here leaves bodies that are in the log too; the next start compares them and drops them.
+            if try store.pendingTable().first.map(signed.size.contains) == true { try store.dropPending(below: signed.size) }
+            if let fault = pending.fault { throw fault }
+            return signed
+        }
+    }
+
+    private func stop(_ fault: LogFault, _ held: inout LogSequencer?) throws -> Never {
+        if case .storage(_, let cause as DiskFault) = fault, case .noSpace(_, _, let missing) = cause {
+            held = nil
+            throw StoreFault.diskFull(bytesMissing: missing > 0 ? missing : nil)
+        }
+        store.refuseWrites(because: fault.description)
+        onFatal(fault)
+        throw StoreFault.logUnavailable(fault.description)
+    }
+
+    // MARK: Reading
+
+    /// The bytes of one entry, tiled or pending; nil when the log has fewer.
+    public func bytes(at index: LeafIndex) throws -> [UInt8]? { try entries(from: index, count: 1).first?.bytes }
+
+    /// One entry; nil when the log has fewer.
+    public func entry(at index: LeafIndex) throws -> LogEntry? { try bytes(at: index).map { try decode($0, index) } }
+
+    /// Entries from `index` on, at most `count`, in order and without a gap, as they were hashed; fewer only at the end of the log.
+    public func entries(from index: LeafIndex, count: Int) throws -> [(index: LeafIndex, bytes: [UInt8])] {
+        var result: [(index: LeafIndex, bytes: [UInt8])] = []
+        result.reserveCapacity(min(count, LogService.batchEntries))
+        while result.count < count {
+            let next = LeafIndex(index.value + UInt64(result.count))
+            let tiled = checkpoint.size
+            if tiled.contains(next) {
+                let end = min(tiled.value, next.value + UInt64(count - result.count))
+                try readTiled(next.value..<end, in: tiled) { result.append(($0, $1)) }
+                continue
+            }
+            let pending = try store.pendingEntries(from: next, count: min(count - result.count, LogService.batchEntries))
+            // Tiled and dropped since the checkpoint was read: look again. Nothing there either: the end.
+            guard pending.first?.index == next else {
+                if checkpoint.size > tiled { continue }
+                guard pending.isEmpty else { throw StoreFault.damaged("the database has lost log entry \(next)") }
+                break
+            }
+            for entry in pending { result.append((entry.index, entry.bytes)) }
+        }
+        return result
+    }
+
+    private func readTiled(_ range: Range<UInt64>, in size: TreeSize, _ take: (LeafIndex, [UInt8]) -> Void) throws {
+        var reader = LogReader(storage: storage, size: size)
+        var taken = range.lowerBound
+        while taken < range.upperBound {
+            let index = LeafIndex(taken)
+            do {
+                take(index, try reader.entry(at: index))
+                taken += 1
+            } catch LogFault.damaged(let path, let why) {
+                // A partial tile goes two checkpoints later: with a newer checkpoint it is no damage.
+                let newer = checkpoint.size
+                guard newer > reader.size else { throw LogFault.damaged(path: path, why: why) }
+                reader = LogReader(storage: storage, size: newer)
+            }
+        }
+    }
+
+    /// The entries that match, in order, from `from` on, at most `limit`. Found by the index; each is read and checked.
+    public func entries(matching query: LogQuery, from: LeafIndex = 0, limit: Int) throws -> [LogEntry] {
+        var found: [LogEntry] = []
+        var next = from
+        while found.count < limit {
+            let indices = try store.indices(matching: query, from: next, limit: LogService.batchEntries)
+            for run in LogService.runs(of: indices) {
+                for (index, bytes) in try entries(from: LeafIndex(run.lowerBound), count: run.count) {
+                    let entry = try decode(bytes, index)
+                    if query.matches(entry) { found.append(entry) }
+                    if found.count == limit { return found }
+                }
+            }
+            guard indices.count == LogService.batchEntries, let last = indices.last else { break }
+            next = LeafIndex(last.value + 1)
+        }
+        return found
+    }
+
+    private static func runs(of indices: [LeafIndex]) -> [Range<UInt64>] {
+        var runs: [Range<UInt64>] = []
+        for index in indices {
+            if let last = runs.last, last.upperBound == index.value {
+                runs[runs.count - 1] = last.lowerBound..<(index.value + 1)
+            } else {
+                runs.append(index.value..<(index.value + 1))
+            }
+        }
+        return runs
+    }
+
+    private func decode(_ bytes: [UInt8], _ index: LeafIndex) throws -> LogEntry {
+        do { return try LogEntry(bytes) } catch { throw StoreFault.damaged("log entry \(index): \(error)") }
+    }
+
+    // MARK: Verifying
+
+    /// Computes the whole log again from its entries and compares every file, the entries that wait in the table, and the checkpoints that the
+    /// caller knows (their signatures verified). Reads all of the log; growth waits meanwhile.
+    public func verify(against known: [Checkpoint] = [], witnesses: [VerifierKey] = []) throws -> LogReport {
+        try sequencer.withLock { _ in
+            let pending = PendingSequence(store)
+            let report = LogVerifier.verify(
+                storage, key: signer.verifierKey, former: former, witnesses: witnesses, pending: pending, known: known)
+            if let fault = pending.fault { throw fault }
+            return report
+        }
+    }
+
+    // MARK: Index
+
+    /// Makes the index of queries again from the log.
+    public func rebuildIndex() throws {
+        try store.clearLogIndex()
+        try indexMissing()
+    }
+
+    /// Indexes what is tiled and not indexed: after a rebuild, or where the database was restored.
+    private func indexMissing() throws {
+        while let first = try store.firstUnindexed() {
+            let end = try store.pendingTable().first?.value ?? checkpoint.size.value
+            let count = min(LogService.batchEntries, Int(clamping: end - min(end, first.value)))
+            let batch = try entries(from: first, count: count)
+            guard !batch.isEmpty else { return }
+            try store.insertIndex(batch.map { try decode($0.bytes, $0.index) })
+        }
+    }
+}
+
+/// The pending table as a sequence that holds one batch in memory. A fault of the database ends it, and stands in `fault` then.
+private final class PendingSequence: Sequence, IteratorProtocol {
+    private let store: SQLiteStore
+    private var batch: [PendingEntry] = []
+    private var position = 0
+    private var next64: UInt64 = 0
+    private(set) var fault: (any Error)?
+
+    private static let batchEntries = 1000
+
+    init(_ store: SQLiteStore) { self.store = store }
+
+    func next() -> PendingEntry? {
+        if position == batch.count {
+            guard fault == nil else { return nil }
+            do { batch = try store.pendingEntries(from: LeafIndex(next64), count: PendingSequence.batchEntries) } catch {
+                fault = error
+                return nil
+            }
+            position = 0
+            guard let last = batch.last else { return nil }
+            next64 = last.index.value + 1
+        }
+        defer { position += 1 }
+        return batch[position]
+    }
+}
