@@ -1,0 +1,71 @@
+// Metadata in dictionaries: the same contract as `SQLiteStore`, for tests of the exchange and for simulations. Deterministic: what it answers
+// depends on nothing but the calls, the clock and the random source it was given.
+public import HansaCore
+public import HansaCrypto
+internal import HansaStore
+public import HansaSync
+internal import Synchronization
+
+public final class MemoryMetadataStore: MetadataStore {
+    private let random: any RandomSource
+    private let shared: Mutex<Shared>
+    /// One transaction at a time; a read does not wait for it.
+    private let writer = Mutex(())
+
+    private struct Shared: Sendable {
+        var state: MemoryState
+        var commitFault: StoreFault?
+        var hasCrashed = false
+    }
+
+    public convenience init(random: any RandomSource) { self.init(random: random, state: MemoryState()) }
+
+    private init(random: any RandomSource, state: MemoryState) {
+        self.random = random
+        shared = Mutex(Shared(state: state))
+    }
+
+    public func read<T>(_ body: (any MetadataReading) throws -> T) throws -> T { try body(MemoryReading(state())) }
+
+    public func write<T>(at now: Timestamp, _ body: (any MetadataWriting) throws -> T) throws -> T {
+        try writer.withLock { _ in
+            let writing = MemoryWriting(try state(), at: now, random: random)
+            if let last = writing.state.lastLogTime, now < last { throw StoreFault.clockBehind(last: last, now: now) }
+            let result = try body(writing)
+            try commit(writing.state)
+            return result
+        }
+    }
+
+    private func state() throws -> MemoryState {
+        try shared.withLock { shared in
+            if shared.hasCrashed { throw StoreFault.inputOutput("this store crashed") }
+            return shared.state
+        }
+    }
+
+    private func commit(_ state: MemoryState) throws {
+        try shared.withLock { shared in
+            if shared.hasCrashed { throw StoreFault.inputOutput("this store crashed") }
+            if let fault = shared.commitFault.take() { throw fault }
+            shared.state = state
+        }
+    }
+
+    // MARK: Faults
+
+    /// The next transaction that comes to its end throws this instead, and changes nothing.
+    public func failNextCommit(with fault: StoreFault) { shared.withLock { $0.commitFault = fault } }
+
+    /// The process that used this store is gone: every later call throws. What was committed is in the store that is returned.
+    public func crash() -> MemoryMetadataStore {
+        let state = shared.withLock { shared in
+            shared.hasCrashed = true
+            return shared.state
+        }
+        return MemoryMetadataStore(random: random, state: state)
+    }
+
+    /// The log's entries as they were committed, by index.
+    public var logEntries: [[UInt8]] { shared.withLock { $0.state.log } }
+}

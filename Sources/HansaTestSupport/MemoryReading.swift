@@ -1,0 +1,132 @@
+internal import HansaCore
+internal import HansaDocuments
+internal import HansaStore
+internal import HansaSync
+internal import HansaTerms
+
+/// One snapshot. Small worlds: lists are filtered and sorted when asked for.
+class MemoryReading {
+    var state: MemoryState
+
+    init(_ state: MemoryState) { self.state = state }
+}
+
+extension MemoryReading: MetadataReading {
+    // MARK: Policy
+
+    func keyringEnvelopes(of city: CityID) -> [Envelope] { state.policy.keyringEnvelopes(of: city) }
+    func keyring(of city: CityID, version: Int) -> Keyring? { state.policy.keyring(of: city, version: version) }
+    func currentKeyring(of city: CityID) -> Keyring? { state.policy.currentKeyring(of: city) }
+    func partners() -> [Partner] { state.policy.partners() }
+    func partner(_ city: CityID) -> Partner? { state.policy.partner(city) }
+    func agreements() -> [AgreementRecord] { state.policy.agreements() }
+    func agreement(_ digest: Digest) -> AgreementRecord? { state.policy.agreement(digest) }
+    func agreementEnvelopes(_ digest: Digest) -> [Envelope] { state.policy.agreementEnvelopes(digest) }
+    func grants() -> [Grant] { state.policy.grants() }
+    func policy() -> Policy { state.policy.policy() }
+
+    // MARK: Packages
+
+    func package(_ id: PackageID) -> PackageRow? { state.packages[id] }
+
+    func packages(of city: CityID?, after: PackageID?, limit: Int) -> [PackageRow] {
+        let wanted = state.packages.keys.filter { id in city.map { $0 == id.city } != false && after.map { $0 < id } != false }
+        return wanted.sorted().prefix(limit).compactMap { state.packages[$0] }
+    }
+
+    func release(_ digest: Digest) -> ReleaseRow? { state.releases[digest] }
+
+    func releases(of package: PackageID) -> [ReleaseRow] {
+        (state.releasesOfPackage[package] ?? []).compactMap { state.releases[$0] }
+            .sorted { ($0.release.seq, $0.digest) < ($1.release.seq, $1.digest) }
+    }
+
+    func releaseDigest(of package: PackageID, writer: CityID, seq: UInt64) -> Digest? {
+        releases(of: package).first { $0.release.writer == writer && $0.release.seq == seq }?.digest
+    }
+
+    func releases(withPrefix hexPrefix: String, limit: Int) -> [Digest] {
+        Array(state.releases.keys.filter { $0.hex.hasPrefix(hexPrefix) }.sorted().prefix(limit))
+    }
+
+    func chunkLocations(of city: CityID, _ ids: [Digest]) -> [ChunkLocation?] { ids.map { state.chunks[city]?[$0] } }
+
+    // MARK: Publishing
+
+    func publishedView(_ id: Digest) -> PublishedView? { state.published[id] }
+    func publishedViews() -> [PublishedView] { state.published.values.sorted { $0.id < $1.id } }
+    func member(_ view: Digest, _ release: Digest) -> MemberRow? { state.members[view]?[release]?.row }
+
+    func members(_ view: Digest, of package: PackageID) -> [MemberRow] {
+        rows(view) { $0.row.package == package }.sorted { $0.release < $1.release }
+    }
+
+    func members(_ view: Digest, addedAfter position: UInt64, limit: Int) -> [MemberRow] {
+        let rows = rows(view) { $0.row.dropped == nil && $0.row.added > position }
+        return Array(rows.sorted { ($0.added, $0.release) < ($1.added, $1.release) }.prefix(limit))
+    }
+
+    func drops(_ view: Digest, after position: UInt64, limit: Int) -> [MemberRow] {
+        let rows = rows(view) { member in
+            member.row.sent && member.since <= position && member.row.dropped.map { $0 > position } == true
+        }
+        return Array(rows.sorted { ($0.dropped ?? 0, $0.release) < ($1.dropped ?? 0, $1.release) }.prefix(limit))
+    }
+
+    func members(_ view: Digest, endedBy moment: Timestamp) -> [MemberRow] {
+        let rows = rows(view) { member in member.row.dropped == nil && member.row.until.map { $0 <= moment } == true }
+        return rows.sorted { ($0.until ?? moment, $0.release) < ($1.until ?? moment, $1.release) }
+    }
+
+    private func rows(_ view: Digest, _ isWanted: (MemoryState.Member) -> Bool) -> [MemberRow] {
+        (state.members[view] ?? [:]).values.lazy.filter(isWanted).map(\.row)
+    }
+
+    func recipients(everSent package: PackageID) -> [CityID] {
+        var cities: Set<CityID> = []
+        for (view, members) in state.members where members.values.contains(where: { $0.row.sent && $0.row.package == package }) {
+            if let recipient = state.recipients[view] { cities.insert(recipient) }
+        }
+        return cities.sorted()
+    }
+
+    // MARK: Pulling
+
+    func subscribedView(_ id: Digest) -> SubscribedView? { state.subscribed[id] }
+    func subscribedViews() -> [SubscribedView] { state.subscribed.values.sorted { $0.id < $1.id } }
+    func holding(_ view: Digest, _ release: Digest) -> HoldingRow? { state.holdings[view]?[release] }
+
+    func holdings(of release: Digest) -> [HoldingRow] {
+        state.holdings.values.compactMap { $0[release] }.sorted { $0.view < $1.view }
+    }
+
+    func holdings(of package: PackageID) -> [HoldingRow] {
+        state.holdings.values.flatMap { $0.values.filter { $0.package == package } }.sorted {
+            ($0.view, $0.release) < ($1.view, $1.release)
+        }
+    }
+
+    func holdings(in view: Digest, state wanted: HoldingRow.State?, after: Digest?, limit: Int) -> [HoldingRow] {
+        let rows = (state.holdings[view] ?? [:]).values.filter { row in
+            wanted.map { $0 == row.state } != false && after.map { $0 < row.release } != false
+        }
+        return Array(rows.sorted { $0.release < $1.release }.prefix(limit))
+    }
+
+    func transfer(_ view: Digest, _ release: Digest) -> TransferRow? {
+        state.transfers[MemoryState.Item(view: view, release: release)]
+    }
+    func transfers() -> [TransferRow] { state.transfers.values.sorted { ($0.view, $0.release) < ($1.view, $1.release) } }
+    func receiptLocation(_ digest: Digest) -> ContentLocation? { state.receipts[digest] }
+
+    // MARK: The rest
+
+    func outbox(to partner: CityID, after id: Int64, limit: Int) -> [OutboxRow] {
+        Array(state.outbox.lazy.filter { $0.partner == partner && $0.id > id }.prefix(limit))
+    }
+
+    func snapshot(ofDirectory path: String) -> SnapshotRow? { state.directories[path] }
+    func value(_ name: String) -> [UInt8]? { state.values[name] }
+    var logSize: UInt64 { UInt64(state.log.count) }
+    var lastLogTime: Timestamp? { state.lastLogTime }
+}

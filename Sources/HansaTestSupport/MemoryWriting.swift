@@ -1,0 +1,89 @@
+internal import HansaContent
+internal import HansaCore
+internal import HansaCrypto
+internal import HansaDocuments
+internal import HansaLog
+internal import HansaStore
+internal import HansaSync
+internal import HansaTerms
+
+/// One transaction: its changes are in its own `state` until the store takes it.
+final class MemoryWriting: MemoryReading {
+    let now: Timestamp
+    private let random: any RandomSource
+
+    init(_ state: MemoryState, at now: Timestamp, random: any RandomSource) {
+        self.now = now
+        self.random = random
+        super.init(state)
+    }
+}
+
+extension MemoryWriting: MetadataWriting {
+    func insertKeyring(_ envelope: Envelope, _ keyring: Keyring) { _ = state.policy.insert(envelope, keyring) }
+    func put(_ partner: Partner) { state.policy.put(partner) }
+    func insertAgreement(_ envelope: Envelope) throws { _ = try state.policy.insertAgreement(envelope) }
+    func insertStep(_ envelope: Envelope, _ step: AgreementStep) { _ = state.policy.insertStep(envelope, step) }
+    func put(_ grant: Grant) { state.policy.put(grant) }
+
+    func put(_ package: PackageRow) { state.packages[package.package] = package }
+
+    func insert(_ release: ReleaseRow) {
+        guard state.releases[release.digest] == nil else { return }
+        state.releases[release.digest] = release
+        state.releasesOfPackage[release.release.package, default: []].append(release.digest)
+    }
+
+    func insertChunks(of city: CityID, block: ContentLocation, _ chunks: [ChunkEntry]) {
+        var offset: UInt32 = 0
+        for chunk in chunks {
+            let location = ChunkLocation(block: block, offset: offset, length: chunk.length)
+            if state.chunks[city]?[chunk.id] == nil { state.chunks[city, default: [:]][chunk.id] = location }
+            offset += chunk.length
+        }
+    }
+
+    func put(_ view: PublishedView) {
+        state.published[view.id] = view
+        state.recipients[view.id] = view.recipient
+    }
+
+    func removePublishedView(_ id: Digest) { state.published[id] = nil }
+
+    func put(_ member: MemberRow) {
+        let known = state.members[member.view]?[member.release]
+        let since = known.flatMap { $0.row.sent ? $0.since : nil } ?? member.added
+        state.members[member.view, default: [:]][member.release] = MemoryState.Member(row: member, since: since)
+    }
+
+    func removeMember(_ view: Digest, _ release: Digest) { state.members[view]?[release] = nil }
+    func put(_ view: SubscribedView) { state.subscribed[view.id] = view }
+    func put(_ holding: HoldingRow) { state.holdings[holding.view, default: [:]][holding.release] = holding }
+    func put(_ transfer: TransferRow) {
+        state.transfers[MemoryState.Item(view: transfer.view, release: transfer.release)] = transfer
+    }
+    func removeTransfer(_ view: Digest, _ release: Digest) {
+        state.transfers[MemoryState.Item(view: view, release: release)] = nil
+    }
+
+    func insertReceipt(_ digest: Digest, document: ContentLocation, view: Digest, from: CityID) {
+        if state.receipts[digest] == nil { state.receipts[digest] = document }
+    }
+
+    func enqueue(_ envelope: Envelope, to partner: CityID) {
+        state.outboxLast += 1
+        state.outbox.append(OutboxRow(id: state.outboxLast, partner: partner, envelope: envelope))
+    }
+
+    func removeOutbox(_ id: Int64) { state.outbox.removeAll { $0.id == id } }
+    func put(_ snapshot: SnapshotRow) { state.directories[snapshot.path] = snapshot }
+    func setValue(_ name: String, _ bytes: [UInt8]) { state.values[name] = bytes }
+
+    @discardableResult
+    func log(_ draft: LogDraft) throws -> UInt64 {
+        let index = logSize
+        state.log.append(try draft.entry(index: index, at: now, salt: random.bytes(LogEntry.saltByteCount)))
+        state.lastLogTime = now
+        return index
+    }
+}
