@@ -64,4 +64,10 @@ void hansa_error_text(int code, char *text, size_t capacity);
 /// syncfs(2): everything written to the file's file system is durable when it returns.
 int hansa_sync_file_system(int file);
 
+// Signals (signals.c).
+
+/// From now on each of these signals, instead of ending the process, writes its number as one byte into a pipe. Returns the pipe's reading end,
+/// close-on-exec and blocking. Once for a process: -EALREADY after that.
+int hansa_watch_signals(const int *signals, int count);
+
 #endif
