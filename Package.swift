@@ -76,6 +76,7 @@ let package = Package(
 
         tests("HansaCoreTests", ["HansaCore"]),
         tests("HansaCryptoTests", ["HansaCore", "HansaCrypto"]),
+        tests("HansaTLSTests", ["HansaCore", "HansaCrypto", "HansaTLS", nio, nioPosix, nioEmbedded]),
         tests("HansaDocumentsTests", ["HansaCore", "HansaCrypto", "HansaDocuments"]),
         tests("HansaLogTests", ["HansaCore", "HansaCrypto", "HansaLog"]),
         tests("HansaTermsTests", ["HansaCore", "HansaCrypto", "HansaDocuments", "HansaTerms"]),
