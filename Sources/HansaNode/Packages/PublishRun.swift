@@ -1,0 +1,396 @@
+// One `package publish`: directories in, signed releases out, in batches.
+//
+// Each package is read once: chunked, hashed and (where it has no datapackage.json) looked at for a Table Schema on the way. What is prepared is
+// committed together: segments fsynced, then one transaction with rows, memberships and log entries. A failure of one directory among many
+// leaves the others published, and is reported with it.
+internal import Glibc
+internal import HansaContent
+internal import HansaCore
+internal import HansaCrypto
+internal import HansaDocuments
+internal import HansaLog
+internal import HansaPackages
+internal import HansaSync
+
+final class PublishRun {
+    private static let batchReleases = 1000
+    private static let batchStoredBytes: UInt64 = 128 * 1024 * 1024
+
+    private struct Prepared {
+        let envelope: Envelope
+        let release: Release
+        let document: ContentLocation
+        let table: [ContentLocation]
+        let pages: [ContentLocation]
+        let snapshot: SnapshotRow
+        let number: Int
+        let row: PackageRow
+    }
+
+    private let node: Node
+    private let caller: Caller
+    private let options: PublishOptions
+    private let source: any PublishSource
+    private let tlp: TLP
+    private let writer: ContentWriter
+    private let reader = ChunkReader()
+    private var prepared: [Prepared] = []
+    /// Heads of packages prepared and not yet committed: the same name twice in one run is two directories for one package, and refused.
+    private var names: [PackageID: String] = [:]
+    private var storedSinceCommit: UInt64 = 0
+    private(set) var rows: [Int: JSONValue] = [:]
+    private(set) var failures: [(path: String, problem: Problem)] = []
+    private(set) var published = 0
+    private var done = 0
+
+    init(_ node: Node, _ caller: Caller, _ options: PublishOptions, _ source: any PublishSource) throws(Problem) {
+        self.node = node
+        self.caller = caller
+        self.options = options
+        self.source = source
+        if let label = options.tlp {
+            guard let tlp = TLP(lenient: label) else {
+                throw Problem(.usage, "'\(label.printable())' is no TLP label: CLEAR, GREEN, AMBER, AMBER+STRICT or RED", try: "--tlp AMBER+STRICT")
+            }
+            self.tlp = tlp
+        } else {
+            tlp = .amberStrict
+        }
+        if let version = options.version, Version(version) == nil { throw Problem(.usage, "'\(version.printable())' is no version: MAJOR.MINOR.PATCH", try: "--version 1.0.0") }
+        writer = ContentWriter(content: node.content, metadata: node.metadata, city: node.city)
+    }
+
+    // MARK: Steps
+
+    func take(_ listings: [DirectoryListing]) throws(Problem) {
+        var changed: [(listing: DirectoryListing, entries: [DirectoryEntry])] = []
+        for listing in listings {
+            if source.isCancelled { throw Problem(.internalFault, "interrupted; what was published stays, and running it again goes on", exit: .interrupted) }
+            let entries = listing.entries.map(DirectoryEntry.init)
+            if let row = try unchanged(listing, entries) { rows[listing.number] = row } else { changed.append((listing, entries)) }
+        }
+        let files = FileFeed(source)
+        // Descriptors are asked for in batches over many directories: small packages are many.
+        var plans: [(DirectoryListing, [DirectoryEntry], PublishPlan)] = []
+        for (listing, entries) in changed {
+            do throws(PublishFault) {
+                let plan = try PublishPlan(entries)
+                for warning in plan.warnings { source.warn("\(listing.path): \(warning)") }
+                plans.append((listing, entries, plan))
+                if let descriptor = plan.descriptor { files.expect(listing.number, descriptor) }
+                for file in plan.files { files.expect(listing.number, file.source) }
+            } catch {
+                try failed(listing, error.problem)
+            }
+        }
+        for (listing, entries, plan) in plans {
+            if source.isCancelled { throw Problem(.internalFault, "interrupted; what was published stays, and running it again goes on", exit: .interrupted) }
+            do {
+                try publish(listing, entries, plan, files)
+            } catch {
+                files.skip(listing.number)
+                _ = writer.takeCounts()
+                try failed(listing, node.problem(from: error))
+            }
+            done += 1
+            source.report(Progress(item: listing.path, bytesDone: plan.bytes, bytesTotal: nil, itemsDone: done, itemsTotal: nil))
+            if prepared.count >= PublishRun.batchReleases || storedSinceCommit >= PublishRun.batchStoredBytes { try commit() }
+        }
+    }
+
+    private func failed(_ listing: DirectoryListing, _ problem: Problem) throws(Problem) {
+        // A disk that is full, or a log that cannot be written, ends the run: the next directory would meet the same.
+        if [.diskFull, .logUnavailable, .clockBehind, .inputOutput].contains(problem.code) { throw problem }
+        failures.append((listing.path, problem))
+        rows[listing.number] = [
+            "path": .string(listing.path), "error": ["code": .string(problem.code.rawValue), "message": .string(problem.message), "try": JSONValue(problem.next)],
+        ]
+    }
+
+    /// The no-op: nothing of the directory was read, and nothing asks for a new release.
+    private func unchanged(_ listing: DirectoryListing, _ entries: [DirectoryEntry]) throws(Problem) -> JSONValue? {
+        guard !options.rehash, options.version == nil else { return nil }
+        return try node.read { store -> JSONValue? in
+            guard let known = try store.snapshot(ofDirectory: listing.path), let earlier = try? DirectorySnapshot(encoded: known.snapshot),
+                DirectorySnapshot(of: entries, takenAt: listing.listedAt).isUnchanged(comparedTo: earlier), let package = try store.package(known.package),
+                package.head == known.release, package.withdrawnSeq == nil, options.tlp == nil || package.tlp == tlp,
+                try PublishRun.nameAgrees(known.package, options.name ?? listing.derivedName, city: node.city),
+                let release = try store.release(known.release)
+            else { return nil }
+            return PublishRun.row(release.release, known.release, chunks: release.release.chunks, counts: ContentWriter.Counts(), unchanged: true)
+        }
+    }
+
+    private static func nameAgrees(_ package: PackageID, _ name: String?, city: CityID) throws -> Bool {
+        // A name declared in datapackage.json is in the snapshot's package already; only --name can differ from it unseen.
+        guard let name else { return true }
+        return package.path == name || package.description == name || (try? PackageName.derive(city: city, option: nil, directory: name)) != package || package.path.hasSuffix(name)
+    }
+
+    // MARK: One package
+
+    private func publish(_ listing: DirectoryListing, _ entries: [DirectoryEntry], _ plan: PublishPlan, _ files: FileFeed) throws {
+        let stats = Dictionary(listing.entries.map { ($0.path, $0) }) { first, _ in first }
+        var declared: DataPackageDocument?
+        if let path = plan.descriptor {
+            let (bytes, _) = try files.next(listing.number, path, stats) { file in try file.readAll(limit: DataPackageDocument.bytesMax, path: path) }
+            do throws(DataPackageFault) { declared = try DataPackageDocument(reading: bytes, placement: plan.isBag ? .bag : .directory) } catch { throw error.problem }
+        }
+        let package: PackageID
+        do throws(NameFault) {
+            package = try PackageName.derive(city: node.city, option: options.name, declared: declared?.package, directory: listing.derivedName)
+        } catch {
+            throw Problem(.badName, "\(listing.path): \(error.description)", try: error.suggestion.map { "--name \($0)" })
+        }
+        if let other = names[package] { throw Problem(.packageInvalid, "\(listing.path) and \(other) are both \(package): publish them under two names", try: "--base DIR or --name PATH") }
+        if let kind = declared?.kind, kind != .dataset { throw DataPackageFault.comesLater(kind).problem }
+
+        // Payload first: sizes of the tag files are known before, their digests are not.
+        var digests: [FileDigest] = []
+        var cut: [(path: String, profile: ChunkProfile, chunks: [ChunkEntry], digest: Digest)] = []
+        var inferred: [InferredResource] = []
+        for file in plan.files {
+            var inference = declared == nil ? ResourceInference(path: file.path) : nil
+            var profile = ChunkProfile.fastcdc64k
+            var whole = SHA256()
+            var only: Digest?
+            var chunks: [ChunkEntry] = []
+            let (size, _) = try files.next(listing.number, file.source, stats) { opened -> UInt64 in
+                try reader.read(
+                    opened, path: file.path,
+                    profile: { probe in
+                        profile = ChunkProfile.choose(fileName: file.path, size: file.size, probe: probe.prefix(ChunkProfile.probeBytes))
+                        return profile
+                    },
+                    piece: { bytes in if inference?.wantsBytes == true { inference?.feed(bytes) } },
+                    chunk: { bytes, isWhole in
+                        let entry = try writer.add(bytes)
+                        chunks.append(entry)
+                        if isWhole { only = entry.id } else { whole.update(bytes) }
+                    })
+            }
+            guard size == file.size else {
+                throw Problem(.fileChanged, "\(listing.path)/\(file.source) changed while it was read; nothing of this package was published", try: "run it again when nothing writes there")
+            }
+            let digest = only ?? whole.finish()
+            digests.append(FileDigest(path: file.path, size: size, digest: digest))
+            cut.append((file.bagPath, profile, chunks, digest))
+            if let done = inference { inferred.append(done.finish(size: size, digest: digest)) }
+            // A large file's chunks get their rows while it is read: memory does not grow with it, and a crash wastes little.
+            if writer.counts.storedBytes > PublishRun.batchStoredBytes, prepared.isEmpty { try recordBlocks() }
+        }
+
+        let head = try node.metadata.read { try $0.package(package) }
+        let isLive = head.map { $0.withdrawnSeq == nil } ?? false
+        let version: Version
+        do throws(VersionFault) { version = try VersionChoice.choose(given: options.version, declared: declared?.version, head: head?.headVersion) } catch { throw error.problem }
+        let label = options.tlp == nil ? (isLive ? head?.tlp ?? tlp : tlp) : tlp
+        let title = declared?.title ?? PublishRun.title(package)
+        let document = declared ?? DataPackageDocument.inferred(name: package.path, title: title, files: inferred)
+
+        func descriptor(_ version: Version) throws -> [UInt8] {
+            do throws(DataPackageFault) { return try document.completed(files: digests, version: version) } catch { throw error.problem }
+        }
+        let sorted = cut.sorted { $0.path.utf8.lexicographicallyPrecedes($1.path.utf8) }
+
+        // Touched, copied or read again, and still the same: no new release.
+        if options.version == nil, isLive, let head, head.tlp == label, declared?.version.flatMap({ Version($0) }).map({ $0 <= head.headVersion }) ?? true,
+            let release = try node.metadata.read({ try $0.release(head.head) }),
+            try isSame(release, sorted.map { ($0.path, $0.digest) }, descriptor: SHA256.hash(try descriptor(head.headVersion)))
+        {
+            _ = writer.takeCounts()
+            try writer.flush()
+            rows[listing.number] = PublishRun.row(release.release, head.head, chunks: release.release.chunks, counts: ContentWriter.Counts(), unchanged: true)
+            if !options.dryRun {
+                let row = SnapshotRow(
+                    path: listing.path, package: package, release: head.head,
+                    snapshot: DirectorySnapshot(of: entries, takenAt: listing.listedAt).encoded())
+                try node.metadata.write(at: node.clock.now) { try $0.put(row) }
+            }
+            return
+        }
+
+        let bag = Bag(
+            payload: digests, datapackage: try descriptor(version),
+            info: BagInfo(organisation: node.keyring.name, identifier: package.description, date: node.clock.now.date))
+        var all = sorted
+        for tag in bag.tagFiles {
+            var chunks: [ChunkEntry] = []
+            let profile = ChunkProfile.fastcdc64k
+            try tag.bytes.withUnsafeBytes { bytes in
+                var rest = bytes
+                let cutter = Chunker(profile)
+                while !rest.isEmpty {
+                    let length = cutter.cut(rest, atEnd: true)
+                    let part = UnsafeRawBufferPointer(rebasing: rest[0..<length])
+                    chunks.append(length == bytes.count ? try writer.add(part, id: tag.digest) : try writer.add(part))
+                    rest = UnsafeRawBufferPointer(rebasing: rest[length...])
+                }
+            }
+            all.append((tag.path, profile, chunks, tag.digest))
+        }
+        all.sort { $0.path.utf8.lexicographicallyPrecedes($1.path.utf8) }
+        try writer.flush()
+        let counts = writer.takeCounts()
+        storedSinceCommit += counts.storedBytes
+
+        var builder = IndexBuilder()
+        var pages: [IndexBuilder.Page] = []
+        for file in all {
+            try builder.beginFile(file.path, profile: file.profile)
+            for chunk in file.chunks { if let page = try builder.append(chunk) { pages.append(page) } }
+            try builder.endFile(digest: file.digest)
+        }
+        let built = try builder.finish()
+        if let last = built.lastPage { pages.append(last) }
+
+        let seq = (head?.lastSeq ?? 0) + 1
+        let release = try Release(
+            package: package, kind: .dataset, version: version, operation: .publish, writer: node.city, keyring: node.keyring.version, seq: seq,
+            previous: head?.last, parents: head.map { [$0.last] } ?? [], clock: [ClockEntry(city: node.city, seq: seq)], issued: node.clock.now, tlp: label,
+            title: title, bytes: bag.payloadBytes, files: bag.payloadFiles, manifest: bag.manifest,
+            index: IndexReference(root: built.root, chunks: built.chunkCount))
+        let envelope = release.signed(with: [node.keys.package])
+        rows[listing.number] = PublishRun.row(ReleaseSummary(release), envelope.digest, chunks: built.chunkCount, counts: counts, unchanged: false)
+        guard !options.dryRun else { return }
+        names[package] = listing.path
+        prepared.append(
+            Prepared(
+                envelope: envelope, release: release, document: try node.content.append(document: envelope.binary(), digest: envelope.digest),
+                table: try node.content.append(table: built.encodedTable, release: envelope.digest),
+                pages: try pages.map { try node.content.append(page: $0.bytes, release: envelope.digest) },
+                snapshot: SnapshotRow(
+                    path: listing.path, package: package, release: envelope.digest,
+                    snapshot: DirectorySnapshot(of: entries, takenAt: listing.listedAt).encoded()),
+                number: listing.number,
+                row: PackageRow(
+                    package: package, kind: .dataset, head: envelope.digest, headVersion: version, headSeq: seq, lastSeq: seq, last: envelope.digest, tlp: label,
+                    title: title, bytes: bag.payloadBytes, withdrawnSeq: nil)))
+    }
+
+    private static func title(_ package: PackageID) -> String { package.path.split(separator: "/").last.map(String.init) ?? package.path }
+
+    private func isSame(_ release: ReleaseRow, _ payload: [(path: String, digest: Digest)], descriptor: Digest) throws -> Bool {
+        var encoded: [UInt8] = []
+        for location in release.table { encoded += try node.content.body(at: location) }
+        let files = try FileTable(encoded: encoded, chunks: release.release.chunks).files
+        let old = files.filter { $0.path.hasPrefix(Bag.payloadPrefix) }.map { ($0.path, $0.digest) }
+        return old.count == payload.count && zip(old, payload).allSatisfy { $0.0 == $1.path && $0.1 == $1.digest }
+            && files.first { $0.path == DataPackageDocument.fileName }?.digest == descriptor
+    }
+
+    static func row(_ release: ReleaseSummary, _ digest: Digest, chunks: Int, counts: ContentWriter.Counts, unchanged: Bool) -> JSONValue {
+        [
+            "package": .string(release.package.description), "kind": .string(release.kind.rawValue), "version": .string(release.version.description),
+            "release": JSONValue(digest), "bytes": JSONValue(release.bytes), "files": JSONValue(release.files), "chunks": JSONValue(chunks),
+            "newChunks": JSONValue(counts.newChunks), "storedBytes": JSONValue(counts.storedBytes), "unchanged": .bool(unchanged),
+            "tlp": .string(release.tlp.rawValue),
+        ]
+    }
+
+    // MARK: Commit
+
+    private func recordBlocks() throws {
+        try node.content.sync()
+        let blocks = writer.takeBlocks()
+        try node.metadata.write(at: node.clock.now) { tx in
+            for block in blocks { try tx.insertChunks(of: self.node.city, block: block.location, block.chunks) }
+        }
+    }
+
+    /// Everything prepared becomes durable: bytes first, then the rows that point to them, with their log entries.
+    func commit() throws(Problem) {
+        guard !prepared.isEmpty else { return }
+        let batch = prepared
+        try node.guarded { try node.content.sync() }
+        let blocks = writer.takeBlocks()
+        try node.change { tx in
+            var changes = ExchangeChanges()
+            for block in blocks { try tx.insertChunks(of: self.node.city, block: block.location, block.chunks) }
+            let update = try MembershipUpdate(self.node.context, tx)
+            for item in batch {
+                let summary = ReleaseSummary(item.release)
+                try tx.insert(
+                    ReleaseRow(
+                        digest: item.envelope.digest, release: summary, document: item.document, table: item.table, pages: item.pages, committed: tx.now))
+                try tx.put(item.row)
+                try tx.put(item.snapshot)
+                try tx.log(
+                    LogDraft(
+                        .packagePublished, actor: self.node.actor(self.caller), package: item.release.package, release: item.envelope.digest,
+                        details: [
+                            "version": .string(item.release.version.description), "tlp": .string(item.release.tlp.rawValue), "bytes": JSONValue(item.release.bytes),
+                        ]))
+                try update.released(item.envelope.digest, summary)
+            }
+            changes.views = try update.finish()
+            return ((), changes)
+        }
+        published += batch.count
+        prepared = []
+        names = [:]
+        storedSinceCommit = 0
+    }
+}
+
+/// Opens files in the order in which they will be read, 64 a call, ahead of their use.
+private final class FileFeed {
+    private let source: any PublishSource
+    private var expected: [(directory: Int, path: String)] = []
+    private var asked = 0
+    private var opened: [(directory: Int, path: String, descriptor: CInt)] = []
+    private var head = 0
+
+    init(_ source: any PublishSource) { self.source = source }
+
+    deinit { for item in opened[head...] { Glibc.close(item.descriptor) } }
+
+    func expect(_ directory: Int, _ path: String) { expected.append((directory, path)) }
+
+    /// The next file, which must be this one; checked against its listing before and after `body`.
+    func next<T>(_ directory: Int, _ path: String, _ stats: [String: FileStat], _ body: (FileReader) throws -> T) throws -> (T, FileStat) {
+        if head == opened.count {
+            opened = []
+            head = 0
+            let batch = Array(expected[asked..<min(expected.count, asked + 64)])
+            let descriptors = try source.open(batch)
+            guard descriptors.count == batch.count else {
+                for descriptor in descriptors { Glibc.close(descriptor) }
+                throw Problem(.adminProtocol, "the client opened \(descriptors.count) of \(batch.count) files")
+            }
+            opened = zip(batch, descriptors).map { ($0.directory, $0.path, $1) }
+            asked += batch.count
+        }
+        let item = opened[head]
+        head += 1
+        let file = try FileReader(item.descriptor, path: path)
+        guard item.directory == directory, item.path == path, let stat = stats[path] else {
+            throw Problem(.adminProtocol, "files came in another order than asked")
+        }
+        guard file.isStill(stat) else { throw FileFeed.changed(path) }
+        let value = try body(file)
+        guard file.isStill(stat) else { throw FileFeed.changed(path) }
+        return (value, stat)
+    }
+
+    private static func changed(_ path: String) -> Problem {
+        Problem(.fileChanged, "\(path.printable()) changed while it was read; nothing of this package was published", try: "run it again when nothing writes there")
+    }
+
+    /// A directory failed: what is left of it is closed or never opened.
+    func skip(_ directory: Int) {
+        while head < opened.count, opened[head].directory == directory {
+            Glibc.close(opened[head].descriptor)
+            head += 1
+        }
+        if head == opened.count { while asked < expected.count, expected[asked].directory == directory { asked += 1 } }
+    }
+}
+
+extension DirectoryEntry {
+    init(_ stat: FileStat) {
+        self.init(
+            path: stat.path, kind: Kind(rawValue: stat.kind.rawValue) ?? .other, size: stat.size, modified: stat.modified, changed: stat.changed,
+            inode: stat.inode, device: stat.device)
+    }
+}
