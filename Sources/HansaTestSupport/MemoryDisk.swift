@@ -38,7 +38,7 @@ public final class MemoryDisk: Disk {
         var faults = Faults()
         var random: SplitMix64
 
-        init(seed: UInt64) { random = SplitMix64(state: seed) }
+        init(seed: UInt64) { random = SplitMix64(seed: seed) }
     }
 
     /// A name and what it stands for now: nil after its removal.
@@ -320,7 +320,9 @@ private final class MemoryFile: DiskFile {
 
     func read(into parts: [UnsafeMutableRawBufferPointer], at offset: UInt64) throws(DiskFault) -> Int {
         try disk.look(.read, path) { state throws(DiskFault) in
-            guard state.epoch == epoch, let content = state.nodes[node] else { throw .failed(.read, path: path, code: MemoryDisk.stopped) }
+            guard state.epoch == epoch, let content = state.nodes[node] else {
+                throw .failed(.read, path: path, code: MemoryDisk.stopped)
+            }
             var at = Int(offset)
             for part in parts where at < content.bytes.count {
                 let count = Swift.min(part.count, content.bytes.count - at)
@@ -358,7 +360,9 @@ private final class MemoryFile: DiskFile {
 
     func size() throws(DiskFault) -> UInt64 {
         try disk.look(.status, path) { state throws(DiskFault) in
-            guard state.epoch == epoch, let content = state.nodes[node] else { throw .failed(.status, path: path, code: MemoryDisk.stopped) }
+            guard state.epoch == epoch, let content = state.nodes[node] else {
+                throw .failed(.status, path: path, code: MemoryDisk.stopped)
+            }
             return UInt64(content.bytes.count)
         }
     }
@@ -390,29 +394,5 @@ private final class MemoryFile: DiskFile {
             let around = Surroundings(faults: state.faults, operations: state.operations, otherBytes: UInt64(others))
             try body(around, &content)
         }
-    }
-}
-
-/// SplitMix64 (Steele, Lea, Flood 2014): a small seeded generator, the same everywhere.
-public struct SplitMix64: RandomNumberGenerator, Sendable {
-    private var state: UInt64
-
-    public init(state: UInt64) { self.state = state }
-
-    public mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var z = state
-        z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-        return z ^ (z >> 31)
-    }
-
-    /// `count` bytes: each value's eight bytes, little-endian, one after another.
-    public mutating func bytes(_ count: Int) -> [UInt8] {
-        var bytes: [UInt8] = []
-        bytes.reserveCapacity(count + 8)
-        while bytes.count < count { withUnsafeBytes(of: next().littleEndian) { bytes.append(contentsOf: $0) } }
-        bytes.removeLast(bytes.count - count)
-        return bytes
     }
 }

@@ -1,0 +1,90 @@
+import HansaContent
+import HansaCore
+import Testing
+
+@Suite struct BlockTests {
+    @Test(arguments: [Int32(1), 3, 9])
+    func aTableShrinksAndComesBack(level: Int32) throws {
+        var random = SplitMix64(1)
+        let raw = Array(random.table(rows: 20_000).prefix(Limits.blockRawBytesMax))
+        let (codec, bytes) = Block.encode(raw: raw, level: level)
+        #expect(codec == .zstd)
+        #expect(bytes.count < raw.count * 2 / 3)
+        #expect(try Block.decode(codec, bytes, rawLength: raw.count) == raw)
+    }
+
+    @Test(arguments: [0, 1, 100, 4_096, 40_000, 1 << 20])
+    func whatDoesNotShrinkStaysAsItIs(count: Int) throws {
+        var random = SplitMix64(2)
+        let raw = random.bytes(count)
+        let (codec, bytes) = Block.encode(raw: raw)
+        #expect(codec == .raw)
+        #expect(bytes == raw)
+        #expect(try Block.decode(codec, bytes, rawLength: count) == raw)
+    }
+
+    @Test func aTableAfterAnIncompressibleHeadShrinksStill() {
+        var random = SplitMix64(3)
+        let raw = random.bytes(100_000) + random.table(rows: 20_000).prefix(400_000)
+        #expect(Block.encode(raw: raw).codec == .zstd)
+    }
+
+    @Test func aBombYieldsNoMoreThanWasDeclared() throws {
+        let megabyte = [UInt8](repeating: 0, count: 1 << 20)
+        let (codec, bytes) = Block.encode(raw: megabyte)
+        #expect(bytes.count < 1_000)
+        for declared in [0, 1, 1_000, (1 << 20) - 1] {
+            #expect(throws: BlockFault.self) { try Block.decode(codec, bytes, rawLength: declared) }
+        }
+        #expect(throws: BlockFault.tooLarge((1 << 20) + 1)) { try Block.decode(codec, bytes, rawLength: (1 << 20) + 1) }
+        #expect(throws: BlockFault.tooLarge(-1)) { try Block.decode(codec, bytes, rawLength: -1) }
+    }
+
+    @Test func aLengthDeclaredTooLargeIsALie() throws {
+        let (codec, bytes) = Block.encode(raw: [UInt8](repeating: 9, count: 5_000))
+        #expect(throws: BlockFault.wrongLength(declared: 5_001, actual: 5_000)) {
+            try Block.decode(codec, bytes, rawLength: 5_001)
+        }
+        #expect(throws: BlockFault.wrongLength(declared: 3, actual: 2)) { try Block.decode(.raw, [1, 2], rawLength: 3) }
+        #expect(throws: BlockFault.wrongLength(declared: 1, actual: 2)) { try Block.decode(.raw, [1, 2], rawLength: 1) }
+    }
+
+    @Test func exactlyOneFrameIsTaken() throws {
+        let raw = [UInt8](repeating: 1, count: 1_000)
+        let (_, frame) = Block.encode(raw: raw)
+        let skippable: [UInt8] = [0x50, 0x2A, 0x4D, 0x18, 4, 0, 0, 0, 1, 2, 3, 4]
+        for hostile in [
+            frame + frame, frame + [0], skippable + frame, frame + skippable, skippable, [], [0x28], Array(frame.dropLast()),
+        ] {
+            #expect(throws: BlockFault.self) { try Block.decode(.zstd, hostile, rawLength: 1_000) }
+            #expect(throws: BlockFault.self) { try Block.decode(.zstd, hostile, rawLength: 2_000) }
+        }
+    }
+
+    @Test func everyTruncationAndManyMutationsOfAFrameAreRefusedOrChangeTheContent() throws {
+        let seed: UInt64 = 5
+        var random = SplitMix64(seed)
+        let raw = random.table(rows: 300)
+        let (codec, frame) = Block.encode(raw: raw)
+        for length in 0..<frame.count {
+            #expect(throws: BlockFault.self) { try Block.decode(codec, Array(frame.prefix(length)), rawLength: raw.count) }
+        }
+        for _ in 0..<3_000 {
+            var mutated = frame
+            for _ in 0..<Int.random(in: 1...4, using: &random) {
+                mutated[Int.random(in: 0..<mutated.count, using: &random)] = UInt8.random(in: 0...255, using: &random)
+            }
+            // Never a trap, and never another length than declared.
+            if let decoded = try? Block.decode(codec, mutated, rawLength: raw.count) {
+                #expect(decoded.count == raw.count, "seed \(seed)")
+            }
+        }
+    }
+
+    @Test func aFrameThatAsksForAHugeWindowCostsNothing() {
+        // A hand-made frame: window descriptor 0xB8 (8 GiB and more), one last raw block of 3 bytes.
+        let frame: [UInt8] = [0x28, 0xB5, 0x2F, 0xFD, 0x00, 0xB8, 0x19, 0x00, 0x00, 0x61, 0x62, 0x63]
+        let decoded = try? Block.decode(.zstd, frame, rawLength: 3)
+        #expect(decoded == nil || decoded == [0x61, 0x62, 0x63])
+    }
+}
