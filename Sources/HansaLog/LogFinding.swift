@@ -24,8 +24,6 @@ public enum LogFinding: Sendable, Equatable, CustomStringConvertible {
     case tileDiffers(path: String, item: Int, entry: LeafIndex?)
     /// No file of a log of this size.
     case unknownFile(path: String)
-    /// A tile that an earlier checkpoint needed, or a growth that was cut off: whole and right, merely not cleared yet.
-    case leftoverTile(path: String)
     /// A leftover tile that contradicts the log.
     case leftoverDiffers(path: String)
 
@@ -43,7 +41,7 @@ public enum LogFinding: Sendable, Equatable, CustomStringConvertible {
     /// False for what is worth telling but breaks nothing.
     public var isDamage: Bool {
         switch self {
-        case .leftoverTile, .timeWentBack: false
+        case .timeWentBack: false
         default: true
         }
     }
@@ -62,7 +60,6 @@ public enum LogFinding: Sendable, Equatable, CustomStringConvertible {
         case .tileDiffers(let path, _, let entry?): "entry \(entry) does not have the hash that \(path) holds"
         case .tileDiffers(let path, let item, nil): "item \(item) of \(path) is not the root over the tile below it"
         case .unknownFile(let path): "\(path) is no file of this log"
-        case .leftoverTile(let path): "\(path) is left over and right"
         case .leftoverDiffers(let path): "\(path) is left over and contradicts the log"
         case .entryMalformed(let index, let why): "entry \(index) cannot be read: \(why)"
         case .entryMisplaced(let index, let says): "entry \(index) says that it is entry \(says)"
@@ -82,6 +79,8 @@ public struct LogReport: Sendable, Equatable {
     public internal(set) var root: Digest = MerkleTree.emptyRoot
     /// Entries that are only in the table so far.
     public internal(set) var pending: UInt64 = 0
+    /// Tiles that an earlier checkpoint needed, or of a growth that was cut off: whole and right, merely not cleared yet.
+    public internal(set) var leftovers = 0
     /// Of the first and the last entry.
     public internal(set) var firstTime: Timestamp?
     public internal(set) var lastTime: Timestamp?

@@ -107,17 +107,17 @@ import Testing
         let report = LogVerifier.verify(storage, key: Sample.signer().verifierKey, pending: table.pending)
         #expect(report.isValid, "\(what): \(report.findings)")
         #expect(report.size.value == UInt64(table.bodies.count) && report.root == table.root, "\(what)")
-        #expect(report.findings.isEmpty, "\(what): \(report.findings)")
+        #expect(report.findings.isEmpty && report.leftovers == 0, "\(what): \(report)")
     }
 
-    @Test(arguments: [[1, 1, 1], [3, 252, 1, 2], [250, 20], [256, 1], [600, 10], [255, 513]])
+    @Test(arguments: [[1, 1, 1], [3, 252, 1, 2], [250, 20], [256, 1], [300, 10], [255, 258]])
     func afterACrashAtAnyPointWithAnySubsetOfTheLastWriteTheLogGoesOn(steps: [Int]) throws {
         let rehearsal = MemoryStorage()
         var table = Table()
         #expect(run(rehearsal, &table, steps: steps))
         for (operation, files) in rehearsal.operations.enumerated() {
             for subset in subsets(of: files) {
-                for committedMeanwhile in subset == 0 ? [0, 1, 260] : [0, 1] {
+                for committedMeanwhile in subset == 0 ? [0, 1, 260] : [1] {
                     let what = "\(steps), operation \(operation), subset \(subset), then \(committedMeanwhile) more"
                     let storage = MemoryStorage()
                     var table = Table()

@@ -111,7 +111,11 @@ enum Sample {
         }
     }
 
-    static func entry(_ index: Int) -> [UInt8] {
+    /// Made once: the crash tests write the same entries thousands of times.
+    private static let first = (0..<1500).map { make($0) }
+    static func entry(_ index: Int) -> [UInt8] { index < first.count ? first[index] : make(index) }
+
+    private static func make(_ index: Int) -> [UInt8] {
         let entry = LogEntry(
             index: LeafIndex(UInt64(index)), time: Timestamp(milliseconds: 1_700_000_000_000 + Int64(index)),
             event: .releaseDelivered,

@@ -19,7 +19,7 @@ import Testing
         for (path, bytes) in whole.sorted(by: { $0.key < $1.key }) {
             // Every byte of the small log and of small files; of the large ones the first and last, and some between.
             let positions = bytes.indices.filter {
-                size == 5 || bytes.count < 200 || $0 < 70 || $0 >= bytes.count - 40 || random.next() % 256 == 0
+                size == 5 || bytes.count < 40 || $0 < 70 || $0 >= bytes.count - 40 || random.next() % 256 == 0
             }
             for position in positions {
                 storage.files[path]?[position] ^= UInt8(1 << Int.random(in: 0..<8, using: &random))
@@ -77,11 +77,10 @@ import Testing
         let (storage, _) = try Sample.log(growing: [300])
         for (path, bytes) in small.files where path != "checkpoint" { storage.files[path] = bytes }
         let report = verify(storage)
-        #expect(report.isValid)
-        #expect(report.findings == [.leftoverTile(path: "tile/0/000.p/10"), .leftoverTile(path: "tile/entries/000.p/10")])
+        #expect(report.isValid && report.findings.isEmpty && report.leftovers == 2)
         let whole = storage.files
         for path in ["tile/0/000.p/10", "tile/entries/000.p/10"] {
-            for position in try #require(whole[path]).indices {
+            for position in stride(from: 0, to: try #require(whole[path]).count, by: 11) {
                 storage.files[path]?[position] ^= 0x20
                 #expect(verify(storage).findings.contains(.leftoverDiffers(path: path)), "byte \(position)")
                 storage.files = whole
@@ -100,7 +99,7 @@ import Testing
         for (path, bytes) in grown.files where path != "checkpoint" { storage.files[path] = bytes }
         let report = verify(storage, pending: more.pending)
         #expect(report.isValid && report.pending == 290 && report.size == 10, "\(report.findings)")
-        #expect(report.findings.count == 5 && report.findings.allSatisfy { !$0.isDamage })
+        #expect(report.findings.isEmpty && report.leftovers == 5)
         #expect(!verify(storage).isValid, "without the table nothing vouches for them")
         for (path, bytes) in grown.files where path != "checkpoint" {
             storage.files[path]?[bytes.count / 2] ^= 1
