@@ -118,7 +118,9 @@ public struct ByteReader: Sendable {
 
     /// Text: valid UTF-8 only.
     public mutating func text(max limit: Int) throws(ByteFault) -> String {
-        guard let text = String(validating: try prefixed(max: limit), as: UTF8.self) else { throw .malformed("text is not UTF-8") }
+        guard let text = String(validating: try prefixed(max: limit), as: UTF8.self) else {
+            throw .malformed("text is not UTF-8")
+        }
         return text
     }
 
@@ -131,7 +133,7 @@ public struct ByteReader: Sendable {
     public func end() throws(ByteFault) { if !isAtEnd { throw .trailing(left) } }
 
     private func need(_ count: Int) throws(ByteFault) {
-        guard count <= left else { throw .truncated(wanted: count, left: left) }
+        guard (0...left).contains(count) else { throw .truncated(wanted: count, left: left) }
     }
 
     private mutating func integer(_ size: Int) throws(ByteFault) -> UInt64 {

@@ -50,14 +50,41 @@ public struct Digest: Hashable, Comparable, Sendable {
 
     /// 64 lower-case hex digits; nil for anything else, upper case included: a digest has one spelling.
     public init?(hex: some StringProtocol) {
-        guard let bytes = Hex.decode(hex), let digest = Digest(bytes) else { return nil }
+        guard let digest = hex.withASCII({ Digest(hexDigits: $0[...]) }) else { return nil }
         self = digest
     }
 
     /// `sha256:` and 64 hex digits, as documents write it.
     public init?(prefixed text: some StringProtocol) {
-        guard text.hasPrefix("sha256:") else { return nil }
-        self.init(hex: text.dropFirst(7))
+        let prefix: StaticString = "sha256:"
+        let digest = text.withASCII { bytes -> Digest? in
+            guard bytes.count == prefix.utf8CodeUnitCount + 2 * Digest.byteCount else { return nil }
+            for index in 0..<prefix.utf8CodeUnitCount where bytes[index] != prefix.utf8Start[index] { return nil }
+            return Digest(hexDigits: bytes[prefix.utf8CodeUnitCount...])
+        }
+        guard let digest else { return nil }
+        self = digest
+    }
+
+    private init?(hexDigits: Slice<UnsafeBufferPointer<UInt8>>) {
+        guard hexDigits.count == 2 * Digest.byteCount else { return nil }
+        var words: (UInt64, UInt64, UInt64, UInt64) = (0, 0, 0, 0)
+        var position = hexDigits.startIndex
+        for word in 0..<4 {
+            var value: UInt64 = 0
+            for _ in 0..<16 {
+                guard let digit = Hex.value(of: hexDigits[position]) else { return nil }
+                value = value << 4 | UInt64(digit)
+                position += 1
+            }
+            switch word {
+            case 0: words.0 = value
+            case 1: words.1 = value
+            case 2: words.2 = value
+            default: words.3 = value
+            }
+        }
+        self.init(words.0, words.1, words.2, words.3)
     }
 
     @inlinable
@@ -84,9 +111,29 @@ public struct Digest: Hashable, Comparable, Sendable {
 
     public var bytes: [UInt8] { withUnsafeBytes { [UInt8]($0) } }
     /// 64 lower-case hex digits.
-    public var hex: String { withUnsafeBytes { Hex.encode($0) } }
+    public var hex: String {
+        String(unsafeUninitializedCapacity: 64) { text in
+            appendHex(to: text, at: 0)
+            return 64
+        }
+    }
     /// As documents write it: `sha256:` and 64 hex digits.
-    public var prefixed: String { "sha256:" + hex }
+    public var prefixed: String {
+        let prefix: StaticString = "sha256:"
+        return String(unsafeUninitializedCapacity: 71) { text in
+            for index in 0..<7 { text[index] = prefix.utf8Start[index] }
+            appendHex(to: text, at: 7)
+            return 71
+        }
+    }
+    private func appendHex(to text: UnsafeMutableBufferPointer<UInt8>, at start: Int) {
+        withUnsafeBytes { bytes in
+            for index in 0..<Digest.byteCount {
+                text[start + 2 * index] = Hex.digit(bytes[index] >> 4)
+                text[start + 2 * index + 1] = Hex.digit(bytes[index] & 15)
+            }
+        }
+    }
     /// The first 12 hex digits, as people see it.
     public var short: String { String(hex.prefix(12)) }
 }

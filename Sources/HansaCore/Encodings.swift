@@ -2,38 +2,42 @@
 
 /// Lower-case hex.
 public enum Hex {
-    private static let digits = Array("0123456789abcdef".utf8)
+    /// The digit for 0…15.
+    @inline(__always)
+    static func digit(_ value: UInt8) -> UInt8 { value < 10 ? 0x30 + value : 0x57 + value }
+
+    /// 0…15 for `0-9a-f`, nil for anything else.
+    @inline(__always)
+    static func value(of digit: UInt8) -> UInt8? {
+        switch digit {
+        case 0x30...0x39: digit - 0x30
+        case 0x61...0x66: digit - 0x57
+        default: nil
+        }
+    }
 
     public static func encode(_ bytes: some Sequence<UInt8>) -> String {
         var text: [UInt8] = []
         text.reserveCapacity(bytes.underestimatedCount * 2)
         for byte in bytes {
-            text.append(digits[Int(byte >> 4)])
-            text.append(digits[Int(byte & 15)])
+            text.append(digit(byte >> 4))
+            text.append(digit(byte & 15))
         }
         return String(decoding: text, as: UTF8.self)
     }
 
     /// The bytes, or nil for an odd count or any character but `0-9a-f`.
     public static func decode(_ text: some StringProtocol) -> [UInt8]? {
-        var bytes: [UInt8] = []
-        bytes.reserveCapacity(text.utf8.count / 2)
-        var high: UInt8?
-        for character in text.utf8 {
-            let value: UInt8
-            switch character {
-            case 0x30...0x39: value = character - 0x30
-            case 0x61...0x66: value = character - 0x61 + 10
-            default: return nil
+        text.withASCII { digits in
+            guard digits.count % 2 == 0 else { return nil }
+            var bytes: [UInt8] = []
+            bytes.reserveCapacity(digits.count / 2)
+            for index in stride(from: 0, to: digits.count, by: 2) {
+                guard let high = value(of: digits[index]), let low = value(of: digits[index + 1]) else { return nil }
+                bytes.append(high << 4 | low)
             }
-            if let first = high {
-                bytes.append(first << 4 | value)
-                high = nil
-            } else {
-                high = value
-            }
+            return bytes
         }
-        return high == nil ? bytes : nil
     }
 }
 
@@ -41,42 +45,66 @@ public enum Hex {
 public enum Base64 {
     public enum Alphabet: Sendable { case standard, urlSafe }
 
-    private static let letters = Array("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/".utf8)
+    private static let padding: UInt8 = 0x3D
 
-    private static let values: [UInt8] = {
-        var table = [UInt8](repeating: 255, count: 256)
-        for (value, letter) in letters.enumerated() { table[Int(letter)] = UInt8(value) }
-        table[Int(UInt8(ascii: "-"))] = 62
-        table[Int(UInt8(ascii: "_"))] = 63
-        return table
-    }()
+    /// The letter for 0…63 of the standard alphabet.
+    @inline(__always)
+    private static func letter(_ value: UInt32) -> UInt8 {
+        let value = UInt8(truncatingIfNeeded: value & 63)
+        switch value {
+        case 0..<26: return 0x41 + value
+        case 26..<52: return 0x61 + value - 26
+        case 52..<62: return 0x30 + value - 52
+        case 62: return 0x2B
+        default: return 0x2F
+        }
+    }
+
+    /// 0…63 for a letter of either alphabet; 255 for anything else.
+    @inline(__always)
+    private static func value(of letter: UInt8) -> UInt8 {
+        switch letter {
+        case 0x41...0x5A: letter - 0x41
+        case 0x61...0x7A: letter - 0x61 + 26
+        case 0x30...0x39: letter - 0x30 + 52
+        case 0x2B, 0x2D: 62
+        case 0x2F, 0x5F: 63
+        default: 255
+        }
+    }
 
     /// Standard alphabet, padded, appended as ASCII.
     public static func encode(_ bytes: some Collection<UInt8>, into text: inout [UInt8]) {
-        text.reserveCapacity(text.count + (bytes.count + 2) / 3 * 4)
-        var word: UInt32 = 0
-        var held = 0
-        for byte in bytes {
-            word = word << 8 | UInt32(byte)
-            held += 1
-            if held == 3 {
-                text.append(letters[Int(word >> 18 & 63)])
-                text.append(letters[Int(word >> 12 & 63)])
-                text.append(letters[Int(word >> 6 & 63)])
-                text.append(letters[Int(word & 63)])
-                word = 0
-                held = 0
-            }
+        if bytes.withContiguousStorageIfAvailable({ encode(contiguous: $0, into: &text) }) == nil {
+            Array(bytes).withUnsafeBufferPointer { encode(contiguous: $0, into: &text) }
         }
-        if held == 1 {
-            text.append(letters[Int(word >> 2 & 63)])
-            text.append(letters[Int(word << 4 & 63)])
-            text.append(contentsOf: [0x3D, 0x3D])
-        } else if held == 2 {
-            text.append(letters[Int(word >> 10 & 63)])
-            text.append(letters[Int(word >> 4 & 63)])
-            text.append(letters[Int(word << 2 & 63)])
-            text.append(0x3D)
+    }
+
+    private static func encode(contiguous bytes: UnsafeBufferPointer<UInt8>, into text: inout [UInt8]) {
+        text.reserveCapacity(text.count + (bytes.count + 2) / 3 * 4)
+        var index = 0
+        while index + 3 <= bytes.count {
+            let word = UInt32(bytes[index]) << 16 | UInt32(bytes[index + 1]) << 8 | UInt32(bytes[index + 2])
+            text.append(letter(word >> 18))
+            text.append(letter(word >> 12))
+            text.append(letter(word >> 6))
+            text.append(letter(word))
+            index += 3
+        }
+        switch bytes.count - index {
+        case 1:
+            let word = UInt32(bytes[index]) << 16
+            text.append(letter(word >> 18))
+            text.append(letter(word >> 12))
+            text.append(padding)
+            text.append(padding)
+        case 2:
+            let word = UInt32(bytes[index]) << 16 | UInt32(bytes[index + 1]) << 8
+            text.append(letter(word >> 18))
+            text.append(letter(word >> 12))
+            text.append(letter(word >> 6))
+            text.append(padding)
+        default: break
         }
     }
 
@@ -88,33 +116,45 @@ public enum Base64 {
 
     /// Reads either alphabet, but not a mix of the two, padded or not. Nil for anything else:
     /// white space, non-zero trailing bits and wrong padding are refused, so that bytes have one spelling per alphabet.
-    public static func decode(_ text: some StringProtocol) -> [UInt8]? { decode(ascii: Array(text.utf8)) }
+    public static func decode(_ text: some StringProtocol) -> [UInt8]? { text.withASCII { decode(contiguous: $0) } }
 
-    public static func decode(ascii: [UInt8]) -> [UInt8]? {
+    public static func decode(ascii: [UInt8]) -> [UInt8]? { ascii.withUnsafeBufferPointer { decode(contiguous: $0) } }
+
+    private static func decode(contiguous ascii: UnsafeBufferPointer<UInt8>) -> [UInt8]? {
         var end = ascii.count
-        while end > 0, ascii[end - 1] == 0x3D, ascii.count - end < 2 { end -= 1 }
+        while end > 0, ascii[end - 1] == padding, ascii.count - end < 2 { end -= 1 }
         if end < ascii.count, ascii.count % 4 != 0 { return nil }
         guard end % 4 != 1 else { return nil }
         var bytes: [UInt8] = []
         bytes.reserveCapacity(end * 3 / 4)
         var word: UInt32 = 0
-        var bits = 0
+        var bits: UInt32 = 0
         var standard = false
         var urlSafe = false
         for index in 0..<end {
             let character = ascii[index]
-            let value = values[Int(character)]
+            let value = value(of: character)
             guard value != 255 else { return nil }
-            if character == 0x2B || character == 0x2F { standard = true }
-            if character == 0x2D || character == 0x5F { urlSafe = true }
+            if value >= 62 {
+                if character == 0x2B || character == 0x2F { standard = true } else { urlSafe = true }
+            }
             word = word << 6 | UInt32(value)
             bits += 6
             if bits >= 8 {
                 bits -= 8
-                bytes.append(UInt8(truncatingIfNeeded: word >> UInt32(bits)))
-                word &= (1 << UInt32(bits)) - 1
+                bytes.append(UInt8(truncatingIfNeeded: word >> bits))
+                word &= (1 << bits) - 1
             }
         }
         return word == 0 && !(standard && urlSafe) ? bytes : nil
+    }
+}
+
+extension StringProtocol {
+    /// Calls `body` with the text's UTF-8, in place where it is contiguous.
+    @inline(__always)
+    func withASCII<T>(_ body: (UnsafeBufferPointer<UInt8>) -> T) -> T {
+        if let result = utf8.withContiguousStorageIfAvailable(body) { return result }
+        return Array(utf8).withUnsafeBufferPointer(body)
     }
 }

@@ -18,20 +18,31 @@ public struct CityID: Hashable, Comparable, Sendable, CustomStringConvertible {
 
     public init(_ text: some StringProtocol) throws(NameFault) {
         let text = String(text)
-        let labels = text.utf8.split(separator: UInt8(ascii: "."), omittingEmptySubsequences: false)
-        let fits =
-            text.utf8.count <= 253 && labels.count >= 2
-            && labels.allSatisfy { label in
-                (1...63).contains(label.count) && label.first != UInt8(ascii: "-") && label.last != UInt8(ascii: "-")
-                    && label.allSatisfy { Characters.isLowerOrDigit($0) || $0 == UInt8(ascii: "-") }
-            }
-        guard fits else {
+        guard CityID.isName(text) else {
             let lowered = Characters.suggestion(for: text, allowing: [UInt8(ascii: "."), UInt8(ascii: "-")])
             throw NameFault(
                 "'\(Characters.printable(text))' is no city id: it is a DNS-like name in lower case, such as kitchener.ca",
-                suggestion: lowered.contains(".") && lowered != text ? lowered : nil)
+                suggestion: CityID.isName(lowered) ? lowered : nil)
         }
         self.text = text
+    }
+
+    /// Two labels at least, each 1 to 63 of a-z, 0-9 and hyphens that neither begin nor end it; 253 bytes at most.
+    private static func isName(_ text: String) -> Bool {
+        text.withASCII { bytes in
+            var dots = 0
+            var start = 0
+            for index in 0...bytes.count {
+                guard index == bytes.count || bytes[index] == 0x2E else {
+                    guard Characters.isLowerOrDigit(bytes[index]) || bytes[index] == 0x2D else { return false }
+                    continue
+                }
+                guard (1...63).contains(index - start), bytes[start] != 0x2D, bytes[index - 1] != 0x2D else { return false }
+                if index < bytes.count { dots += 1 }
+                start = index + 1
+            }
+            return bytes.count <= 253 && dots >= 1
+        }
     }
 
     public var description: String { text }
@@ -48,18 +59,12 @@ public struct PackageID: Hashable, Comparable, Sendable, CustomStringConvertible
 
     public init(city: CityID, path: some StringProtocol) throws(NameFault) {
         let path = String(path)
-        let segments = path.utf8.split(separator: UInt8(ascii: "/"), omittingEmptySubsequences: false)
-        let fits =
-            path.utf8.count <= PackageID.pathBytesMax && (1...PackageID.segmentsMax).contains(segments.count)
-            && segments.allSatisfy { segment in
-                segment.first.map(Characters.isLowerOrDigit) == true && segment.allSatisfy(Characters.isSegment)
-            }
-        guard fits else {
+        guard PackageID.isPath(path) else {
             let suggested = PackageID.suggestion(for: path)
             throw NameFault(
                 "'\(Characters.printable(path))' is no package path: 1 to 8 segments of a-z 0-9 . _ -, each begun by a letter or digit, "
                     + "at most \(PackageID.pathBytesMax) bytes",
-                suggestion: suggested.isEmpty || suggested == path ? nil : "\(city)/\(suggested)")
+                suggestion: PackageID.isPath(suggested) ? "\(city)/\(suggested)" : nil)
         }
         self.city = city
         self.path = path
@@ -67,10 +72,28 @@ public struct PackageID: Hashable, Comparable, Sendable, CustomStringConvertible
 
     /// Reads `city/path`.
     public init(_ text: some StringProtocol) throws(NameFault) {
-        guard let slash = text.firstIndex(of: "/") else {
-            throw NameFault("'\(Characters.printable(String(text)))' is no package id: write city/path, such as kitchener.ca/roads/breaks")
+        guard let slash = text.utf8.firstIndex(of: 0x2F) else {
+            throw NameFault(
+                "'\(Characters.printable(String(text)))' is no package id: write city/path, such as kitchener.ca/roads/breaks")
         }
         try self.init(city: CityID(text[..<slash]), path: text[text.index(after: slash)...])
+    }
+
+    private static func isPath(_ path: String) -> Bool {
+        path.withASCII { bytes in
+            var slashes = 0
+            var start = 0
+            for index in 0...bytes.count {
+                guard index == bytes.count || bytes[index] == 0x2F else {
+                    guard Characters.isSegment(bytes[index]) else { return false }
+                    continue
+                }
+                guard index > start, Characters.isLowerOrDigit(bytes[start]) else { return false }
+                if index < bytes.count { slashes += 1 }
+                start = index + 1
+            }
+            return bytes.count <= PackageID.pathBytesMax && slashes < PackageID.segmentsMax
+        }
     }
 
     private static func suggestion(for path: String) -> String {
@@ -83,7 +106,10 @@ public struct PackageID: Hashable, Comparable, Sendable, CustomStringConvertible
 
     public var description: String { "\(city)/\(path)" }
     public static func < (left: PackageID, right: PackageID) -> Bool {
-        left.description.utf8.lexicographicallyPrecedes(right.description.utf8)
+        // As the whole texts order: `.` and `-` sort before the slash that ends a city.
+        left.city == right.city
+            ? left.path.utf8.lexicographicallyPrecedes(right.path.utf8)
+            : left.description.utf8.lexicographicallyPrecedes(right.description.utf8)
     }
 }
 
@@ -92,13 +118,18 @@ public struct PackagePattern: Hashable, Comparable, Sendable, CustomStringConver
     public let text: String
     public let city: CityID
     private let segments: [[UInt8]]
+    /// The path up to the first segment with a star, without the slash before it.
+    private let literalPrefix: [UInt8]
+    /// The pattern is the literal prefix and one `**`.
+    private let isPrefixOfAll: Bool
 
     /// Reads a pattern. `<city>/**` is all of a city's packages; the city itself is never a pattern.
     public init(_ text: some StringProtocol) throws(NameFault) {
         let text = String(text)
         let parts = text.utf8.split(separator: UInt8(ascii: "/"), omittingEmptySubsequences: false)
         guard parts.count >= 2, let first = parts.first, let cityText = String(first) else {
-            throw NameFault("'\(Characters.printable(text))' is no pattern: write city/path, with * inside a segment and ** across segments")
+            throw NameFault(
+                "'\(Characters.printable(text))' is no pattern: write city/path, with * inside a segment and ** across segments")
         }
         city = try CityID(cityText)
         segments = parts.dropFirst().map(Array.init)
@@ -112,38 +143,65 @@ public struct PackagePattern: Hashable, Comparable, Sendable, CustomStringConver
                     && !zip(segment, segment.dropFirst()).contains { $0 == PackagePattern.star && $1 == PackagePattern.star }
             }
         guard fits else {
-            throw NameFault("'\(Characters.printable(text))' is no pattern: * stands inside a segment, ** is a segment of its own")
+            throw NameFault(
+                "'\(Characters.printable(text))' is no pattern: * stands inside a segment, ** is a segment of its own")
         }
         self.text = text
+        let literal = segments.prefix { !$0.contains(PackagePattern.star) }
+        literalPrefix = Array(literal.joined(separator: [UInt8(ascii: "/")]))
+        isPrefixOfAll = segments.count == literal.count + 1 && segments.last == PackagePattern.anySegments
     }
 
     public func matches(_ package: PackageID) -> Bool {
         guard package.city == city else { return false }
-        let path = package.path.utf8.split(separator: UInt8(ascii: "/"))
-        return PackagePattern.match(segments[...], path[...])
+        return package.path.withASCII { path in
+            // Most patterns are a prefix and `**`.
+            if literalPrefix.count > path.count { return false }
+            for index in literalPrefix.indices where literalPrefix[index] != path[index] { return false }
+            if isPrefixOfAll {
+                return literalPrefix.isEmpty || path.count == literalPrefix.count || path[literalPrefix.count] == 0x2F
+            }
+            return PackagePattern.match(segments, path)
+        }
     }
 
     private static let star = UInt8(ascii: "*")
     private static let anySegments: [UInt8] = [star, star]
 
-    // At most 8 segments on either side, so the recursion is small; inside a segment the loop is linear with one backtrack point.
-    private static func match(_ pattern: ArraySlice<[UInt8]>, _ path: ArraySlice<Substring.UTF8View>) -> Bool {
-        guard let head = pattern.first else { return path.isEmpty }
-        let rest = pattern.dropFirst()
-        if head == anySegments {
-            for taken in 0...path.count where match(rest, path.dropFirst(taken)) { return true }
-            return false
-        }
-        guard let segment = path.first, matchSegment(head, Array(segment)) else { return false }
-        return match(rest, path.dropFirst())
-    }
-
-    private static func matchSegment(_ pattern: [UInt8], _ text: [UInt8]) -> Bool {
+    /// As `matchSegment`, one level up: at a mismatch the last `**` takes one segment more, so the time is at most the product
+    /// of the two lengths, whatever a partner writes.
+    private static func match(_ pattern: [[UInt8]], _ path: UnsafeBufferPointer<UInt8>) -> Bool {
+        let parts = path.split(separator: UInt8(ascii: "/"))
         var p = 0
         var t = 0
         var starAt = -1
         var resume = 0
-        while t < text.count {
+        while t < parts.count {
+            if p < pattern.count, pattern[p] == anySegments {
+                starAt = p
+                resume = t
+                p += 1
+            } else if p < pattern.count, matchSegment(pattern[p], parts[t]) {
+                p += 1
+                t += 1
+            } else if starAt >= 0 {
+                p = starAt + 1
+                resume += 1
+                t = resume
+            } else {
+                return false
+            }
+        }
+        while p < pattern.count, pattern[p] == anySegments { p += 1 }
+        return p == pattern.count
+    }
+
+    private static func matchSegment(_ pattern: [UInt8], _ text: Slice<UnsafeBufferPointer<UInt8>>) -> Bool {
+        var p = 0
+        var t = text.startIndex
+        var starAt = -1
+        var resume = t
+        while t < text.endIndex {
             if p < pattern.count, pattern[p] == star {
                 starAt = p
                 resume = t
@@ -246,15 +304,21 @@ extension String {
 }
 
 extension CityID: Codable {
-    public init(from decoder: any Decoder) throws { self = try NameCoding.decode(decoder) { text throws(NameFault) in try CityID(text) } }
+    public init(from decoder: any Decoder) throws {
+        self = try NameCoding.decode(decoder) { text throws(NameFault) in try CityID(text) }
+    }
     public func encode(to encoder: any Encoder) throws { try NameCoding.encode(text, encoder) }
 }
 extension PackageID: Codable {
-    public init(from decoder: any Decoder) throws { self = try NameCoding.decode(decoder) { text throws(NameFault) in try PackageID(text) } }
+    public init(from decoder: any Decoder) throws {
+        self = try NameCoding.decode(decoder) { text throws(NameFault) in try PackageID(text) }
+    }
     public func encode(to encoder: any Encoder) throws { try NameCoding.encode(description, encoder) }
 }
 extension PackagePattern: Codable {
-    public init(from decoder: any Decoder) throws { self = try NameCoding.decode(decoder) { text throws(NameFault) in try PackagePattern(text) } }
+    public init(from decoder: any Decoder) throws {
+        self = try NameCoding.decode(decoder) { text throws(NameFault) in try PackagePattern(text) }
+    }
     public func encode(to encoder: any Encoder) throws { try NameCoding.encode(text, encoder) }
 }
 

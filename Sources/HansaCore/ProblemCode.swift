@@ -77,7 +77,8 @@ public enum ProblemCode: String, Sendable, Codable, CaseIterable {
         switch self {
         case .usage, .badName, .notYet, .fingerprintNeeded, .confirmationNeeded: .usage
         case .notAuthorised, .keyUnsafe, .officerKeyMissing, .homeUnsafe: .notAuthorised
-        case .keyringInvalid, .keyringRollback, .fingerprintMismatch, .keyWeak, .signatureInvalid, .packageInvalidBag, .contentDamaged,
+        case .keyringInvalid, .keyringRollback, .fingerprintMismatch, .keyWeak, .signatureInvalid, .packageInvalidBag,
+            .contentDamaged,
             .logDamaged, .viewQuarantined:
             .verificationFailed
         case .refusedByTerms, .grantExceedsAgreement, .packageEnded, .packageWithdrawn, .partnerRefused: .refusedByTerms

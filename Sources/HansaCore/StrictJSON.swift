@@ -24,6 +24,8 @@ public struct JSONFault: Error, Equatable, Sendable, CustomStringConvertible {
         /// Beyond a signed 64-bit integer.
         case integerTooLarge
         case duplicateKey(String)
+        /// A key with a character that Unicode takes for an ASCII one (U+212A for `K`): a decoder would find another key.
+        case ambiguousKey(String)
         /// A decoder refused what the scanner had passed: the shape is wrong. The text says where and what.
         case shape(String)
     }
@@ -60,6 +62,8 @@ public struct JSONFault: Error, Equatable, Sendable, CustomStringConvertible {
         case .notInteger: "a number that is no integer"
         case .integerTooLarge: "an integer beyond 64 bits"
         case .duplicateKey(let name): "the key '\(name.printable(charactersMax: 60))' twice in one object"
+        case .ambiguousKey(let name):
+            "the key '\(name.printable(charactersMax: 60))' holds a character that stands for an ASCII one"
         case .shape(let text): text
         }
     }
@@ -69,7 +73,8 @@ public struct JSONFault: Error, Equatable, Sendable, CustomStringConvertible {
 public enum StrictJSON {
     /// Passes one JSON text or says what is wrong with it.
     ///
-    /// UTF-8 without BOM; no key twice in an object, compared after unescaping; no lone surrogates; nesting at most `depthMax`
+    /// UTF-8 without BOM; no key twice in an object, compared after unescaping and by canonical equivalence, as Swift's decoders
+    /// do, so that none of them drops a member; no lone surrogates; nesting at most `depthMax`
     /// (1…64; a scalar is depth 0). With `integersOnly`, numbers have no fraction and no exponent, are not −0 and fit in 64 bits
     /// signed. Time is O(n log n) for any input; memory is 32 bytes for each key of the objects that are open.
     public static func check(
@@ -98,6 +103,7 @@ public enum StrictJSON {
         var offset: Int32
         /// Unescaped in `scratch`, else as it stands in the text.
         var isEscaped: Bool
+        var isASCII: Bool
     }
 
     private struct Scanner {
@@ -283,7 +289,8 @@ public enum StrictJSON {
             let start = position
             try string()
             var key = Key(
-                hash: 0, start: Int32(start + 1), count: Int32(position - start - 2), offset: Int32(start), isEscaped: false)
+                hash: 0, start: Int32(start + 1), count: Int32(position - start - 2), offset: Int32(start), isEscaped: false,
+                isASCII: true)
             let text = bytes[(start + 1)..<(position - 1)]
             if text.contains(0x5C) {
                 key.isEscaped = true
@@ -293,8 +300,18 @@ public enum StrictJSON {
             }
             // FNV-1a only sorts and skips: keys of equal hash are compared whole, so chosen collisions cost a comparison.
             var hash: UInt64 = 0xCBF2_9CE4_8422_2325
-            withText(of: key) { for byte in $0 { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01B3 } }
+            var bits: UInt8 = 0
+            withText(of: key) { text in
+                for byte in text {
+                    hash = (hash ^ UInt64(byte)) &* 0x100_0000_01B3
+                    bits |= byte
+                }
+            }
             key.hash = hash
+            key.isASCII = bits < 0x80
+            if !key.isASCII, withText(of: key, Scanner.standsForASCII) {
+                throw JSONFault(.ambiguousKey(withText(of: key) { String(decoding: $0, as: UTF8.self) }), at: start)
+            }
             keys.append(key)
             skipSpace()
             let colon = try peek()
@@ -391,6 +408,19 @@ public enum StrictJSON {
             position = resume
         }
 
+        /// Whether one of the three characters that are canonically equivalent to an ASCII one is in the text: U+037E (`;`),
+        /// U+1FEF (the grave accent) and U+212A (`K`).
+        private static func standsForASCII(_ text: UnsafeBufferPointer<UInt8>) -> Bool {
+            for index in text.indices.dropFirst() {
+                let two = (text[index - 1], text[index])
+                if two == (0xCD, 0xBE) { return true }
+                guard index + 1 < text.count else { continue }
+                if two == (0xE1, 0xBF), text[index + 1] == 0xAF { return true }
+                if two == (0xE2, 0x84), text[index + 1] == 0xAA { return true }
+            }
+            return false
+        }
+
         private func withText<T>(of key: Key, _ body: (UnsafeBufferPointer<UInt8>) -> T) -> T {
             let range = Int(key.start)..<Int(key.start + key.count)
             if key.isEscaped { return scratch.withUnsafeBufferPointer { body(UnsafeBufferPointer(rebasing: $0[range])) } }
@@ -410,6 +440,15 @@ public enum StrictJSON {
         private mutating func refuseDuplicates(from start: Int) throws(JSONFault) {
             let count = keys.count - start
             if count < 2 { return }
+            if keys[start...].contains(where: { !$0.isASCII }) {
+                // Swift's strings compare by canonical equivalence, and so do the dictionaries of its decoders.
+                var names: Set<String> = []
+                for key in keys[start...] where !names.insert(withText(of: key) { String(decoding: $0, as: UTF8.self) }).inserted
+                {
+                    throw duplicate(key)
+                }
+                return
+            }
             if count <= 16 {
                 for later in (start + 1)..<keys.count {
                     for earlier in start..<later where isSame(keys[earlier], keys[later]) { throw duplicate(keys[later]) }

@@ -3,13 +3,18 @@ public struct Timestamp: Hashable, Comparable, Sendable, CustomStringConvertible
     public let milliseconds: Int64
 
     public init(milliseconds: Int64) { self.milliseconds = milliseconds }
-    public init(seconds: Int64) { milliseconds = seconds * 1000 }
+    /// Saturates: a count from a partner may be anything.
+    public init(seconds: Int64) {
+        let (product, overflow) = seconds.multipliedReportingOverflow(by: 1000)
+        milliseconds = overflow ? (seconds < 0 ? .min : .max) : product
+    }
 
     /// Reads `YYYY-MM-DDThh:mm:ss[.fff]Z`, exactly: upper-case T and Z, no offset, years 1970–9999, at most three fraction digits.
     public init?(_ text: some StringProtocol) {
         let bytes = Array(text.utf8)
         guard bytes.count >= 20, bytes[10] == 0x54, bytes.last == 0x5A, let day = CalendarDate(ascii: bytes[0..<10]),
-            let hour = Digits.value(bytes[11..<13]), bytes[13] == 0x3A, let minute = Digits.value(bytes[14..<16]), bytes[16] == 0x3A,
+            let hour = Digits.value(bytes[11..<13]), bytes[13] == 0x3A, let minute = Digits.value(bytes[14..<16]),
+            bytes[16] == 0x3A,
             let second = Digits.value(bytes[17..<19]), hour < 24, minute < 60, second < 60
         else { return nil }
         var fraction = 0
@@ -50,8 +55,13 @@ public struct Timestamp: Hashable, Comparable, Sendable, CustomStringConvertible
     public var secondsDescription: String { String(description.dropLast(5)) + "Z" }
 
     public static func < (left: Timestamp, right: Timestamp) -> Bool { left.milliseconds < right.milliseconds }
-    public func adding(milliseconds: Int64) -> Timestamp { Timestamp(milliseconds: self.milliseconds + milliseconds) }
-    public func adding(seconds: Int64) -> Timestamp { adding(milliseconds: seconds * 1000) }
+    /// Saturates.
+    public func adding(milliseconds: Int64) -> Timestamp {
+        let (sum, overflow) = self.milliseconds.addingReportingOverflow(milliseconds)
+        return Timestamp(milliseconds: overflow ? (milliseconds < 0 ? .min : .max) : sum)
+    }
+    /// Saturates.
+    public func adding(seconds: Int64) -> Timestamp { adding(milliseconds: Timestamp(seconds: seconds).milliseconds) }
 }
 
 /// A UTC day, as agreements name them: `YYYY-MM-DD` (proleptic Gregorian calendar, years 1970–9999).
@@ -129,7 +139,8 @@ extension Timestamp: Codable {
     public init(from decoder: any Decoder) throws {
         let container = try decoder.singleValueContainer()
         guard let value = Timestamp(try container.decode(String.self)) else {
-            throw DecodingError.dataCorruptedError(in: container, debugDescription: "not a time (RFC 3339 UTC, 2026-01-31T12:00:00.000Z)")
+            throw DecodingError.dataCorruptedError(
+                in: container, debugDescription: "not a time (RFC 3339 UTC, 2026-01-31T12:00:00.000Z)")
         }
         self = value
     }

@@ -14,21 +14,41 @@ public struct Version: Hashable, Comparable, Sendable, CustomStringConvertible, 
 
     /// Nil unless it is three decimal numbers without leading zeros.
     public init?(_ text: some StringProtocol) {
-        let parts = text.split(separator: ".", omittingEmptySubsequences: false)
-        guard parts.count == 3 else { return nil }
-        var numbers: [UInt32] = []
-        for part in parts {
-            guard (1...9).contains(part.utf8.count), part.utf8.allSatisfy({ (0x30...0x39).contains($0) }),
-                part == "0" || part.utf8.first != 0x30, let number = UInt32(part)
+        let numbers = text.withASCII { bytes -> (UInt32, UInt32, UInt32)? in
+            var position = 0
+            guard let major = Version.number(in: bytes, at: &position), Version.dot(in: bytes, at: &position),
+                let minor = Version.number(in: bytes, at: &position), Version.dot(in: bytes, at: &position),
+                let patch = Version.number(in: bytes, at: &position), position == bytes.count
             else { return nil }
-            numbers.append(number)
+            return (major, minor, patch)
         }
-        self.init(numbers[0], numbers[1], numbers[2])
+        guard let numbers else { return nil }
+        self.init(numbers.0, numbers.1, numbers.2)
     }
 
-    /// The next version that only corrects; at the end of PATCH the next MINOR.
+    /// One to nine digits without a leading zero.
+    private static func number(in bytes: UnsafeBufferPointer<UInt8>, at position: inout Int) -> UInt32? {
+        let start = position
+        var value: UInt32 = 0
+        while position < bytes.count, bytes[position] &- 0x30 < 10 {
+            guard position - start < 9 else { return nil }
+            value = value * 10 + UInt32(bytes[position] - 0x30)
+            position += 1
+        }
+        guard position > start, position - start == 1 || bytes[start] != 0x30 else { return nil }
+        return value
+    }
+
+    private static func dot(in bytes: UnsafeBufferPointer<UInt8>, at position: inout Int) -> Bool {
+        guard position < bytes.count, bytes[position] == 0x2E else { return false }
+        position += 1
+        return true
+    }
+
+    /// The next version that only corrects; at the end of PATCH the next MINOR, at the end of that the next MAJOR.
     public var nextPatch: Version {
-        patch < Version.partMax ? Version(major, minor, patch + 1) : Version(major, minor + 1, 0)
+        if patch < Version.partMax { return Version(major, minor, patch + 1) }
+        return minor < Version.partMax ? Version(major, minor + 1, 0) : Version(major + 1, 0, 0)
     }
 
     public var description: String { "\(major).\(minor).\(patch)" }

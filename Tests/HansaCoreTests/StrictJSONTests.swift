@@ -1,3 +1,4 @@
+import Foundation
 import HansaCore
 import Testing
 
@@ -67,8 +68,28 @@ private func fault(_ bytes: [UInt8], integersOnly: Bool = true, depthMax: Int = 
         #expect(fault("{\"\u{1F600}\":1,\"\\uD83d\\uDe00\":1}") == .duplicateKey("\u{1F600}"))
         #expect(fault("{\"a/b\":1,\"a\\/b\":1}") == .duplicateKey("a/b"))
         #expect(fault("{\"\\n\":1,\"\\u000a\":1}") == .duplicateKey("\n"))
-        // Different scalars that look alike are different keys: the scanner compares code points, as decoders do.
-        #expect(fault("{\"\u{E9}\":1,\"e\u{301}\":1}") == nil)
+    }
+
+    /// Foundation's decoder keys its dictionaries by Swift's strings, for which these are equal: it would drop one of the two.
+    @Test func keysAreComparedAsDecodersCompareThem() {
+        #expect(fault("{\"\u{E9}\":1,\"e\u{301}\":1}") == .duplicateKey("e\u{301}"))
+        #expect(fault("{\"\\u00e9\":1,\"e\\u0301\":1}") == .duplicateKey("e\u{301}"))
+        #expect(fault("{\"\u{E9}\":1,\"e\":1,\"\u{E8}\":{\"\u{E9}\":2}}") == nil)
+        #expect(fault("{\"recordsKept\":1,\"records\u{212A}ept\":1}") == .ambiguousKey("records\u{212A}ept"))
+        #expect(fault("{\"records\\u212aept\":1}") == .ambiguousKey("records\u{212A}ept"))
+    }
+
+    @Test func everyCharacterThatSwiftTakesForAnASCIIOneIsRefusedInKeys() {
+        let ascii = Set((0..<128).map { String(UnicodeScalar(UInt8($0))) })
+        for value in UInt32(128)...0x10FFFF {
+            guard let scalar = UnicodeScalar(value) else { continue }
+            guard ascii.contains(String(scalar)) else { continue }
+            #expect(fault("{\"\(scalar)\":1}") == .ambiguousKey(String(scalar)))
+        }
+        for scalar in ["\u{37E}", "\u{1FEF}", "\u{212A}"] {
+            #expect(fault("{\"a\(scalar)b\":1}") == .ambiguousKey("a\(scalar)b"))
+            #expect(fault("[\"\(scalar)\"]") == nil)
+        }
     }
 
     @Test func aDuplicateAmongManyKeysIsFound() {
@@ -179,6 +200,7 @@ private func fault(_ bytes: [UInt8], integersOnly: Bool = true, depthMax: Int = 
         let documents: [(String, [UInt8])] = [
             ("many keys", filled("{", { "\"\($0)\":0" }, "}")),
             ("many escaped keys", filled("{", { "\"\\u006b\($0)\":0" }, "}")),
+            ("many keys of accents", filled("{", { "\"e\u{301}\($0)\":0" }, "}")),
             ("long common prefixes", filled("{", { "\"\(long)\($0)\":0" }, "}")),
             ("many small objects", filled("[", { _ in "{\"a\":0,\"b\":1}" }, "]")),
             (
@@ -194,5 +216,40 @@ private func fault(_ bytes: [UInt8], integersOnly: Bool = true, depthMax: Int = 
             // Generous: a debug build on a busy machine. A release build takes one to six milliseconds.
             #expect(duration < .seconds(3), "\(name): \(duration)")
         }
+    }
+}
+
+@Suite struct StrictJSONFuzzTests {
+    /// Whatever the scanner passes, Foundation decodes; and no bytes make either trap.
+    @Test(arguments: [1, 2, 3, 4] as [UInt64]) func whatPassesFoundationReads(seed: UInt64) throws {
+        var random = SeededRandom(seed: seed)
+        let start = Array(
+            #"{"schema":"x/1","a":[1,-20,{"é":"\u00e9\ud83d\ude00\n"},[]],"b":{"c":null,"d":true,"e":false},"f":"Lübeck","g":9007199254740993}"#
+                .utf8)
+        var passed = 0
+        for _ in 0..<4000 {
+            var bytes = start
+            for _ in 0..<Int.random(in: 1...3, using: &random) {
+                let place = Int.random(in: 0..<bytes.count, using: &random)
+                switch Int.random(in: 0..<5, using: &random) {
+                case 0: bytes[place] = UInt8(truncatingIfNeeded: random.next())
+                case 1: bytes.remove(at: place)
+                case 2: bytes.insert(Array("{}[]\",:0123456789-+.eE\\u nt".utf8).randomElement(using: &random) ?? 0, at: place)
+                case 3:
+                    let other = Int.random(in: 0..<bytes.count, using: &random)
+                    bytes.replaceSubrange(min(place, other)..<max(place, other), with: [])
+                default:
+                    let other = Int.random(in: 0..<bytes.count, using: &random)
+                    bytes.insert(contentsOf: bytes[min(place, other)..<max(place, other)], at: place)
+                }
+                if bytes.isEmpty { bytes = start }
+            }
+            guard (try? StrictJSON.check(bytes)) != nil else { continue }
+            passed += 1
+            #expect(throws: Never.self, "seed \(seed): \(String(decoding: bytes, as: UTF8.self))") {
+                try JSONDecoder().decode(JSONValue.self, from: Data(bytes))
+            }
+        }
+        #expect(passed > 20, "seed \(seed)")
     }
 }
