@@ -94,6 +94,14 @@ final class ContentWriter {
         return blocks
     }
 
+    /// Forgets what waits in the window: a package that failed, or was the same. Blocks that were written stay, and cost only room until they
+    /// are collected.
+    func discard() {
+        window.removeAll(keepingCapacity: true)
+        windowChunks.removeAll(keepingCapacity: true)
+        counts = Counts()
+    }
+
     func takeCounts() -> Counts {
         defer { counts = Counts() }
         return counts

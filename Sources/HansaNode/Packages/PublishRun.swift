@@ -89,7 +89,7 @@ final class PublishRun {
                 try publish(listing, entries, plan, files)
             } catch {
                 files.skip(listing.number)
-                _ = writer.takeCounts()
+                writer.discard()
                 try failed(listing, node.problem(from: error))
             }
             done += 1
@@ -145,9 +145,14 @@ final class PublishRun {
         if let other = names[package] { throw Problem(.packageInvalid, "\(listing.path) and \(other) are both \(package): publish them under two names", try: "--base DIR or --name PATH") }
         if let kind = declared?.kind, kind != .dataset { throw DataPackageFault.comesLater(kind).problem }
 
-        // Payload first: sizes of the tag files are known before, their digests are not.
+        // Content is written in the index's order, so that stored blocks go over the wire as they lie. The first two tag files say only sizes,
+        // which the listing knows; the others come after the payload they are about.
+        let today = node.clock.now.date
+        let info = BagInfo(organisation: node.keyring.name, identifier: package.description, date: today)
+        let sizes = Bag(payload: plan.files.map { FileDigest(path: $0.path, size: $0.size, digest: .zero) }, datapackage: [], info: info)
         var digests: [FileDigest] = []
         var cut: [(path: String, profile: ChunkProfile, chunks: [ChunkEntry], digest: Digest)] = []
+        for tag in sizes.tagFiles[0..<2] { cut.append(try write(tag)) }
         var inferred: [InferredResource] = []
         for file in plan.files {
             var inference = declared == nil ? ResourceInference(path: file.path) : nil
@@ -191,15 +196,12 @@ final class PublishRun {
         func descriptor(_ version: Version) throws -> [UInt8] {
             do throws(DataPackageFault) { return try document.completed(files: digests, version: version) } catch { throw error.problem }
         }
-        let sorted = cut.sorted { $0.path.utf8.lexicographicallyPrecedes($1.path.utf8) }
-
         // Touched, copied or read again, and still the same: no new release.
         if options.version == nil, isLive, let head, head.tlp == label, declared?.version.flatMap({ Version($0) }).map({ $0 <= head.headVersion }) ?? true,
             let release = try node.metadata.read({ try $0.release(head.head) }),
-            try isSame(release, sorted.map { ($0.path, $0.digest) }, descriptor: SHA256.hash(try descriptor(head.headVersion)))
+            try isSame(release, cut[2...].map { ($0.path, $0.digest) }, descriptor: SHA256.hash(try descriptor(head.headVersion)))
         {
-            _ = writer.takeCounts()
-            try writer.flush()
+            writer.discard()
             rows[listing.number] = PublishRun.row(release.release, head.head, chunks: release.release.chunks, counts: ContentWriter.Counts(), unchanged: true)
             if !options.dryRun {
                 let row = SnapshotRow(
@@ -210,33 +212,15 @@ final class PublishRun {
             return
         }
 
-        let bag = Bag(
-            payload: digests, datapackage: try descriptor(version),
-            info: BagInfo(organisation: node.keyring.name, identifier: package.description, date: node.clock.now.date))
-        var all = sorted
-        for tag in bag.tagFiles {
-            var chunks: [ChunkEntry] = []
-            let profile = ChunkProfile.fastcdc64k
-            try tag.bytes.withUnsafeBytes { bytes in
-                var rest = bytes
-                let cutter = Chunker(profile)
-                while !rest.isEmpty {
-                    let length = cutter.cut(rest, atEnd: true)
-                    let part = UnsafeRawBufferPointer(rebasing: rest[0..<length])
-                    chunks.append(length == bytes.count ? try writer.add(part, id: tag.digest) : try writer.add(part))
-                    rest = UnsafeRawBufferPointer(rebasing: rest[length...])
-                }
-            }
-            all.append((tag.path, profile, chunks, tag.digest))
-        }
-        all.sort { $0.path.utf8.lexicographicallyPrecedes($1.path.utf8) }
+        let bag = Bag(payload: digests, datapackage: try descriptor(version), info: info)
+        for tag in bag.tagFiles[2...] { cut.append(try write(tag)) }
         try writer.flush()
         let counts = writer.takeCounts()
         storedSinceCommit += counts.storedBytes
 
         var builder = IndexBuilder()
         var pages: [IndexBuilder.Page] = []
-        for file in all {
+        for file in cut {
             try builder.beginFile(file.path, profile: file.profile)
             for chunk in file.chunks { if let page = try builder.append(chunk) { pages.append(page) } }
             try builder.endFile(digest: file.digest)
@@ -266,6 +250,22 @@ final class PublishRun {
                 row: PackageRow(
                     package: package, kind: .dataset, head: envelope.digest, headVersion: version, headSeq: seq, lastSeq: seq, last: envelope.digest, tlp: label,
                     title: title, bytes: bag.payloadBytes, withdrawnSeq: nil)))
+    }
+
+    private func write(_ tag: TagFile) throws -> (path: String, profile: ChunkProfile, chunks: [ChunkEntry], digest: Digest) {
+        let profile = ChunkProfile.fastcdc64k
+        let cutter = Chunker(profile)
+        var chunks: [ChunkEntry] = []
+        try tag.bytes.withUnsafeBytes { bytes in
+            var rest = bytes
+            while !rest.isEmpty {
+                let length = cutter.cut(rest, atEnd: true)
+                let part = UnsafeRawBufferPointer(rebasing: rest[..<(rest.startIndex + length)])
+                chunks.append(length == bytes.count ? try writer.add(part, id: tag.digest) : try writer.add(part))
+                rest = UnsafeRawBufferPointer(rebasing: rest[(rest.startIndex + length)...])
+            }
+        }
+        return (tag.path, profile, chunks, tag.digest)
     }
 
     private static func title(_ package: PackageID) -> String { package.path.split(separator: "/").last.map(String.init) ?? package.path }
