@@ -43,6 +43,8 @@ public enum MergeOutcome: Hashable, Sendable {
     case merged(newlySigned: Set<CityID>)
     /// Another payload or another type.
     case otherDocument
+    /// Together more officers' signatures than an envelope holds.
+    case tooManySignatures
     /// These parties' signatures are there, but they rejected the agreement before.
     case refused(rejectedBefore: Set<CityID>)
 }
@@ -71,7 +73,7 @@ public struct AgreementRecord: Hashable, Sendable {
     /// SHA-256 of the payload.
     public let digest: Digest
     public let agreement: Agreement
-    /// All signatures seen over the payload.
+    /// The parties' officers' signatures seen over the payload.
     public private(set) var envelope: Envelope
     /// The parties whose officer threshold is met, without those that had rejected the agreement before they signed.
     public private(set) var signedBy: Set<CityID>
@@ -90,12 +92,14 @@ public struct AgreementRecord: Hashable, Sendable {
         isEnforceable = EnforcementReport.isEnforceable(agreement)
     }
 
-    /// A record from the first envelope seen: reads the payload and finds out who has signed it.
+    /// A record from the first envelope seen: reads the payload and finds out who has signed it. Of its signatures those of
+    /// the parties' officers are kept: whatever else a relay put there would only fill the room for more.
     public init(envelope: Envelope, keyrings: (CityID, Int) -> Keyring?) throws(DocumentFault) {
         let agreement = try Agreement(payload: envelope.payload)
+        let kept = envelope.keeping(signaturesOf: AgreementRecord.officers(of: agreement, keyrings: keyrings))
         self.init(
-            digest: envelope.digest, agreement: agreement, envelope: envelope,
-            signedBy: AgreementRecord.signatories(of: agreement, in: envelope, keyrings: keyrings))
+            digest: envelope.digest, agreement: agreement, envelope: kept,
+            signedBy: AgreementRecord.signatories(of: agreement, in: kept, keyrings: keyrings))
     }
 
     public static func == (left: AgreementRecord, right: AgreementRecord) -> Bool {
@@ -123,6 +127,10 @@ public struct AgreementRecord: Hashable, Sendable {
         return signed
     }
 
+    private static func officers(of agreement: Agreement, keyrings: (CityID, Int) -> Keyring?) -> [Ed25519PublicKey] {
+        agreement.parties.flatMap { keyrings($0.city, $0.keyring)?.officers ?? [] }
+    }
+
     /// As the static one, for this record; it does not look at rejections.
     public func signatories(keyrings: (CityID, Int) -> Keyring?) -> Set<CityID> {
         AgreementRecord.signatories(of: agreement, in: envelope, keyrings: keyrings)
@@ -130,7 +138,9 @@ public struct AgreementRecord: Hashable, Sendable {
 
     /// Takes the signatures of another envelope over the same payload.
     public mutating func merge(_ other: Envelope, keyrings: (CityID, Int) -> Keyring?) -> MergeOutcome {
-        guard let union = envelope.merging(other) else { return .otherDocument }
+        guard other.type == envelope.type, other.digest == digest else { return .otherDocument }
+        let kept = other.keeping(signaturesOf: AgreementRecord.officers(of: agreement, keyrings: keyrings))
+        guard let union = envelope.merging(kept) else { return .tooManySignatures }
         let newly = AgreementRecord.signatories(of: agreement, in: union, keyrings: keyrings).subtracting(signedBy)
         let barred = newly.intersection(rejecters)
         let counted = newly.subtracting(barred)

@@ -63,11 +63,10 @@ extension Grant {
 
 /// How a grant stands to the agreement it names.
 public enum GrantFit: Hashable, Sendable {
-    /// Every package the pattern can match is covered by one of the terms; `clauses` are those whose packages it meets.
-    case within(clauses: [String])
-    /// The pattern meets these clauses' terms, and may also match packages that no term covers: those stay denied.
-    case partly(clauses: [String])
-    case refused(GrantMisfit)
+    /// The pattern meets the packages of these clauses' terms. `isWithin`: they cover every package it can match; else it may
+    /// also match packages that no term covers, and those stay denied.
+    case fits(clauses: [String], isWithin: Bool)
+    case exceeds(GrantMisfit)
 }
 
 /// Why a grant would exceed its agreement.
@@ -101,23 +100,23 @@ extension Grant {
     /// How this grant stands to `agreement`, whose digest is `digest`, when `publisher` grants it. Pure; the decision checks
     /// everything again for each package.
     public func fits(_ agreement: Agreement, digest: Digest, publisher: CityID) -> GrantFit {
-        guard self.agreement == digest else { return .refused(.otherAgreement) }
-        guard partner != publisher else { return .refused(.partnerIsPublisher) }
+        guard self.agreement == digest else { return .exceeds(.otherAgreement) }
+        guard partner != publisher else { return .exceeds(.partnerIsPublisher) }
         for city in [publisher, partner] where !agreement.parties.contains(where: { $0.city == city }) {
-            return .refused(.notAParty(city))
+            return .exceeds(.notAParty(city))
         }
-        guard pattern.city == publisher else { return .refused(.notOurPackages(pattern.city)) }
+        guard pattern.city == publisher else { return .exceeds(.notOurPackages(pattern.city)) }
         let met = agreement.terms.filter { term in
             term.from == publisher && term.to.contains(partner) && !term.kinds.isEmpty
                 && term.packages.contains { PatternOverlap.intersects($0, pattern) }
         }
         guard let highest = met.max(by: { ($0.ceiling, ByteText($1.clause)) < ($1.ceiling, ByteText($0.clause)) }) else {
-            return .refused(.noTerm)
+            return .exceeds(.noTerm)
         }
-        if let ceiling, ceiling > highest.ceiling { return .refused(.ceilingAbove(highest.ceiling, clause: highest.clause)) }
+        if let ceiling, ceiling > highest.ceiling { return .exceeds(.ceilingAbove(highest.ceiling, clause: highest.clause)) }
         let clauses = Set(met.map(\.clause)).sorted { ByteText($0) < ByteText($1) }
         let isWithin = met.contains { term in term.packages.contains { PatternOverlap.covers($0, pattern) } }
-        return isWithin ? .within(clauses: clauses) : .partly(clauses: clauses)
+        return .fits(clauses: clauses, isWithin: isWithin)
     }
 
     /// As `fits(_:digest:publisher:)`, for an agreement as the node keeps it.

@@ -152,6 +152,21 @@ import Testing
         #expect(alone.envelope == record.envelope)
     }
 
+    @Test func signaturesOfStrangersAreNotKept() throws {
+        let (kitchener, auckland) = (try Signer("kitchener.ca", seed: 1), try Signer("auckland.nz", seed: 10))
+        let keyrings = book([kitchener, auckland])
+        let payload = try AgreementSketch().agreement().payload()
+        let strangers = try (50..<100).map { try Ed25519PrivateKey(seed: [UInt8](repeating: $0, count: 32)) }
+        let clean = Envelope.sign(payload, as: .agreement, with: kitchener.keys)
+        var record = try AgreementRecord(
+            envelope: Envelope.sign(payload, as: .agreement, with: kitchener.keys + strangers), keyrings: keyrings)
+        #expect(record.envelope == clean)
+        #expect(record.merge(Envelope.sign(payload, as: .agreement, with: strangers), keyrings: keyrings) == .unchanged)
+        let mixed = Envelope.sign(payload, as: .agreement, with: auckland.keys + strangers)
+        #expect(record.merge(mixed, keyrings: keyrings) == .merged(newlySigned: [try city("auckland.nz")]))
+        #expect(record.envelope.signatures.count == 2)
+    }
+
     @Test func whoHasRejectedCannotSignAfterwardsAndWhoHasSignedCannotReject() throws {
         let (kitchener, auckland) = (try Signer("kitchener.ca", seed: 1), try Signer("auckland.nz", seed: 10))
         let keyrings = book([kitchener, auckland])
