@@ -78,6 +78,7 @@ let package = Package(
         tests("HansaCryptoTests", ["HansaCore", "HansaCrypto"]),
         tests("HansaTLSTests", ["HansaCore", "HansaCrypto", "HansaTLS", nio, nioPosix, nioEmbedded]),
         tests("HansaDocumentsTests", ["HansaCore", "HansaCrypto", "HansaDocuments"]),
+        tests("HansaPackagesTests", ["HansaCore", "HansaCrypto", "HansaPackages"]),
         tests("HansaContentTests", ["HansaCore", "HansaCrypto", "HansaContent"]),
         tests("HansaLogTests", ["HansaCore", "HansaCrypto", "HansaLog"]),
         tests("HansaTermsTests", ["HansaCore", "HansaCrypto", "HansaDocuments", "HansaTerms"]),
