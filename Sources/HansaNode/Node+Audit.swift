@@ -26,11 +26,11 @@ extension Node {
         let query = try query(filter)
         try logRead(caller, "log")
         var rows: [JSONValue] = []
-        var from: UInt64 = 0
+        var from: LeafIndex = 0
         while true {
             let batch = try guarded { try logService.entries(matching: query, from: from, limit: 1000) }
             guard let last = batch.last else { break }
-            from = UInt64(last.index) + 1
+            from = LeafIndex(last.index.value + 1)
             let page = batch.map(AuditEntry.row)
             if let emit { try emit(page) } else { rows += page }
             if batch.count < 1000 { break }
@@ -55,7 +55,7 @@ extension Node {
         query.package = try filter.package.map { (text) throws(Problem) in try packageID(text) }
         query.agreement = try filter.agreement.map { (text) throws(Problem) in try agreement(text).digest }
         if let event = filter.event {
-            guard LogEvent(rawValue: event) != nil || LogEvent.allCases.contains(where: { $0.rawValue.hasPrefix(event + ".") }) else {
+            guard LogEvent(rawValue: event) != nil else {
                 let near = Suggestion.nearest(to: event, among: LogEvent.allCases.map(\.rawValue))
                 throw Problem(.usage, "there is no event '\(event.printable())'" + (near.map { "; did you mean \($0)?" } ?? ""), try: "hansa audit events")
             }
@@ -70,9 +70,10 @@ extension Node {
 
     public func auditShow(_ caller: Caller, index: UInt64) throws(Problem) -> JSONValue {
         try logRead(caller, "show")
-        guard let (entry, bytes) = try guarded({ try logService.entry(at: index) }) else {
-            throw Problem(.entryUnknown, "the log has \(try guarded { try logService.head().size }) entries; there is none with index \(index)", try: "hansa audit log")
+        guard let bytes = try guarded({ try logService.bytes(at: LeafIndex(index)) }) else {
+            throw Problem(.entryUnknown, "the log has \(try guarded { try logService.size }.value) entries; there is none with index \(index)", try: "hansa audit log")
         }
+        let entry = try guarded { try LogEntry(bytes) }
         var members = AuditEntry.row(entry).object ?? []
         members.insert(JSONMember("schema", "hansa.audit-show/1"), at: 0)
         members.append(JSONMember("details", entry.details ?? .null))
@@ -85,19 +86,29 @@ extension Node {
 
     public func auditVerify(_ caller: Caller, against checkpoint: String?) throws(Problem) -> JSONValue {
         try guarded { try logService.advance() }
-        let report = try guarded { try logService.verify(against: checkpoint.map { Array($0.utf8) }) }
+        let known = try checkpoint.map { (text) throws(Problem) in try read(checkpoint: text) }
+        let report = try guarded { try logService.verify(against: known.map { [$0] } ?? []) }
         try logRead(caller, "verify")
         return [
-            "schema": "hansa.audit-verify/1", "valid": .bool(report.findings.isEmpty), "size": JSONValue(report.size), "root": JSONValue(report.root),
-            "findings": .array(report.findings.map { ["place": .string($0.place), "problem": .string($0.problem)] }),
+            "schema": "hansa.audit-verify/1", "valid": .bool(report.isValid), "size": JSONValue(report.size.value), "root": JSONValue(report.root),
+            "findings": .array(report.findings.map { ["problem": .string("\($0)"), "damage": .bool($0.isDamage)] }),
         ]
+    }
+
+    private func read(checkpoint text: String) throws(Problem) -> Checkpoint {
+        do {
+            let key = try VerifierKey(keyring.log.vkey)
+            return try SignedCheckpoint(Array(text.utf8), log: key).checkpoint
+        } catch {
+            throw Problem(.logDamaged, "the checkpoint given is none of this log's: \(error)", try: "hansa audit checkpoint")
+        }
     }
 
     public func auditCheckpoint(_ caller: Caller) throws(Problem) -> JSONValue {
         try guarded { try logService.advance() }
-        let signed = try guarded { try logService.checkpoint() }
+        let signed = logService.checkpoint
         return [
-            "schema": "hansa.audit-checkpoint/1", "origin": .string(signed.checkpoint.origin), "size": JSONValue(UInt64(signed.size)),
+            "schema": "hansa.audit-checkpoint/1", "origin": .string(signed.checkpoint.origin), "size": JSONValue(signed.size.value),
             "root": JSONValue(signed.root), "checkpoint": .string(String(decoding: signed.bytes, as: UTF8.self)),
         ]
     }
@@ -114,7 +125,7 @@ extension Node {
 private enum AuditEntry {
     static func row(_ entry: LogEntry) -> JSONValue {
         [
-            "index": JSONValue(UInt64(entry.index)), "time": JSONValue(entry.time), "event": .string(entry.eventID), "actor": .string(entry.actor),
+            "index": JSONValue(entry.index.value), "time": JSONValue(entry.time), "event": .string(entry.eventID), "actor": .string(entry.actor),
             "partner": JSONValue(entry.partner?.text), "package": JSONValue(entry.package?.description), "release": JSONValue(entry.release),
             "agreement": JSONValue(entry.agreement), "clause": JSONValue(entry.clause), "outcome": .string(entry.outcome.rawValue),
             "reason": JSONValue(entry.reason), "transfer": JSONValue(entry.transfer.map { Hex.encode($0) }),

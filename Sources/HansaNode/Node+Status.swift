@@ -48,12 +48,12 @@ extension Node {
             guard let error = partner["lastError"]?.string, let name = partner["city"]?.string else { continue }
             needs("partner-offline", "\(name) is not connected: \(error)", "hansa sync \(name) --wait")
         }
-        let head = try guarded { try logService.head() }
+        let head = logService.checkpoint
         let bytes = (try? content.storedBytes) ?? 0
         var document: [JSONMember] = [
             JSONMember("schema", "hansa.status/1"), JSONMember("city", .string(city.text)), JSONMember("attention", .array(attention)),
             JSONMember("partners", .array(partners)), JSONMember("packages", ["own": JSONValue(facts.own), "received": JSONValue(facts.received)]),
-            JSONMember("log", ["size": JSONValue(head.size), "root": JSONValue(head.root)]),
+            JSONMember("log", ["size": JSONValue(head.size.value), "root": JSONValue(head.root)]),
             JSONMember("storage", ["bytes": JSONValue(bytes), "packages": JSONValue(facts.own + facts.received)]),
             JSONMember("agreements", ["active": JSONValue(facts.agreements.count { $0.state(at: now) == .active })]),
             JSONMember("serving", .bool(network.withLock { $0 } != nil)), JSONMember("listening", .array(listening.withLock { $0 }.map { .string($0) })),
@@ -103,8 +103,7 @@ extension Node {
             return free < 1 << 30 ? ("warn", "\(free / 1_000_000) MB are free", "df -h \(paths.home)") : ("pass", "\(free / 1_000_000) MB are free", nil)
         }
         check("log") {
-            let head = try logService.head()
-            return ("pass", "the log has \(head.size) entries; hansa audit verify checks every byte", nil)
+            return ("pass", "the log has \(try logService.size.value) entries; hansa audit verify checks every byte", nil)
         }
         check("partners") {
             let offline = try partnerRows().filter { $0["state"]?.string == "offline" }.compactMap { $0["city"]?.string }

@@ -192,6 +192,6 @@ extension Node {
     func storeFailed(_ error: any Error) {
         if let fault = error as? DiskFault, fault.isFatal { fatal.trip(fault.description) }
         log.error("the store could not do it", metadata: ["error": "\(problem(from: error).message)"])
-        logService.entriesWait()
+        keeper.wake()
     }
 }

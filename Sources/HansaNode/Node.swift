@@ -13,7 +13,7 @@ internal import HansaYAML
 internal import Logging
 internal import Synchronization
 
-public final class Node: Services {
+public final class Node: NodeHandle {
     let paths: HomePaths
     let lock: HomeLock
     let configuration: Mutex<NodeConfiguration>
@@ -23,6 +23,7 @@ public final class Node: Services {
     let metadata: SQLiteStore
     let content: SegmentStore
     let logService: LogService
+    let keeper: LogKeeper
     let context: ExchangeContext
     let clock: any WallClock
     let random: any RandomSource
@@ -49,6 +50,7 @@ public final class Node: Services {
         self.metadata = metadata
         self.content = content
         self.logService = logService
+        keeper = LogKeeper(logService, log)
         self.clock = clock
         self.random = random
         self.log = log
@@ -71,7 +73,7 @@ public final class Node: Services {
 
     /// The log has grown and sessions may have news: both are told, neither is waited for.
     func changed(_ changes: ExchangeChanges) {
-        logService.entriesWait()
+        keeper.wake()
         if !changes.isEmpty { network.withLock { $0 }?.notify(changes) }
     }
 
@@ -132,11 +134,36 @@ public final class Node: Services {
             try: known.isEmpty ? "hansa partner add CARDFILE" : "hansa partner list")
     }
 
-    public func close() throws {
-        try guarded { try logService.close() }
+    // MARK: Accounts
+
+    public func roleRules() -> [RoleRule] {
+        let roles = configuration.withLock { $0.roles }
+        return [(roles.admin, Role.admin), (roles.operator, .operator), (roles.auditor, .auditor)].flatMap { accounts, role in
+            accounts.users.map { RoleRule(.user($0), role: role) } + accounts.groups.map { RoleRule(.group($0), role: role) }
+        }
+    }
+
+    public func noteRefusal(uid: UInt32, account: String, role: Role?, command: String?) {
+        let who = Caller(role: role ?? .auditor, uid: uid, account: account)
+        do throws(Problem) {
+            try change { tx in
+                try tx.log(
+                    LogDraft(
+                        .adminRefused, outcome: .refused, actor: role == nil ? "none:" + self.actor(who).drop { $0 != ":" }.dropFirst() : self.actor(who),
+                        reason: role == nil ? "no-role" : "role", details: command.map { ["command": .string($0)] }))
+                return ((), ExchangeChanges())
+            }
+        } catch {
+            log.error("a refusal could not be logged", metadata: ["error": "\(error.message)"])
+        }
+    }
+
+    public func close() throws(Problem) {
+        keeper.stop()
         try guarded { try content.sync() }
+        content.close()
         try guarded { try metadata.close() }
-        lock.release()
+        // The home's lock goes with the node.
     }
 }
 

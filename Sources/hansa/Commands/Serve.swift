@@ -19,8 +19,8 @@ struct Serve: HansaCommand {
     func execute(_ terminal: Terminal) async throws(Problem) -> Problem.Exit {
         let home = HomeLocation.find(option: global.home, environment: terminal.environment)
         do {
-            try await NodeBootstrap.serve(home: home) { services, paths in
-                AdminServer(services: services, home: paths.root, socketPath: paths.socket, logger: Logger(label: "hansa.admin"))
+            try await NodeBootstrap.serve(home: home) { services, home, socket in
+                AdminServer(services: services, home: home, socketPath: socket, logger: Logger(label: "hansa.admin"))
             }
             return .ok
         } catch let problem as Problem { throw problem } catch { throw Problem(.internalFault, "the node ended: \(error)") }

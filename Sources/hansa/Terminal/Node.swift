@@ -11,7 +11,7 @@ final class Node {
     init(_ global: GlobalOptions, _ terminal: Terminal) throws(Problem) {
         self.terminal = terminal
         let home = HomeLocation.find(option: global.home, environment: terminal.environment)
-        session = try AdminSession.open(home: home, socketPath: HomePaths(root: home).socket) { home throws(Problem) in
+        session = try AdminSession.open(home: home, socketPath: NodeBootstrap.socketPath(home: home)) { home throws(Problem) in
             let node = try NodeBootstrap.openForCommand(home: home)
             return AdminSession.Opened(services: node) { () throws(Problem) in try node.close() }
         }

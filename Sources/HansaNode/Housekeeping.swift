@@ -1,0 +1,98 @@
+internal import Foundation
+internal import HansaCore
+internal import HansaLog
+internal import HansaSync
+internal import Logging
+internal import Synchronization
+
+/// What time alone brings, once a second on a thread of its own: dialling, memberships that begin or end, the hourly summary of strangers.
+final class Housekeeping: Sendable {
+    private static let summaryMilliseconds: Int64 = 3_600_000
+
+    private let node: Node
+    private let condition = NSCondition()
+    private let state = Mutex((isStopping: false, hasEnded: true))
+
+    init(_ node: Node) { self.node = node }
+
+    func start() {
+        state.withLock { $0.hasEnded = false }
+        Thread.detachNewThread { self.run() }
+    }
+
+    func stop() {
+        condition.lock()
+        state.withLock { $0.isStopping = true }
+        condition.broadcast()
+        while !state.withLock({ $0.hasEnded }) { condition.wait() }
+        condition.unlock()
+    }
+
+    private func run() {
+        var summarised = node.clock.now
+        var next = nextChange()
+        while true {
+            if let network = node.network.withLock({ $0 }) {
+                network.dialDue()
+                let now = node.clock.now
+                if let moment = next, moment <= now {
+                    membershipsChange()
+                    next = nextChange()
+                } else if next == nil || now.milliseconds % 60_000 < 1000 {
+                    // Grants and agreements change by command: look again now and then for the next boundary.
+                    next = nextChange()
+                }
+                if now.milliseconds - summarised.milliseconds >= Housekeeping.summaryMilliseconds {
+                    summarised = now
+                    summarise(network.takeStrangers())
+                }
+            }
+            condition.lock()
+            if !state.withLock({ $0.isStopping }) { _ = condition.wait(until: Date(timeIntervalSinceNow: 1)) }
+            let isLast = state.withLock { $0.isStopping }
+            condition.unlock()
+            if isLast { break }
+        }
+        condition.lock()
+        state.withLock { $0.hasEnded = true }
+        condition.broadcast()
+        condition.unlock()
+    }
+
+    private func nextChange() -> Timestamp? {
+        do { return try node.metadata.read { try $0.policy().nextChange(after: self.node.clock.now) } } catch {
+            node.storeFailed(error)
+            return nil
+        }
+    }
+
+    private func membershipsChange() {
+        do throws(Problem) {
+            try node.change { tx in
+                let update = try MembershipUpdate(self.node.context, tx)
+                try update.timePassed()
+                var changes = ExchangeChanges()
+                changes.views = try update.finish()
+                changes.policies = Set(try tx.partners().map(\.city))
+                return ((), changes)
+            }
+            try node.guarded { try node.network.withLock { $0 }?.refreshPartners() }
+        } catch {
+            node.log.error("memberships could not be brought up to date", metadata: ["error": "\(error.message)"])
+        }
+    }
+
+    /// Strangers cannot fill the log: one entry an hour, with counts.
+    private func summarise(_ strangers: [String: Int]) {
+        guard !strangers.isEmpty else { return }
+        let counts = JSONValue.object(strangers.keys.sorted().map { JSONMember($0, JSONValue(strangers[$0] ?? 0)) })
+        do throws(Problem) {
+            try node.change { tx in
+                try tx.log(LogDraft(.strangersRefused, outcome: .refused, details: ["count": JSONValue(strangers.values.reduce(0, +)), "by": counts]))
+                return ((), ExchangeChanges())
+            }
+        } catch {
+            node.log.error("the summary of refused strangers could not be logged", metadata: ["error": "\(error.message)"])
+        }
+    }
+}

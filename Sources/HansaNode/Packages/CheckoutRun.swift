@@ -1,0 +1,254 @@
+// One `package checkout`: releases from the store into the client's files.
+//
+// Nothing the user changed is overwritten without --force: a file on disk is replaced only when its bytes are those of some release of the
+// package that we know. What is right already is left alone. Each file is hashed as it is written and renamed into place only when it is the one
+// that was signed.
+internal import Glibc
+internal import HansaContent
+internal import HansaCore
+internal import HansaCrypto
+internal import HansaDocuments
+internal import HansaPackages
+internal import HansaSync
+
+final class CheckoutRun {
+    private static let batchFiles = 64
+
+    private let node: Node
+    private let sink: any CheckoutSink
+    private let payloadOnly: Bool
+    private let force: Bool
+    private let dryRun: Bool
+    private var block: (location: ContentLocation, raw: [UInt8])?
+
+    struct Outcome {
+        var bytes: UInt64
+        var files: Int
+        var written = 0
+        var removed = 0
+    }
+
+    private struct Target {
+        let path: String
+        let size: UInt64
+        let digest: Digest
+        let source: Source
+        enum Source {
+            case chunks(Range<Int>)
+            case bytes([UInt8])
+        }
+    }
+
+    init(_ node: Node, sink: any CheckoutSink, payloadOnly: Bool, force: Bool, dryRun: Bool) {
+        self.node = node
+        self.sink = sink
+        self.payloadOnly = payloadOnly
+        self.force = force
+        self.dryRun = dryRun
+    }
+
+    /// `directory` is relative to the request's: "" or a package's path below it.
+    func run(_ release: ReleaseRow, into directory: String) throws -> Outcome {
+        let table = try node.table(of: release)
+        let prefix = directory.isEmpty ? "" : directory + "/"
+        var targets: [Target] = []
+        for (number, file) in table.files.enumerated() {
+            let path: String
+            if payloadOnly {
+                guard file.path.hasPrefix(Bag.payloadPrefix) else { continue }
+                path = String(file.path.dropFirst(Bag.payloadPrefix.count))
+            } else {
+                path = file.path
+            }
+            guard PayloadPath.fault(in: path) == nil else { throw Problem(.fileUnsafe, "the release names the path '\(path.printable())', which is not written anywhere") }
+            targets.append(Target(path: path, size: file.size, digest: file.digest, source: .chunks(table.chunks(of: number))))
+        }
+        if !payloadOnly {
+            let envelope = try Envelope(binary: try node.content.body(at: release.document)).json()
+            targets.append(Target(path: Bag.releaseName, size: UInt64(envelope.count), digest: SHA256.hash(envelope), source: .bytes(envelope)))
+        }
+        let plan = try compare(targets, release, try sink.listing(of: directory), prefix)
+        var outcome = Outcome(bytes: release.release.bytes, files: release.release.files)
+        outcome.written = plan.write.count
+        outcome.removed = plan.remove.count
+        guard !dryRun else { return outcome }
+        let entries = Pages(node, release)
+        var done: UInt64 = 0
+        for start in stride(from: 0, to: plan.write.count, by: CheckoutRun.batchFiles) {
+            let batch = Array(plan.write[start..<min(plan.write.count, start + CheckoutRun.batchFiles)])
+            let paths = batch.map { prefix + $0.path }
+            let descriptors = try sink.create(paths)
+            defer { for descriptor in descriptors { close(descriptor) } }
+            guard descriptors.count == batch.count else { throw Problem(.adminProtocol, "the client made \(descriptors.count) of \(batch.count) files") }
+            for (target, descriptor) in zip(batch, descriptors) {
+                if sink.isCancelled { throw Problem(.internalFault, "interrupted; files written so far are whole, and running it again goes on", exit: .interrupted) }
+                try write(target, to: descriptor, release, entries)
+                done += target.size
+            }
+            try sink.commit(paths)
+            sink.report(Progress(item: release.release.package.description, bytesDone: done, bytesTotal: release.release.bytes, itemsDone: start + batch.count, itemsTotal: plan.write.count))
+        }
+        if !plan.remove.isEmpty { try sink.remove(plan.remove.map { prefix + $0 }) }
+        return outcome
+    }
+
+    // MARK: What stands there
+
+    private func compare(_ targets: [Target], _ release: ReleaseRow, _ listing: [FileStat], _ prefix: String) throws -> (write: [Target], remove: [String]) {
+        guard !listing.isEmpty else { return (targets, []) }
+        let existing = Dictionary(listing.map { ($0.path, $0) }) { first, _ in first }
+        var write: [Target] = []
+        var doubtful: [(path: String, target: Target?, stat: FileStat)] = []
+        for target in targets {
+            guard let stat = existing[target.path] else {
+                write.append(target)
+                continue
+            }
+            guard stat.kind == .file else { throw Problem(.fileUnsafe, "\((prefix + target.path).printable()) is in the way: it is no regular file", try: "move it away, then check out again") }
+            doubtful.append((target.path, target, stat))
+        }
+        // What an older version had and this one has not goes too, when it is as we wrote it.
+        let wanted = Set(targets.map(\.path))
+        let history = try knownFiles(release)
+        for stat in listing where stat.kind == .file && !wanted.contains(stat.path) && history[stat.path] != nil { doubtful.append((stat.path, nil, stat)) }
+
+        var modified: [String] = []
+        var remove: [String] = []
+        for start in stride(from: 0, to: doubtful.count, by: CheckoutRun.batchFiles) {
+            let batch = doubtful[start..<min(doubtful.count, start + CheckoutRun.batchFiles)]
+            let descriptors = try sink.open(batch.map { prefix + $0.path })
+            let files = try zip(batch, descriptors).map { try FileReader($1, path: $0.path) }
+            for (item, file) in zip(batch, files) {
+                let digest = try hash(file, item.path)
+                if let target = item.target {
+                    if digest == target.digest { continue }
+                    if force || history[item.path]?.contains(digest) == true { write.append(target) } else { modified.append(item.path) }
+                } else if history[item.path]?.contains(digest) == true {
+                    remove.append(item.path)
+                }
+            }
+        }
+        if !modified.isEmpty {
+            let names = modified.prefix(5).map { (prefix + $0).printable() }.joined(separator: ", ")
+            throw Problem(
+                .checkoutModified, "\(modified.count) files were changed since they were checked out: \(names)\(modified.count > 5 ? ", …" : "")",
+                try: "check out into another directory, or overwrite with --force")
+        }
+        return (write.sorted { $0.path < $1.path }, remove)
+    }
+
+    /// Every file of every release of the package that we hold: path as it would be checked out → digests.
+    private func knownFiles(_ release: ReleaseRow) throws -> [String: Set<Digest>] {
+        var known: [String: Set<Digest>] = [:]
+        let releases = try node.metadata.read { try $0.releases(of: release.release.package) }
+        for row in releases where row.release.operation != .withdraw {
+            for file in try node.table(of: row).files {
+                if payloadOnly {
+                    guard file.path.hasPrefix(Bag.payloadPrefix) else { continue }
+                    known[String(file.path.dropFirst(Bag.payloadPrefix.count)), default: []].insert(file.digest)
+                } else {
+                    known[file.path, default: []].insert(file.digest)
+                }
+            }
+            if !payloadOnly {
+                let envelope = try Envelope(binary: try node.content.body(at: row.document)).json()
+                known[Bag.releaseName, default: []].insert(SHA256.hash(envelope))
+            }
+        }
+        return known
+    }
+
+    private func hash(_ file: FileReader, _ path: String) throws -> Digest {
+        var hash = SHA256()
+        let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 1024 * 1024, alignment: 64)
+        defer { buffer.deallocate() }
+        var offset: UInt64 = 0
+        while true {
+            let count = try file.read(into: buffer, at: offset, path: path)
+            hash.update(UnsafeRawBufferPointer(rebasing: buffer[0..<count]))
+            offset += UInt64(count)
+            if count < buffer.count { break }
+        }
+        return hash.finish()
+    }
+
+    // MARK: Writing
+
+    private func write(_ target: Target, to descriptor: CInt, _ release: ReleaseRow, _ pages: Pages) throws {
+        var hash = SHA256()
+        switch target.source {
+        case .bytes(let bytes):
+            try bytes.withUnsafeBytes { try put($0, descriptor, target.path) }
+            hash.update(bytes)
+        case .chunks(let range):
+            var next = range.lowerBound
+            while next < range.upperBound {
+                let end = min(range.upperBound, next + 256)
+                let entries = try pages.entries(next..<end)
+                let locations = try node.metadata.read { try $0.chunkLocations(of: release.release.writer, entries.map(\.id)) }
+                for (entry, location) in zip(entries, locations) {
+                    guard let location, location.length == entry.length else {
+                        throw Problem(.contentDamaged, "chunk \(entry.id.short) of \(release.release.package) is not in the store", try: "hansa doctor")
+                    }
+                    let raw = try raw(of: location.block)
+                    guard Int(location.offset) + Int(location.length) <= raw.count else { throw StoreFault.damaged("chunk \(entry.id.short) lies outside its block") }
+                    try raw.withUnsafeBytes { buffer in
+                        let bytes = UnsafeRawBufferPointer(rebasing: buffer[Int(location.offset)..<Int(location.offset + location.length)])
+                        hash.update(bytes)
+                        try put(bytes, descriptor, target.path)
+                    }
+                }
+                next = end
+            }
+        }
+        guard hash.finish() == target.digest else {
+            throw Problem(.contentDamaged, "\(target.path.printable()) of \(release.release.package) is not what was signed: the store is damaged", try: "hansa doctor")
+        }
+    }
+
+    private func raw(of location: ContentLocation) throws -> [UInt8] {
+        if let block, block.location == location { return block.raw }
+        let stored = try node.content.block(at: location)
+        let raw = try Block.decode(stored.codec, stored.bytes, rawLength: stored.rawLength)
+        block = (location, raw)
+        return raw
+    }
+
+    private func put(_ bytes: UnsafeRawBufferPointer, _ descriptor: CInt, _ path: String) throws {
+        var done = 0
+        while done < bytes.count {
+            let count = Glibc.write(descriptor, bytes.baseAddress?.advanced(by: done), bytes.count - done)
+            if count >= 0 {
+                done += count
+            } else if errno == ENOSPC || errno == EDQUOT {
+                throw Problem(.diskFull, "no room for \(path.printable()): \(bytes.count - done) bytes or more are missing; nothing of it is left behind", try: "df -h .")
+            } else if errno != EINTR {
+                throw Problem(.inputOutput, "cannot write \(path.printable()): \(String(cString: strerror(errno)))")
+            }
+        }
+    }
+
+    /// The index's entries, a page at a time.
+    private final class Pages {
+        private let node: Node
+        private let release: ReleaseRow
+        private var page: (number: Int, entries: [ChunkEntry])?
+
+        init(_ node: Node, _ release: ReleaseRow) {
+            self.node = node
+            self.release = release
+        }
+
+        func entries(_ range: Range<Int>) throws -> [ChunkEntry] {
+            var result: [ChunkEntry] = []
+            result.reserveCapacity(range.count)
+            for number in range {
+                let wanted = number / Limits.indexPageChunks
+                if page?.number != wanted { page = (wanted, try IndexPage.decode(try node.content.body(at: release.pages[wanted]))) }
+                guard let page else { break }
+                result.append(page.entries[number % Limits.indexPageChunks])
+            }
+            return result
+        }
+    }
+}
