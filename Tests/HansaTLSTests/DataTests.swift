@@ -1,9 +1,10 @@
 import HansaCore
 import HansaCrypto
-import HansaTLS
 import NIOCore
 import NIOEmbedded
 import Testing
+
+@testable import HansaTLS
 
 @Suite struct DataTests {
     /// Bytes that differ everywhere, so that a lost or doubled record shows.
@@ -159,5 +160,23 @@ import Testing
         pair.server.channel.pipeline.fireChannelRead(record)
         #expect(pair.server.received == [9])
         #expect(pair.server.faults.count == 1)
+    }
+}
+
+/// AES-GCM keys wear out; a connection that lives long enough changes them.
+@Suite struct KeyUpdateTests {
+    @Test func theSendingKeyIsChangedInTime() throws {
+        let pair = try Pair()
+        try pair.connect()
+        let connection = try #require(pair.client.tls.connection)
+        connection.keyBytesMax = 100_000
+        let bytes = (0..<1_000_000).map { UInt8(truncatingIfNeeded: $0 >> 3) }
+        for start in stride(from: 0, to: bytes.count, by: 50_000) { pair.client.send(Array(bytes[start..<(start + 50_000)])) }
+        pair.server.send([1])
+        try pair.exchange()
+        #expect(pair.server.received == bytes)
+        #expect(pair.client.received == [1])
+        #expect(connection.keyUpdates == 6)
+        #expect(pair.server.faults.isEmpty && pair.client.faults.isEmpty)
     }
 }
