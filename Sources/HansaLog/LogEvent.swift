@@ -127,7 +127,8 @@ public enum LogEvent: String, Sendable, CaseIterable {
         case .documentDelivered: ("Document delivered", "A signed document of ours reached the partner.")
         case .documentReceived: ("Document received", "A signed document of a partner arrived and was stored.")
         case .documentRefused: ("Document refused", "A partner's document was not taken; reason says why.")
-        case .documentRefusedByPartner: ("Document rejected", "The partner did not take a signed document of ours; reason is its own.")
+        case .documentRefusedByPartner:
+            ("Document rejected", "The partner did not take a signed document of ours; reason is its own.")
         case .viewReset:
             ("View told again", "Digests differed at one cursor: the whole view was sent once more under a new feed epoch.")
         case .sessionOpened: ("Session opened", "A partner was recognised on a connection.")

@@ -105,12 +105,11 @@ public struct LogSequencer: ~Copyable, Sendable {
     private mutating func grow(by entries: some Sequence<PendingEntry>) throws(LogFault) -> SignedCheckpoint {
         // Two processes on one home, or a restored file: whoever wrote it, this sequencer's tree is no longer the only one.
         guard try storage.checkpoint() == checkpoint.bytes else { throw .checkpointReplaced }
-        try append(entries)
+        let full = try append(entries)
         guard builder.size > tiled else { return checkpoint }
 
         let old = checkpoint
-        let partial = builder.partialTiles().map { TileFile(path: $0.tile.text, bytes: $0.bytes) }
-        if !partial.isEmpty { try write(partial) }
+        try write(full + builder.partialTiles().map { TileFile(path: $0.tile.text, bytes: $0.bytes) })
         // A crash here, or anywhere above, leaves tiles beyond the checkpoint. They hold only entries that the table still has, and open()
         // clears them; full tiles that are written again get the same bytes.
 
@@ -126,7 +125,8 @@ public struct LogSequencer: ~Copyable, Sendable {
         return checkpoint
     }
 
-    private mutating func append(_ entries: some Sequence<PendingEntry>) throws(LogFault) {
+    /// Returns the full tiles that are not written yet; those of a large growth are written on the way.
+    private mutating func append(_ entries: some Sequence<PendingEntry>) throws(LogFault) -> [TileFile] {
         var unwritten: [TileFile] = []
         var bytes = 0
         var reader = LogReader(storage: storage, size: tiled)
@@ -150,7 +150,7 @@ public struct LogSequencer: ~Copyable, Sendable {
                 bytes = 0
             }
         }
-        if !unwritten.isEmpty { try write(unwritten) }
+        return unwritten
     }
 
     /// Proves from the tiles as they lie on disk, not from the frontier that made them, that the signed tree is a prefix of the new one.
