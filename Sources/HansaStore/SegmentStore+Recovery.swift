@@ -80,7 +80,7 @@ extension SegmentStore {
     /// Visits every record of one segment, like `scanAll`.
     public func scan(_ segment: UInt32, _ visit: (SegmentLocation, SegmentRecord) throws -> Void) throws -> [Damage] {
         let file = try onDisk { () throws(DiskFault) in try files.file(segment) }
-        let openEnd = writers.withLock { $0.openEnds[segment] }
+        let openEnd = writers.withLock { $0.unsealedEnd(of: segment) }
         let size = if let openEnd { openEnd } else { try onDisk { () throws(DiskFault) in try file.size() } }
         var damage: [Damage] = []
         let head = try onDisk { () throws(DiskFault) in try file.read(at: 0, SegmentFormat.headerBytes) }

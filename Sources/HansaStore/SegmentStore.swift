@@ -103,15 +103,19 @@ public final class SegmentStore: Sendable {
         guard let wanted else { return }
         try synchronising.withLock { _ throws(SegmentStoreFault) in
             let work = try writers.withLock {
-                writers throws(SegmentStoreFault) -> (files: [any DiskFile], directory: Bool, appended: UInt64)? in
+                writers throws(SegmentStoreFault) -> (files: [SegmentWriters.Unsynced], directory: Bool, appended: UInt64)? in
                 if writers.hasFailed { throw .stopped }
                 return writers.durable >= wanted ? nil : writers.takeUnsynced()
             }
             guard let work else { return }
             do throws(DiskFault) {
-                for file in work.files { try file.sync() }
+                for unsynced in work.files { try unsynced.file.sync() }
                 // A crash here leaves files whose names may be lost: nothing in them has been acknowledged.
                 if work.directory { try files.disk.syncDirectory(files.directory) }
+                // A crash here leaves whole segments without footers; open() seals them.
+                for segment in work.files.compactMap(\.sealing) where try SegmentWriters.finish(segment) {
+                    writers.withLock { $0.noteSealed(segment.id) }
+                }
             } catch {
                 writers.withLock { $0.hasFailed = true }
                 throw .disk(error)

@@ -6,7 +6,7 @@ public enum SegmentStoreFault: Error, Hashable, Sendable {
     case noSpace(bytesMissing: UInt64)
     /// A record does not hold what was written.
     case damaged(segment: UInt32, offset: UInt64, SegmentFault)
-    /// A segment is shorter than what the database knows to be durable, or it is gone.
+    /// A segment is shorter than what the database knows to be durable.
     case lost(segment: UInt32, durableBytes: UInt64, foundBytes: UInt64)
     case disk(DiskFault)
     /// An fsync failed before: nothing more is written, and nothing is acknowledged. The process must stop.

@@ -45,12 +45,20 @@ struct SegmentWriters: Sendable {
         var writeback: (file: any DiskFile, offset: UInt64, length: UInt64)?
     }
 
+    /// A file that the next sync makes durable, and seals if it takes no more records.
+    struct Unsynced: Sendable {
+        let file: any DiskFile
+        let sealing: Open?
+    }
+
     let files: SegmentFiles
     let bytesTarget: UInt64
     var nextID: UInt32 = 1
     private var open: [SegmentClass: Open] = [:]
     /// Files with records that may not be durable, but take no more of them.
-    private var unsynced: [any DiskFile] = []
+    private var unsynced: [Unsynced] = []
+    /// Where segments end that take no more records and have no footer yet.
+    private var sealing: [UInt32: UInt64] = [:]
     private var isDirectoryDirty = false
     /// Counts writes; what was appended up to `durable` is durable.
     private(set) var appended: UInt64 = 0
@@ -167,26 +175,38 @@ struct SegmentWriters: Sendable {
 
     // MARK: - Seal
 
-    /// Ends the open segment of a class with its footer. It is not durable yet.
-    ///
-    /// Where the footer cannot be made or written, the segment stays as a crash would leave it: complete, but unsealed until open().
+    /// Takes the open segment of a class out of use. The next sync makes its records durable, and then gives it its footer.
     mutating func seal(_ segmentClass: SegmentClass) {
         guard let segment = open.removeValue(forKey: segmentClass) else { return }
         seal(segment)
     }
 
     mutating func seal(_ segment: Open) {
-        unsynced.append(segment.file)
+        unsynced.append(Unsynced(file: segment.file, sealing: segment))
+        sealing[segment.id] = segment.end
         appended += 1
+    }
+
+    /// A footer was written.
+    mutating func noteSealed(_ segment: UInt32) { sealing[segment] = nil }
+
+    /// Writes the footer of a segment whose records are durable, so that a trailer promises that every record before it is whole.
+    ///
+    /// Where the footer cannot be made or written, the segment stays as a crash would leave it: complete, but unsealed until open().
+    /// - Returns: whether it is sealed now.
+    static func finish(_ segment: Open) throws(DiskFault) -> Bool {
+        var isSealed = true
         do {
-            let footer = SegmentFooter(try segment.entries ?? SegmentWriters.entries(in: segment)).encoded(
-                at: UInt32(segment.end))
+            let footer = SegmentFooter(try segment.entries ?? entries(in: segment)).encoded(at: UInt32(segment.end))
             try segment.file.write(footer, at: segment.end)
             try segment.file.truncate(to: segment.end + UInt64(footer.count))
         } catch {
             // A footer cut short is no footer. If this fails too, open() truncates.
             try? segment.file.truncate(to: segment.end)
+            isSealed = false
         }
+        try segment.file.sync()
+        return isSealed
     }
 
     /// What a segment's records stand under, from the file itself.
@@ -214,7 +234,8 @@ struct SegmentWriters: Sendable {
         guard let segment = open.removeValue(forKey: segmentClass) else { return }
         // If this fails too, open() truncates: the records before the tail are whole either way.
         try? segment.file.truncate(to: segment.end)
-        unsynced.append(segment.file)
+        sealing[segment.id] = segment.end
+        unsynced.append(Unsynced(file: segment.file, sealing: nil))
         appended += 1
     }
 
@@ -233,11 +254,11 @@ struct SegmentWriters: Sendable {
     }
 
     /// Everything that a sync has to make durable now, oldest first. The caller synchronises all of it, or sets `hasFailed`.
-    mutating func takeUnsynced() -> (files: [any DiskFile], directory: Bool, appended: UInt64) {
+    mutating func takeUnsynced() -> (files: [Unsynced], directory: Bool, appended: UInt64) {
         var taken = unsynced
         for segmentClass in SegmentClass.allCases where open[segmentClass]?.isDirty == true {
             open[segmentClass]?.isDirty = false
-            if let file = open[segmentClass]?.file { taken.append(file) }
+            if let file = open[segmentClass]?.file { taken.append(Unsynced(file: file, sealing: nil)) }
         }
         let directory = isDirectoryDirty
         unsynced = []
@@ -254,6 +275,6 @@ struct SegmentWriters: Sendable {
         }
     }
 
-    /// Where the open segments end.
-    var openEnds: [UInt32: UInt64] { Dictionary(uniqueKeysWithValues: open.values.map { ($0.id, $0.end) }) }
+    /// Where the records of a segment end that has no footer; nil for a sealed one.
+    func unsealedEnd(of segment: UInt32) -> UInt64? { sealing[segment] ?? open.values.first { $0.id == segment }?.end }
 }
