@@ -82,6 +82,9 @@ let package = Package(
         tests("HansaStoreTests", ["HansaCore", "HansaCrypto", "HansaContent", "HansaStore", "HansaTestSupport"]),
         tests("HansaContentTests", ["HansaCore", "HansaCrypto", "HansaContent"]),
         tests("HansaLogTests", ["HansaCore", "HansaCrypto", "HansaLog"]),
+        tests("HansaStoreTests", [
+            "HansaCore", "HansaCrypto", "HansaDocuments", "HansaTerms", "HansaContent", "HansaLog", "HansaSync", "HansaStore", "HansaTestSupport",
+        ]),
         tests("HansaTermsTests", ["HansaCore", "HansaCrypto", "HansaDocuments", "HansaTerms"]),
         tests("HansaYAMLTests", ["HansaCore", "HansaDocuments", "HansaTerms", "HansaYAML"]),
     ]
