@@ -134,7 +134,7 @@ extension Receipt {
         }
         struct Log: Decodable {
             let origin: String
-            let size: UInt64
+            let size: Int64
             let root: String
         }
         let schema: String
@@ -159,7 +159,9 @@ extension Receipt {
         }
         var log: LogHead?
         if let found = wire.log {
-            log = LogHead(origin: found.origin, size: found.size, root: try Field.digest(found.root, at: "log.root"))
+            log = LogHead(
+                origin: found.origin, size: try Field.count(found.size, at: "log.size"),
+                root: try Field.digest(found.root, at: "log.root"))
         }
         try self.init(
             view: Field.digest(wire.view, at: "view"), from: Field.city(wire.from, at: "from"), to: Field.city(wire.to, at: "to"),

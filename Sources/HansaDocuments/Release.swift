@@ -235,14 +235,14 @@ extension Release {
         let operation: String
         let writer: String
         let keyring: Int
-        let seq: UInt64
+        let seq: Int64
         let previous: String?
         let parents: [String]
-        let clock: [String: UInt64]
+        let clock: [String: Int64]
         let issued: String
         let tlp: String
         let title: String
-        let bytes: UInt64
+        let bytes: Int64
         let files: Int
         let manifest: String?
         let index: Index?
@@ -256,7 +256,9 @@ extension Release {
         var parents: [Digest] = []
         for parent in wire.parents { parents.append(try Field.digest(parent, at: "parents")) }
         var clock: [ClockEntry] = []
-        for (city, seq) in wire.clock { clock.append(ClockEntry(city: try Field.city(city, at: "clock"), seq: seq)) }
+        for (city, seq) in wire.clock {
+            clock.append(ClockEntry(city: try Field.city(city, at: "clock"), seq: try Field.count(seq, at: "clock.\(city)")))
+        }
         guard let version = Version(wire.version) else { throw .field("version", "is not MAJOR.MINOR.PATCH") }
         var index: IndexReference?
         if let found = wire.index {
@@ -278,9 +280,10 @@ extension Release {
             package: Field.package(wire.package, at: "package"), kind: Field.word(wire.kind, at: "kind"), version: version,
             operation: Field.word(wire.operation, at: "operation"), writer: Field.city(wire.writer, at: "writer"),
             keyring: wire.keyring,
-            seq: wire.seq, previous: Field.optionalDigest(wire.previous, at: "previous"), parents: parents, clock: clock,
+            seq: Field.count(wire.seq, at: "seq"), previous: Field.optionalDigest(wire.previous, at: "previous"),
+            parents: parents, clock: clock,
             issued: Field.time(wire.issued, at: "issued"), tlp: Field.word(wire.tlp, at: "tlp"), title: wire.title,
-            bytes: wire.bytes,
+            bytes: Field.count(wire.bytes, at: "bytes"),
             files: wire.files, manifest: Field.optionalDigest(wire.manifest, at: "manifest"), index: index,
             derivedFrom: derivedFrom,
             reason: wire.reason)

