@@ -73,8 +73,7 @@ public enum VersionChoice {
         guard let head else { return declared ?? Version(1, 0, 0) }
         if let declared, declared > head { return declared }
         let next = head.nextPatch
-        // The last MINOR of a MAJOR is the end of the road for PATCH + 1.
-        guard next > head, next.minor <= Version.partMax else { throw .exhausted(head: head) }
+        guard next.major <= Version.partMax else { throw .exhausted(head: head) }
         return next
     }
 }

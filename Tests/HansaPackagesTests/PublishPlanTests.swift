@@ -185,7 +185,7 @@ import Testing
             try VersionChoice.choose(given: "1.4.2", declared: nil, head: head)
         }
         #expect(throws: VersionFault.malformed("1.5")) { try VersionChoice.choose(given: "1.5", declared: nil, head: head) }
-        let end = Version(1, Version.partMax, Version.partMax)
+        let end = Version(Version.partMax, Version.partMax, Version.partMax)
         #expect(throws: VersionFault.exhausted(head: end)) { try VersionChoice.choose(given: nil, declared: nil, head: end) }
     }
 }
