@@ -86,6 +86,8 @@ let package = Package(
             "HansaCore", "HansaCrypto", "HansaDocuments", "HansaTerms", "HansaContent", "HansaLog", "HansaSync", "HansaStore", "HansaTestSupport",
         ]),
         tests("HansaTermsTests", ["HansaCore", "HansaCrypto", "HansaDocuments", "HansaTerms"]),
+        .target(name: "FakeNode", dependencies: ["HansaCore", "HansaNode"], path: "Tests/FakeNode", swiftSettings: settings),
+        tests("HansaAPITests", ["HansaAPI", "HansaCore", "HansaNode", "CLinux", "FakeNode", logging]),
         tests("HansaYAMLTests", ["HansaCore", "HansaDocuments", "HansaTerms", "HansaYAML"]),
     ]
 )

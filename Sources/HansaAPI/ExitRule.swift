@@ -8,10 +8,7 @@ public enum ExitRule {
         case .sync(_, wait: true, _, dryRun: false): syncExit(document)
         case .why: document["allowed"]?.bool == true ? .ok : .refusedByTerms
         case .packageVerify, .auditVerify: document["valid"]?.bool == true ? .ok : .verificationFailed
-        // A package that does not pass is no failed signature: the command did its work and the answer is no.
-        case .packageCheck: document["valid"]?.bool == false ? .failed : .ok
-        case .agreementCheck: document["valid"]?.bool == false ? .failed : .ok
-        case .doctor: document["checks"]?.array?.contains { $0["result"]?.string == "fail" } == true ? .failed : .ok
+        case .doctor: document["checks"]?.array?.contains { $0["state"]?.string == "fail" } == true ? .failed : .ok
         case .status: wantsNothingToDo && document["attention"]?.array?.isEmpty != false ? .nothingToDo : .ok
         case .packagePublish: wantsNothingToDo && isUnchanged(document) ? .nothingToDo : publishExit(document)
         case .packageCheckout: wantsNothingToDo && document["files"]?.integer == 0 ? .nothingToDo : .ok

@@ -30,7 +30,7 @@ struct Doctor: HansaCommand {
         guard let checks = document["checks"]?.array else { return Outline.render(document, style) }
         var text = ""
         for check in checks {
-            let word = Style.text(check["result"])
+            let word = Style.text(check["state"])
             let coloured =
                 word == "pass" ? style.green("PASS") : word == "fail" ? style.red("FAIL") : style.yellow(word.uppercased())
             text += "\(coloured)  \(Style.text(check["name"]))"

@@ -81,8 +81,14 @@ final class Terminal {
                 ]))
         }
         let label = Style(colours: coloursErrors).red("error[\(problem.code.rawValue)]")
-        note("\(label): \(problem.message.printable(charactersMax: 2000))")
+        note("\(label): \(Terminal.lines(problem.message))")
         if let next = problem.next { note("  try: \(next.printable(charactersMax: 500))") }
+    }
+
+    /// A message of several lines, each made safe.
+    static func lines(_ message: String) -> String {
+        message.split(separator: "\n", omittingEmptySubsequences: false).map { String($0).printable(charactersMax: 2000) }.joined(
+            separator: "\n")
     }
 
     // MARK: Questions
