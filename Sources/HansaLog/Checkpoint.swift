@@ -1,4 +1,5 @@
-// A log's signed word about itself (C2SP tlog-checkpoint): `origin\nsize\nbase64(root)\n` as a signed note. We write and take no extension lines.
+// A log's signed word about itself (C2SP tlog-checkpoint): `origin\nsize\nbase64(root)\n` as a signed note. We write and take no
+// extension lines.
 public import HansaCore
 public import HansaCrypto
 
@@ -45,8 +46,8 @@ public struct SignedCheckpoint: Hashable, Sendable {
     public var root: Digest { checkpoint.root }
     public var bytes: [UInt8] { note.bytes }
 
-    /// Opens a checkpoint file: signed by `log`, about the log of that name. Lines of unknown keys are ignored, a failing line of `log` or
-    /// of one of `witnesses` refuses the whole.
+    /// Opens a checkpoint file: signed by `log`, about the log of that name. Lines of unknown keys are ignored, a failing line of
+    /// `log` or of one of `witnesses` refuses the whole.
     public init(_ bytes: [UInt8], log: VerifierKey, witnesses: [VerifierKey] = []) throws(NoteFault) {
         try self.init(SignedNote(bytes), log: log, witnesses: witnesses)
     }
@@ -63,7 +64,8 @@ public struct SignedCheckpoint: Hashable, Sendable {
     }
 }
 
-/// The log's side: signs checkpoints under the log key. Who holds it sees to it that no two contradict each other (`LogSequencer`).
+/// The log's side: signs checkpoints under the log key. Who holds it sees to it that no two contradict each other
+/// (`LogSequencer`).
 public struct LogSigner: Sendable {
     public let verifierKey: VerifierKey
     private let key: Ed25519PrivateKey

@@ -1,8 +1,10 @@
 public import HansaCore
 
-/// The right edge of a growing tree: the roots of its complete subtrees, largest first; all that is needed to append and to know the root.
+/// The right edge of a growing tree: the roots of its complete subtrees, largest first; all that is needed to append and to know
+/// the root.
 ///
-/// A value of at most 63 hashes. A tree reached by appending to a frontier has the frontier's tree as a prefix: nothing here can take back.
+/// A value of at most 63 hashes. A tree reached by appending to a frontier has the frontier's tree as a prefix: nothing here can
+/// take back.
 public struct Frontier: Sendable, Equatable {
     public private(set) var size: TreeSize
     /// One hash for each set bit of the size.

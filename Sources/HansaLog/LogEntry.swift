@@ -1,5 +1,5 @@
-// One entry of the log (FORMATS.md §11): a JSON object of named fields in a fixed order, absent ones left out, and a salt, so that the hash of
-// an entry that a proof must show as a sibling cannot be guessed from a dictionary.
+// One entry of the log (FORMATS.md §11): a JSON object of named fields in a fixed order, absent ones left out, and a salt, so
+// that the hash of an entry that a proof must show as a sibling cannot be guessed from a dictionary.
 internal import Foundation
 public import HansaCore
 

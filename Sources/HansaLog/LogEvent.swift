@@ -1,4 +1,5 @@
-// The catalogue of what the log records (`audit events`). Ids are stable: never renamed, never given another meaning; new ones are added.
+// The catalogue of what the log records (`audit events`). Ids are stable: never renamed, never given another meaning; new ones
+// are added.
 
 /// What an entry is about.
 public enum LogEvent: String, Sendable, CaseIterable {
@@ -139,7 +140,7 @@ public enum LogEvent: String, Sendable, CaseIterable {
         case .viewQuarantined:
             (
                 "View quarantined",
-                "What a partner shows us contradicts itself, or ours does; nothing of the view is taken until it is repaired."
+                "What a partner shows us contradicts itself, or ours does; nothing of the view is taken until repair."
             )
         case .viewRepaired: ("View repaired", "A quarantined view agrees again.")
         case .auditRead: ("Log read", "Someone read the log; repeats by one account are merged by minute, details.count tells.")

@@ -1,4 +1,5 @@
-/// Why the log stops. None of these is retried: the node says so and ends, for a log that goes on after one of them could contradict itself.
+/// Why the log stops. None of these is retried: the node says so and ends, for a log that goes on after one of them could
+/// contradict itself.
 public enum LogFault: Error, Sendable, CustomStringConvertible {
     /// Reading or writing failed.
     case storage(path: String, cause: any Error)

@@ -1,10 +1,11 @@
-// Reads entries, hashes and proofs from the tiles of a log. What it returns is as good as the disk: `LogVerifier` checks the disk.
+// Reads entries, hashes and proofs from the tiles of a log. What it returns is as good as the disk: `LogVerifier` checks the
+// disk.
 public import HansaCore
 
 /// A view of the log at one size, the one of the checkpoint that lies beside the tiles. Keeps the tiles it last read.
 ///
-/// The sequencer keeps the tiles of the checkpoint before its last one, so a reader that took the checkpoint just before a growth still works;
-/// one that outlives two growths reads the checkpoint again.
+/// The sequencer keeps the tiles of the checkpoint before its last one, so a reader that took the checkpoint just before a growth
+/// still works; one that outlives two growths reads the checkpoint again.
 public struct LogReader {
     public let size: TreeSize
     private let storage: any TileStorage

@@ -1,12 +1,13 @@
-// The one way by which a log grows (FORMATS.md §11). Entries are durable in the database's table first, with the change they record; then
+// The one way by which a log grows (FORMATS.md §11). Entries are durable in the database's table first, in one transaction with
+// the change they record; then
 //
 //   1  bundles and tiles are written and durable        (a crash: leftovers beyond the checkpoint; open() clears them)
-//   2  the checkpoint is signed, written and durable    (a crash: the bodies are still in the table, and checked against the tiles)
+//   2  the checkpoint is signed, written and durable    (a crash: the bodies are still in the table; compared with the tiles)
 //   3  the caller drops the bodies below `tiled`        (a crash: as after 2)
 //   4  partial tiles of the checkpoint before are removed at the next growth
 //
-// Steps never overlap and nothing is retried: after any failure the sequencer only throws, and the next open() finds out what is true.
-// Call order: open, then `sequence` with everything the table holds, in order of index, in batches of any size.
+// Steps never overlap and nothing is retried: after any failure the sequencer only throws, and the next open() finds out what is
+// true. Call order: open, then `sequence` with everything the table holds, in order of index, in batches of any size.
 // Not copyable, as two sequencers over one storage could sign two histories; the home's lock keeps other processes out.
 internal import HansaCore
 
@@ -53,8 +54,9 @@ public struct LogSequencer: ~Copyable, Sendable {
 
     /// Finds out where the log stands and makes an empty one where there is none yet.
     ///
-    /// Throws when checkpoint, tiles and table contradict each other; nothing was changed then. `former` are log keys that this node used
-    /// before its present one under the same origin: a checkpoint of theirs is taken, and signed again with the present key.
+    /// Throws when checkpoint, tiles and table contradict each other; nothing was changed then. `former` are log keys that this
+    /// node used before its present one under the same origin: a checkpoint of theirs is taken, and signed again with the present
+    /// key.
     public static func open(
         storage: any TileStorage, signer: LogSigner, former: [VerifierKey] = [], table: PendingTable
     ) throws(LogFault) -> LogSequencer {
@@ -89,8 +91,9 @@ public struct LogSequencer: ~Copyable, Sendable {
 
     /// Writes these entries into the log and signs a checkpoint over all of it. Durable when it returns.
     ///
-    /// Entries below `tiled` are not written again but must be the same: that is how a table whose bodies were not dropped in time is checked.
-    /// The rest follows without a gap. Without anything new nothing is written. After a throw every further call throws `.stopped`.
+    /// Entries below `tiled` are not written again but must be the same: that is how a table whose bodies were not dropped in
+    /// time is checked. The rest follows without a gap. Without anything new nothing is written. After a throw every further call
+    /// throws `.stopped`.
     public mutating func sequence(_ entries: some Sequence<PendingEntry>) throws(LogFault) -> SignedCheckpoint {
         guard !hasStopped else { throw .stopped }
         do {
@@ -110,8 +113,8 @@ public struct LogSequencer: ~Copyable, Sendable {
 
         let old = checkpoint
         try write(full + builder.partialTiles().map { TileFile(path: $0.tile.text, bytes: $0.bytes) })
-        // A crash here, or anywhere above, leaves tiles beyond the checkpoint. They hold only entries that the table still has, and open()
-        // clears them; full tiles that are written again get the same bytes.
+        // A crash here, or anywhere above, leaves tiles beyond the checkpoint. They hold only entries that the table still has,
+        // and open() clears them; full tiles that are written again get the same bytes.
 
         try proveGrowth(from: old)
         try publish(LogSequencer.signed(builder, signer))
@@ -153,7 +156,8 @@ public struct LogSequencer: ~Copyable, Sendable {
         return unwritten
     }
 
-    /// Proves from the tiles as they lie on disk, not from the frontier that made them, that the signed tree is a prefix of the new one.
+    /// Proves from the tiles as they lie on disk, not from the frontier that made them, that the signed tree is a prefix of the
+    /// new one.
     private func proveGrowth(from old: SignedCheckpoint) throws(LogFault) {
         var reader = LogReader(storage: storage, size: builder.size)
         let proof = try reader.consistencyProof(from: old.size, to: builder.size)
@@ -180,7 +184,8 @@ public struct LogSequencer: ~Copyable, Sendable {
         } catch {
             throw .storage(path: "tile", cause: error)
         }
-        // A growth holds only entries that the database gave out. Tiles beyond them are another history's, and perhaps its only copy.
+        // A growth holds only entries that the database gave out. Tiles beyond them are another history's, and perhaps its only
+        // copy.
         if let foreign = leftovers.first(where: { $0.completeAt.map { $0.value > next.value } ?? true }) {
             throw .damaged(path: foreign.text, why: "it has entries that the database never gave out")
         }
@@ -220,7 +225,8 @@ public struct LogSequencer: ~Copyable, Sendable {
         throw .badCheckpoint(.notSigned)
     }
 
-    /// The right edge of the tree, read from the partial tiles and checked: their hashes give the signed root, the bundle's entries their hashes.
+    /// The right edge of the tree, read from the partial tiles and checked: their hashes give the signed root, the bundle's
+    /// entries their hashes.
     private static func edge(of signed: SignedCheckpoint, _ storage: any TileStorage) throws(LogFault) -> TileBuilder {
         var edges = [[UInt8]](repeating: [], count: TilePath.levelsMax)
         var bundle: (tile: TilePath, bytes: [UInt8])?

@@ -1,13 +1,14 @@
-// Verifies a whole log: everything is computed again from the entries, and every file compared with that. Findings are values; nothing is
-// thrown, as a file that cannot be read is a finding too. Memory: one bundle and the right edge, whatever the size.
+// Verifies a whole log: everything is computed again from the entries, and every file compared with that. Findings are values;
+// nothing is thrown, as a file that cannot be read is a finding too. Memory: one bundle and the right edge, whatever the size.
 internal import HansaCore
 
 /// One verification of one log.
 ///
-/// The log must not grow meanwhile: the caller holds the sequencer, or verifies a copy. What is checked:
-/// the checkpoint's signature and origin · each bundle's entries against the tiles of level 0, these against the levels above, all against
-/// the root · no file missing, unknown or beyond the log; tiles left over from earlier checkpoints must be prefixes of the present ones ·
-/// entries are JSON objects of their own index · entries in the table continue the log · earlier checkpoints that the caller knows.
+/// The log must not grow meanwhile: the caller holds the sequencer, or verifies a copy. What is checked: the checkpoint's
+/// signature and origin · each bundle's entries against the tiles of level 0, these against the levels above, all against the
+/// root · no file missing, unknown or beyond the log; tiles left over from earlier checkpoints must be prefixes of the present
+/// ones · entries are JSON objects of their own index · entries in the table continue the log · earlier checkpoints that the
+/// caller knows.
 public struct LogVerifier {
     private let storage: any TileStorage
     private let key: VerifierKey
@@ -30,8 +31,8 @@ public struct LogVerifier {
         self.witnesses = witnesses
     }
 
-    /// Verifies the log that lies in `storage`. `key` and `former` are its log keys, `pending` what the database's table holds (any overlap
-    /// with the log is compared), `known` earlier checkpoints of this log whose signatures the caller has verified.
+    /// Verifies the log that lies in `storage`. `key` and `former` are its log keys, `pending` what the database's table holds
+    /// (any overlap with the log is compared), `known` earlier checkpoints of this log whose signatures the caller has verified.
     public static func verify(
         _ storage: any TileStorage, key: VerifierKey, former: [VerifierKey] = [], witnesses: [VerifierKey] = [],
         pending: some Sequence<PendingEntry> = [], known: [Checkpoint] = []

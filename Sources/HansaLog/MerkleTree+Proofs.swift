@@ -1,6 +1,7 @@
 public import HansaCore
 
-/// Making roots and proofs from a reader of complete subtrees. A reader is asked only for subtrees that lie whole within the size given.
+/// Making roots and proofs from a reader of complete subtrees. A reader is asked only for subtrees that lie whole within the size
+/// given.
 extension MerkleTree {
     /// The root of the first `size` entries. O(log n) reads.
     public static func root<Fault: Error>(
@@ -32,8 +33,8 @@ extension MerkleTree {
         return proof.reversed()
     }
 
-    /// What shows that the tree of `old` entries is a prefix of the tree of `new` (RFC 9162 §2.1.4.1); empty when `old` is 0 or `new`.
-    /// Traps when `old` is above `new`. O(log² n) reads.
+    /// What shows that the tree of `old` entries is a prefix of the tree of `new` (RFC 9162 §2.1.4.1); empty when `old` is 0 or
+    /// `new`. Traps when `old` is above `new`. O(log² n) reads.
     public static func consistencyProof<Fault: Error>(
         from old: TreeSize, to new: TreeSize, reading hash: (NodePosition) throws(Fault) -> Digest
     ) throws(Fault) -> [Digest] {

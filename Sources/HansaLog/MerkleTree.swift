@@ -1,5 +1,5 @@
-// The Merkle tree of RFC 6962 §2.1 (= RFC 9162 §2.1) over SHA-256: hashes and the checks of proofs. `MerkleTree+Proofs` makes proofs,
-// `Frontier` appends. Leaves and nodes are hashed under different first bytes, so that no entry can pass for a subtree.
+// The Merkle tree of RFC 6962 §2.1 (= RFC 9162 §2.1) over SHA-256: hashes and the checks of proofs. `MerkleTree+Proofs` makes
+// proofs, `Frontier` appends. Leaves and nodes are hashed under different first bytes, so that no entry can pass for a subtree.
 public import HansaCore
 public import HansaCrypto
 

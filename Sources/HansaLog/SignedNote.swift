@@ -17,7 +17,8 @@ public struct SignedNote: Hashable, Sendable {
         self.signatures = signatures
     }
 
-    /// Reads a note strictly: UTF-8, no control character but the line feed, split at the *last* blank line, every signature line whole.
+    /// Reads a note strictly: UTF-8, no control character but the line feed, split at the *last* blank line, every signature line
+    /// whole.
     public init(_ bytes: [UInt8]) throws(NoteFault) {
         guard bytes.count <= SignedNote.bytesMax else { throw .tooLarge }
         if let control = bytes.first(where: { ($0 < 0x20 && $0 != 0x0A) || $0 == 0x7F }) { throw .controlCharacter(control) }

@@ -1,7 +1,7 @@
 internal import HansaCore
 
-/// Grows a tree entry by entry and hands out each tile as it becomes full; holds the partial tiles of the right edge. Memory: one tile a
-/// level and one bundle. The sequencer writes what comes out, the verifier compares it with what is there.
+/// Grows a tree entry by entry and hands out each tile as it becomes full; holds the partial tiles of the right edge. Memory: one
+/// tile a level and one bundle. The sequencer writes what comes out, the verifier compares it with what is there.
 struct TileBuilder {
     private(set) var frontier: Frontier
     /// The hashes of the partial tile of each level, one after the other; empty where the last tile is full or there is none.

@@ -18,8 +18,8 @@ public enum TileLayout {
         }
     }
 
-    /// Everything that must be written when a tree grows from `old` to `new` entries: full tiles that were not full, and partial tiles that
-    /// are new or wider; entries first, then level by level. Empty tiles never occur.
+    /// Everything that must be written when a tree grows from `old` to `new` entries: full tiles that were not full, and partial
+    /// tiles that are new or wider; entries first, then level by level. Empty tiles never occur.
     public static func tiles(growingFrom old: TreeSize, to new: TreeSize) -> [TilePath] {
         precondition(old <= new, "a tree does not shrink")
         var tiles: [TilePath] = []

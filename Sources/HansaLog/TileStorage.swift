@@ -1,8 +1,10 @@
-/// Where the files of one log lie: paths below its root, `/` between segments, all in ASCII (`checkpoint` and what `TilePath` writes).
+/// Where the files of one log lie: paths below its root, `/` between segments, all in ASCII (`checkpoint` and what `TilePath`
+/// writes).
 ///
-/// Contract: a file is replaced whole (temporary file, fsync, rename, fsync of the directories) and is durable when `write` returns; after a
-/// crash each file is whole, old or new. A write that failed, or an fsync that failed, is thrown, and nothing is tried again: the sequencer
-/// stops. Temporary files are cleared when the storage opens; `forEachPath` never shows them. One sequencer writes; several may read.
+/// Contract: a file is replaced whole (temporary file, fsync, rename, fsync of the directories) and is durable when `write`
+/// returns; after a crash each file is whole, old or new. A write that failed, or an fsync that failed, is thrown, and nothing is
+/// tried again: the sequencer stops. Temporary files are cleared when the storage opens; `forEachPath` never shows them. One
+/// sequencer writes; several may read.
 public protocol TileStorage: Sendable {
     /// The whole file; nil when there is none.
     func read(_ path: String) throws -> [UInt8]?
@@ -10,7 +12,8 @@ public protocol TileStorage: Sendable {
     func write(_ files: [TileFile]) throws
     /// Durable at some later time: a crash may bring the files back. Missing ones are no error.
     func remove(_ paths: [String]) throws
-    /// Every file below the root, in any order, whoever put it there. Symlinks and others that are no plain files too: they are findings.
+    /// Every file below the root, in any order, whoever put it there. Symlinks and others that are no plain files too: they are
+    /// findings.
     func forEachPath(_ body: (String) throws -> Void) throws
 }
 

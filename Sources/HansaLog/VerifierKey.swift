@@ -1,7 +1,8 @@
 internal import HansaCore
 public import HansaCrypto
 
-/// A public key as signed notes name it, `name+keyid+base64` (C2SP signed-note): of a log (Ed25519) or of a witness (cosignature/v1).
+/// A public key as signed notes name it, `name+keyid+base64` (C2SP signed-note): of a log (Ed25519) or of a witness
+/// (cosignature/v1).
 public struct VerifierKey: Hashable, Sendable, CustomStringConvertible {
     /// What the key signs, by the type byte of the format.
     public enum Algorithm: UInt8, Sendable {

@@ -234,4 +234,31 @@ import Testing
         }
         #expect(witness.verifierKey.isValid(good, for: checkpoint.text))
     }
+
+    @Test(arguments: [9, 10] as [UInt64])
+    func mutilatedTextsAreRefusedOrReadBackAsTheyAre(seed: UInt64) throws {
+        var random = SeededRandom(seed: seed)
+        let samples = [Self.note70, Self.logKeyText, "tile/entries/x001/x234/067.p/17", "18446744073709551615\n\n— + x000"].map {
+            Array($0.utf8)
+        }
+        for _ in 0..<5000 {
+            var bytes = samples[Int.random(in: 0..<samples.count, using: &random)]
+            for _ in 0..<Int.random(in: 1...4, using: &random) {
+                let position = Int.random(in: 0..<bytes.count, using: &random)
+                switch random.next() % 4 {
+                case 0: bytes[position] = UInt8(truncatingIfNeeded: random.next())
+                case 1 where bytes.count > 1: bytes.remove(at: position)
+                case 2: bytes.insert(bytes[Int.random(in: 0..<bytes.count, using: &random)], at: position)
+                default: bytes.swapAt(position, Int.random(in: 0..<bytes.count, using: &random))
+                }
+            }
+            let text = String(decoding: bytes, as: UTF8.self)
+            if let note = try? SignedNote(bytes) {
+                #expect(note.bytes == bytes, "seed \(seed)")
+                if let checkpoint = try? Checkpoint(text: note.text) { #expect(checkpoint.text == note.text, "seed \(seed)") }
+            }
+            if let key = try? VerifierKey(text) { #expect(key.text == text, "seed \(seed)") }
+            if let tile = TilePath(text) { #expect(tile.text == text, "seed \(seed)") }
+        }
+    }
 }

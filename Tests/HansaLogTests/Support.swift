@@ -17,8 +17,8 @@ struct SeededRandom: RandomNumberGenerator {
     mutating func digest() -> Digest { Digest(next(), next(), next(), next()) }
 }
 
-/// Files in memory that keep the contract of `TileStorage`, also in a crash: at a chosen operation only a subset of its files is changed,
-/// then everything fails until `restart`.
+/// Files in memory that keep the contract of `TileStorage`, also in a crash: at a chosen operation only a subset of its files is
+/// changed, then everything fails until `restart`.
 final class MemoryStorage: TileStorage {
     struct Crash: Error {}
     private struct State {
