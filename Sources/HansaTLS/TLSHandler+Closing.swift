@@ -26,7 +26,8 @@ extension TLSHandler {
 
     private func closeAll(_ context: ChannelHandlerContext) {
         switch phase {
-        case .closing, .closed: return
+        case .closing: return
+        case .closed: context.close(mode: .all, promise: nil)
         case .waiting, .handshaking: finish(context, failing: ChannelError.ioOnClosedChannel)
         case .open:
             linger(context)

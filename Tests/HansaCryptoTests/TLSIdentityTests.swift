@@ -1,3 +1,4 @@
+import Foundation
 import HansaCore
 import HansaCrypto
 import Testing
@@ -64,5 +65,26 @@ import Testing
     func aWiderCurveIsRefused() throws {
         let pem = try OpenSSLCommand.run(["genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-384"])
         #expect(throws: KeyFault.wrongAlgorithm(wanted: "EC P-256", found: "EC secp384r1")) { try TLSIdentity(pem: pem) }
+    }
+
+    static let script = URL(filePath: #filePath).deletingLastPathComponent().appending(path: "../../certs/make-dev-certs")
+        .standardized
+
+    @Test(
+        .enabled(
+            if: OpenSSLCommand.exists && FileManager.default.isExecutableFile(atPath: script.path), "needs certs/ and openssl"))
+    func theScriptForDevelopmentMakesIdentitiesWithTheirPins() throws {
+        let directory = FileManager.default.temporaryDirectory.appending(path: "hansa-dev-certs-\(UUID().uuidString)")
+        defer { try? FileManager.default.removeItem(at: directory) }
+        let process = Process()
+        process.executableURL = Self.script
+        process.arguments = [directory.path, "kitchener.ca"]
+        process.standardOutput = Pipe()
+        try process.run()
+        process.waitUntilExit()
+        #expect(process.terminationStatus == 0)
+        let identity = try TLSIdentity(pem: try KeyFile.read(path: directory.appending(path: "kitchener.ca.pem").path))
+        let pin = try String(contentsOf: directory.appending(path: "kitchener.ca.pin"), encoding: .utf8)
+        #expect(pin == identity.spkiHash.prefixed + "\n")
     }
 }

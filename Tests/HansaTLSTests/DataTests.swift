@@ -88,7 +88,7 @@ import Testing
         pair.client.wire.writes = []
         let client = pair.client
         // The socket fills with the first batch.
-        client.wire.onWrite = { client.channel.isWritable = false }
+        client.wire.onWrite = { [unowned channel = client.channel] in channel.isWritable = false }
         let sent = client.send([UInt8](repeating: 1, count: 600_000))
         #expect(client.wire.writes.count == 1)
         #expect(throws: EventLoopFuture<Void>.NotYet.self) { try sent.settled() }
