@@ -88,13 +88,19 @@ struct SegmentWriters: Sendable {
             aftermath.hasSealed = true
         }
         do throws(DiskFault) {
-            var segment = if let current = open[segmentClass] { current } else { try begin(segmentClass, batch) }
-            try SegmentWriters.reserve(&segment, for: batch)
-            open[segmentClass] = segment
+            // Taken out while it changes: a second reference to its entries would copy them all at each append.
+            var segment =
+                if let current = open.removeValue(forKey: segmentClass) { current } else { try begin(segmentClass, batch) }
+            do throws(DiskFault) {
+                try SegmentWriters.reserve(&segment, for: batch)
+            } catch {
+                open[segmentClass] = segment
+                throw error
+            }
             do throws(DiskFault) {
                 try segment.file.write(parts, at: segment.end)
             } catch {
-                abandon(segmentClass)
+                abandon(segment)
                 throw error
             }
             let locations = SegmentWriters.account(batch, in: &segment)
@@ -117,7 +123,8 @@ struct SegmentWriters: Sendable {
             segment.entries = try SegmentWriters.entries(in: segment)
             open[segmentClass] = segment
         } catch {
-            abandon(segmentClass)
+            open[segmentClass] = nil
+            abandon(segment)
         }
     }
 
@@ -230,8 +237,7 @@ struct SegmentWriters: Sendable {
     }
 
     /// After a failed write the tail is of unknown content: it is cut off, and the next record goes to a new segment.
-    private mutating func abandon(_ segmentClass: SegmentClass) {
-        guard let segment = open.removeValue(forKey: segmentClass) else { return }
+    private mutating func abandon(_ segment: Open) {
         // If this fails too, open() truncates: the records before the tail are whole either way.
         try? segment.file.truncate(to: segment.end)
         sealing[segment.id] = segment.end
