@@ -21,7 +21,7 @@ extension DataPackageDocument {
         let sorted = files.sorted { PayloadPath.precedes($0.path, $1.path) }
         let resources = sorted.prefix(resourcesInferredMax).map { JSONValue.object(members(of: $0, &names)) }
         root.append(JSONMember("resources", .array(resources)))
-        return DataPackageDocument(root: root)
+        return DataPackageDocument(inferred: root)
     }
 
     private static func members(of file: InferredResource, _ names: inout UniqueNames) -> [JSONMember] {

@@ -61,9 +61,14 @@ public struct DataPackageDocument: Sendable, Equatable {
     public static let resourcesInferredMax = 10_000
 
     /// The whole document; paths as in a directory. Members that we know come in a fixed order, the others sorted.
-    public internal(set) var root: [JSONMember]
+    public private(set) var root: [JSONMember]
+    /// Made by `inferred`: right and in order as it is, so that `completed` need not check and sort it (small packages are many).
+    private let isInferred: Bool
 
-    init(root: [JSONMember]) { self.root = root }
+    init(inferred root: [JSONMember]) {
+        self.root = root
+        isInferred = true
+    }
 
     /// Reads a document: JSON only; `findings` says what is wrong with its content.
     ///
@@ -79,8 +84,11 @@ public struct DataPackageDocument: Sendable, Equatable {
         }
         guard let members = value.object else { throw .notObject }
         root = members
+        isInferred = false
         if placement == .bag { try takeOffBagPrefix() }
     }
+
+    public static func == (left: DataPackageDocument, right: DataPackageDocument) -> Bool { left.root == right.root }
 
     public subscript(name: String) -> JSONValue? { root.first { $0.name == name }?.value }
 
@@ -116,14 +124,18 @@ public struct DataPackageDocument: Sendable, Equatable {
         if let kind, kind != .dataset { throw .comesLater(kind) }
         guard !files.isEmpty else { throw .nothingToPublish }
         let known = FileIndex(files)
-        let errors = DataPackageCheck(self, files: known).findings.filter { $0.severity == .error }
-        guard errors.isEmpty else { throw .invalid(errors) }
+        let resources = self["resources"]?.array ?? []
+        if !isInferred || resources.contains(where: { $0["path"]?.string.map { known[$0] == nil } ?? true }) {
+            let errors = DataPackageCheck(self, files: known).findings.filter { $0.severity == .error }
+            guard errors.isEmpty else { throw .invalid(errors) }
+        }
         var members = root
         if self["$schema"] == nil { members.append(JSONMember("$schema", .string(DataPackageDocument.profile))) }
         if let version { members.set("version", .string(version.description)) }
-        members.set("hansa", completedHansa())
-        members.set("resources", .array((self["resources"]?.array ?? []).map { DataPackageDocument.completed($0, known) }))
-        let bytes = JSONValue.object(MemberOrder.ordered(members)).serialized(pretty: true)
+        if !isInferred { members.set("hansa", completedHansa()) }
+        members.set("resources", .array(resources.map { DataPackageDocument.completed($0, known) }))
+        let ordered = isInferred ? MemberOrder.orderedTop(members) : MemberOrder.ordered(members)
+        let bytes = JSONValue.object(ordered).serialized(pretty: true)
         guard bytes.count <= DataPackageDocument.bytesMax else { throw .tooLarge(bytesMax: DataPackageDocument.bytesMax) }
         return bytes
     }
@@ -144,7 +156,7 @@ public struct DataPackageDocument: Sendable, Equatable {
         if let path = resource["path"]?.string, let file = files[path] {
             members.set("path", .string("data/" + path))
             members.set("bytes", JSONValue(file.size))
-            members.set("hash", JSONValue(file.digest))
+            members.set("hash", JSONValue(file.digest), after: "bytes")
         } else if let paths = resource["path"]?.array {
             members.set("path", .array(paths.map { .string("data/" + ($0.string ?? "")) }))
             // The manifest holds each part's digest; one hash over several files is defined nowhere.
@@ -210,12 +222,13 @@ struct FileIndex {
 }
 
 extension [JSONMember] {
-    /// Replaces the member of that name where it stands, or appends it.
-    mutating func set(_ name: String, _ value: JSONValue) {
+    /// Replaces the member of that name where it stands, or adds it behind `neighbour`, or at the end.
+    mutating func set(_ name: String, _ value: JSONValue, after neighbour: String? = nil) {
         if let index = firstIndex(where: { $0.name == name }) {
             self[index] = JSONMember(name, value)
         } else {
-            append(JSONMember(name, value))
+            let index = neighbour.flatMap { neighbour in firstIndex { $0.name == neighbour } }
+            insert(JSONMember(name, value), at: index.map { $0 + 1 } ?? count)
         }
     }
 }
@@ -234,8 +247,10 @@ enum MemberOrder {
     private static let field = ["name", "type", "format", "title", "description", "constraints"]
     private static let hansa = ["specVersion", "kind", "package"]
 
+    static func orderedTop(_ members: [JSONMember]) -> [JSONMember] { sorted(members, package, last: "resources") }
+
     static func ordered(_ members: [JSONMember]) -> [JSONMember] {
-        sorted(members, package, last: "resources").map { member in
+        orderedTop(members).map { member in
             switch member.name {
             case "resources": JSONMember(member.name, mapItems(member.value, orderedResource))
             case "hansa": JSONMember(member.name, mapObject(member.value) { sorted($0, hansa) })

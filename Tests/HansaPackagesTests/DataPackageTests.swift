@@ -174,4 +174,67 @@ import Testing
             DataPackageDocument.inferred(name: "n", files: files)["resources"]?.array?.compactMap { $0["name"]?.string } ?? []
         #expect(Set(names).count == files.count)
     }
+
+    /// An inferred document is not checked and sorted when it is completed; that must not show.
+    @Test(arguments: 0..<50 as Range<UInt64>)
+    func inferredAndReadDocumentsCompleteAlike(seed: UInt64) throws {
+        var random = SeededRandom(seed: seed)
+        let tables = [try infer("id;b\n1;x\n2;y\n"), try infer("a,b,a\n1,2024-01-01 10:00:00,\n")]
+        let names = ["a.csv", "b/a.csv", "c.md", "LICENSE", "d.JSON", "ü.tsv", "e.zip", "f.unknown", "g/h/i.csv"].shuffled(
+            using: &random)
+        var resources: [InferredResource] = []
+        var files: [FileDigest] = []
+        for name in names.prefix(Int.random(in: 1...names.count, using: &random)) {
+            let digest = SHA256.hash(Array(name.utf8))
+            files.append(FileDigest(path: name, size: UInt64.random(in: 0...1 << 40, using: &random), digest: digest))
+            let content =
+                tables.randomElement(using: &random).map {
+                    Bool.random(using: &random) ? InferredResource.Content.table($0) : .file
+                } ?? .file
+            resources.append(
+                InferredResource(path: name, size: 1, digest: Bool.random(using: &random) ? digest : nil, content: content))
+        }
+        let made = DataPackageDocument.inferred(
+            name: "n", title: Bool.random(using: &random) ? "t" : nil, files: resources,
+            version: Bool.random(using: &random) ? Version(1, 0, 0) : nil,
+            created: Bool.random(using: &random) ? Timestamp(seconds: 1) : nil)
+        let version = Bool.random(using: &random) ? Version(2, 0, 0) : nil
+        let completed = try made.completed(files: files, version: version)
+        let read = try DataPackageDocument(reading: made.bytes)
+        #expect(try read.completed(files: files, version: version) == completed, "seed \(seed)")
+        #expect(
+            try DataPackageDocument(reading: completed, placement: .bag).findings(files: files).allSatisfy {
+                $0.place == "licenses"
+            }, "seed \(seed)")
+        #expect(throws: DataPackageFault.self) { try made.completed(files: [FileDigest(path: "other", size: 0, digest: .zero)]) }
+    }
+
+    @Test func resourcesAreInferredByNameAndContent() {
+        func resource(_ path: String, _ content: String) -> (wants: Bool, content: InferredResource.Content) {
+            var inference = ResourceInference(path: path)
+            let wants = inference.wantsBytes
+            if wants { Array(content.utf8).withUnsafeBytes { inference.feed($0) } }
+            return (wants, inference.finish(size: UInt64(content.utf8.count)).content)
+        }
+        #expect(resource("a.geojson", "{}").wants == false)
+        #expect(resource("a.csv.gz", "").wants == false)
+        #expect(resource("LICENSE", "").content == .file)
+        #expect(resource("a.CSV", "a\n1\n").wants)
+        #expect(resource("a.csv", "a,b\n1,\"2").content == .noTable(.csv(.openQuote(row: 2))))
+        #expect(resource("a.csv", "").content == .noTable(.empty))
+        // A file called tsv is divided by tabs, whatever else is in it.
+        guard case .table(let table) = resource("a.tsv", "a,x\tb\n1,x\t2\n").content else {
+            return #expect(Bool(false), "no table")
+        }
+        #expect(table.delimiter == 0x09)
+    }
+
+    @Test func faultsLeaveWithTheirCodes() {
+        #expect(PublishFault.notRegular(["x"], more: 0).problem.code == .fileUnsafe)
+        #expect(PublishFault.tooManyFiles(2, max: 1).problem.code == .limitExceeded)
+        #expect(PublishFault.empty.problem.code == .packageInvalid)
+        #expect(DataPackageFault.notObject.problem.code == .packageInvalid)
+        #expect(VersionFault.notHigher(given: Version(1, 0, 0), head: Version(1, 0, 0)).problem.code == .versionNotHigher)
+        #expect(VersionFault.malformed("x").problem.exit == .usage)
+    }
 }
