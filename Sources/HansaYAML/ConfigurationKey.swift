@@ -119,7 +119,8 @@ extension ConfigurationKey {
 
     private static let network: [ConfigurationKey] = [
         ConfigurationKey(
-            "listen", .listOrSingle(.text), "Where the node waits for partners, host:port; IPv6 as [::]:8471. One, or a list."
+            "listen", .listOrSingle(.text),
+            "Where the node waits for partners, host:port; IPv6 as \"[::]:8471\", in quotes. One, or a list."
         ) {
             .array($0.listen.map(JSONValue.string))
         } put: { value, configuration in

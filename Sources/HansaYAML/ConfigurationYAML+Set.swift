@@ -10,31 +10,43 @@ extension ConfigurationYAML {
     public static func set(_ text: String, _ key: String, _ value: String) throws(YAMLFault) -> String {
         guard let known = ConfigurationKey.named(key) else { throw ConfigurationKey.unknown(key) }
         var wanted = try read(text)
-        try wanted.set(key, to: value, origin: .flag("config set"))
         let root = try YAMLDocument.read(text)
-        var editor = LineEditor(text)
-        editor.put(known.get(wanted), key: known, root: root)
-        let changed = editor.text
-        guard let result = try? read(changed), result == wanted else {
-            let place = root.place(of: key)
+        let place = root.place(of: key)
+        if key == "city" {
             throw YAMLFault(
-                line: place.line, column: place.column, path: key,
-                message: "this file is written so that only a person can change it here")
+                line: place.line, column: place.column, path: key, message: "stands in the city's keyring and cannot be changed")
         }
-        return changed
+        try wanted.set(key, to: value, origin: .flag("config set"))
+        if var editor = LineEditor(text) {
+            editor.put(known.get(wanted), key: known, root: root)
+            if let result = try? read(editor.text), result == wanted { return editor.text }
+        }
+        throw YAMLFault(
+            line: place.line, column: place.column, path: key,
+            message: "this file is written so that only a person can change it here")
     }
 }
 
 /// Changes one key of a YAML text by its lines.
 private struct LineEditor {
     private var lines: [String]
+    /// As the file ends its lines: LF, or CR LF throughout.
+    private let lineEnd: String
 
-    init(_ text: String) {
-        lines = text.split(separator: "\n", omittingEmptySubsequences: false).map(String.init)
+    /// Nil for a text with line breaks other than these, which YAML counts and an editor of lines does not.
+    init?(_ text: String) {
+        let pieces = text.utf8.split(separator: 0x0A, omittingEmptySubsequences: false)
+        let returns = text.utf8.reduce(0) { $0 + ($1 == 0x0D ? 1 : 0) }
+        let ended = pieces.dropLast().reduce(0) { $0 + ($1.last == 0x0D ? 1 : 0) }
+        guard returns == ended, ended == 0 || ended == pieces.count - 1,
+            !text.unicodeScalars.contains(where: { $0 == "\u{85}" || $0 == "\u{2028}" || $0 == "\u{2029}" })
+        else { return nil }
+        lineEnd = ended == 0 ? "\n" : "\r\n"
+        lines = pieces.map { String(decoding: $0.last == 0x0D ? $0.dropLast() : $0, as: UTF8.self) }
         if lines.last == "" { lines.removeLast() }
     }
 
-    var text: String { lines.joined(separator: "\n") + "\n" }
+    var text: String { lines.joined(separator: lineEnd) + lineEnd }
 
     mutating func put(_ value: JSONValue, key: ConfigurationKey, root: YAMLNode) {
         let parts = key.parts

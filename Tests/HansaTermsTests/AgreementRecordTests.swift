@@ -197,6 +197,19 @@ import Testing
         let (one, two) = (SHA256.hash([1]), SHA256.hash([2]))
         let view = Array("hansa-view/1".utf8) + agreement.bytes + Array("kitchener.ca\nauckland.nz".utf8)
         #expect(ViewIdentity.viewID(agreement: agreement, publisher: publisher, recipient: recipient) == SHA256.hash(view))
+        // Known answers, made with another SHA-256.
+        #expect(
+            ViewIdentity.viewID(agreement: agreement, publisher: publisher, recipient: recipient).hex
+                == "6abda25291dbf0b999b22a9c0021a1d8c96675b01da50fcff79e92813a055af7")
+        #expect(
+            ViewIdentity.viewID(agreement: .zero, publisher: publisher, recipient: recipient).hex
+                == "199d7fb651842fcab7dbec62d035aea7d1f22e817628f4a2774d8d4d2f64db8b")
+        #expect(
+            ViewIdentity.policyEpoch(agreement: agreement, steps: []).hex
+                == "1cfa5c2363dc3385001c1236cbcb3887ef7687e2f24c294468e5a82febc4c93b")
+        #expect(
+            ViewIdentity.policyEpoch(agreement: agreement, steps: [one, two]).hex
+                == "df7c7f6488a9cb1d2aab3b2b6d7e22ae357f60dd0047773f014c022f8b45d01e")
         let sorted = [agreement, one, two].sorted().flatMap(\.bytes)
         let epoch = SHA256.hash(Array("hansa-policy/1".utf8) + sorted)
         #expect(ViewIdentity.policyEpoch(agreement: agreement, steps: [one, two]) == epoch)

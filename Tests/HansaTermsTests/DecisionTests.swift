@@ -205,6 +205,22 @@ import Testing
         #expect(try policy.decision(on: request(), under: Digest(9, 0, 0, 0), at: now).denial?.reason == .noAgreement)
     }
 
+    @Test func ofPermitsUnderSeveralTheOneThatShowsMostAndLongestIsTold() throws {
+        let short = try AgreementSketch(id: "short", expires: "2026-08-31").record(number: 1)
+        let long = try AgreementSketch(id: "long", expires: "2027-08-31", terms: [.init(clause: "2")]).record(number: 2)
+        let same = try AgreementSketch(id: "same", expires: "2027-08-31").record(number: 3)
+        func chosen(_ records: [AgreementRecord], _ levels: [Grant.Level]) throws -> String? {
+            let grants = try zip(records, levels).map {
+                try grant(
+                    "g-\($0.agreement.id)", under: $0.digest == short.digest ? 1 : $0.digest == long.digest ? 2 : 3, level: $1)
+            }
+            return try Policy(agreements: records, grants: grants).decision(on: request(), at: now).permit?.agreementID
+        }
+        #expect(try chosen([short, long], [.sync, .sync]) == "long")
+        #expect(try chosen([short, long], [.sync, .discover]) == "short")
+        #expect(try chosen([short, long, same], [.sync, .sync, .sync]) == "same", "equal level and until: the smaller clause")
+    }
+
     @Test func elseTheDenialThatGotFurthestIsTold() throws {
         let terminated = try AgreementSketch(id: "a").record(number: 1, steps: [step(.terminate, by: "kitchener.ca")])
         let noTerm = try AgreementSketch(id: "b", terms: [.init(packages: ["kitchener.ca/x"])]).record(number: 2)

@@ -149,13 +149,13 @@ import Testing
 
     @Test func everyKeyCanBeSetInTheWrittenFile() throws {
         let values = [
-            "city": "waterloo.ca", "name": "Waterloo", "country": "CA", "listen": "127.0.0.1:1,127.0.0.1:2",
+            "name": "Waterloo", "country": "CA", "listen": "127.0.0.1:1,127.0.0.1:2",
             "advertise": "a.ca:1",
             "logLevel": "trace",
         ]
         var text = ConfigurationYAML.write(NodeConfiguration(city: try CityID("kitchener.ca"), name: "Kitchener"))
         var wanted = try ConfigurationYAML.read(text)
-        for key in NodeConfiguration.keys {
+        for key in NodeConfiguration.keys where key != "city" {
             let value = values[key] ?? (key.hasPrefix("roles") ? "alice,bob" : "4200000")
             let number = key == "limits.contentBytesInFlight" || key.hasPrefix("roles") || values[key] != nil ? value : "42"
             let lines = text.split(separator: "\n").count
@@ -170,7 +170,26 @@ import Testing
         #expect(throws: YAMLFault.self) { try ConfigurationYAML.set(minimal, "listn", "a:1") }
         #expect(throws: YAMLFault.self) { try ConfigurationYAML.set(minimal, "listen", "nowhere") }
         #expect(throws: YAMLFault.self) { try ConfigurationYAML.set(minimal, "openByDefault", "true") }
+        #expect(throws: YAMLFault.self) { try ConfigurationYAML.set(minimal, "city", "waterloo.ca") }
         #expect(throws: YAMLFault.self) { try ConfigurationYAML.set("name: [", "name", "x") }
+    }
+
+    @Test func settingKeepsTheFilesLineEndsAndLeavesWhatItCannotEditToAPerson() throws {
+        let windows = "city: kitchener.ca\r\nname: K # short\r\n"
+        #expect(try ConfigurationYAML.set(windows, "name", "L") == "city: kitchener.ca\r\nname: L # short\r\n")
+        for text in [
+            "city: kitchener.ca\r\nname: K\n", "city: kitchener.ca\rname: K\r", "{city: kitchener.ca, name: K}\n",
+            "city: kitchener.ca\u{85}name: K\n",
+            "city: kitchener.ca\nname: K\n...\n", "? city\n: kitchener.ca\n? name\n: K\n",
+        ] {
+            // Either it cannot be read so, or it says that a person must; it never says something else.
+            do throws(YAMLFault) {
+                let changed = try ConfigurationYAML.set(text, "logLevel", "debug")
+                #expect(try ConfigurationYAML.read(changed).logLevel == .debug, "\(text)")
+            } catch {
+                #expect(!error.message.isEmpty)
+            }
+        }
     }
 
     @Test(
