@@ -1,7 +1,7 @@
 // Agreements as people write them: YAML of the shape of the signed document (TERMS.md §1), read by that shape and checked by
 // `Agreement` itself. Whatever is wrong is told with its line.
 
-internal import HansaCore
+public import HansaCore
 public import HansaDocuments
 
 public enum AgreementYAML {
@@ -34,12 +34,7 @@ public enum AgreementYAML {
     }
 
     /// The agreement as YAML in the order of the format, without comments. Reading it gives an equal agreement.
-    public static func write(_ agreement: Agreement) -> String {
-        guard let value = try? StrictJSON.decode(JSONValue.self, from: agreement.payload()) else {
-            preconditionFailure("an agreement's own payload is JSON")
-        }
-        return YAMLWriter.block(value, schema: schema)
-    }
+    public static func write(_ agreement: Agreement) -> String { YAMLWriter.block(agreement.json, schema: schema) }
 
     // MARK: The shape
 
@@ -75,8 +70,8 @@ public enum AgreementYAML {
     private static let sharing = map([
         required("clause"), required("from"), requiredList("to"), requiredList("packages"), requiredList("kinds"),
         required("ceiling"),
-        YAMLField("redistribution", map([required("to"), YAMLField("maxHops", .integer(0...1000))])),
         list("purposes"),
+        YAMLField("redistribution", map([required("to"), YAMLField("maxHops", .integer(0...1000))])),
         YAMLField("retention", map([required("keep"), required("from")])),
         text("embargo"),
         YAMLField("redact", .list(map([requiredList("fields"), required("method")]))),
@@ -92,4 +87,15 @@ public enum AgreementYAML {
     private static func required(_ name: String) -> YAMLField { YAMLField(name, .text, isRequired: true) }
     private static func list(_ name: String) -> YAMLField { YAMLField(name, .list(.text)) }
     private static func requiredList(_ name: String) -> YAMLField { YAMLField(name, .list(.text), isRequired: true) }
+}
+
+extension Agreement {
+    /// The agreement as JSON with its members in the order of the format, for people and programs to read. What was signed
+    /// is the payload, byte for byte.
+    public var json: JSONValue {
+        guard let value = try? StrictJSON.decode(JSONValue.self, from: payload()) else {
+            preconditionFailure("an agreement's own payload is JSON")
+        }
+        return AgreementYAML.schema.ordered(value)
+    }
 }

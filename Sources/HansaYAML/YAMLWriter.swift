@@ -63,7 +63,7 @@ enum YAMLWriter {
         }
     }
 
-    private static func ordered(_ members: [JSONMember], by schema: YAMLSchema) -> [JSONMember] {
+    static func ordered(_ members: [JSONMember], by schema: YAMLSchema) -> [JSONMember] {
         guard case .map(let fields) = schema else { return members }
         let known = fields.compactMap { field in members.first { $0.name == field.name } }
         return known + members.filter { member in !fields.contains { $0.name == member.name } }
@@ -118,6 +118,16 @@ enum YAMLWriter {
 }
 
 extension YAMLSchema {
+    /// The value with the members of its maps in the schema's order; members the schema does not have come last.
+    func ordered(_ value: JSONValue) -> JSONValue {
+        switch value {
+        case .object(let members):
+            .object(YAMLWriter.ordered(members, by: self).map { JSONMember($0.name, field($0.name).ordered($0.value)) })
+        case .array(let items): .array(items.map { item.ordered($0) })
+        default: value
+        }
+    }
+
     /// The schema of a list's items.
     var item: YAMLSchema {
         switch self {

@@ -63,6 +63,13 @@ import Testing
         }
     }
 
+    @Test func theJSONOfAnAgreementIsItsPayloadInTheOrderOfTheFormat() throws {
+        let agreement = try AgreementYAML.read(Self.full.replacing("{name: Someone, phone: 0123}", with: "Someone"))
+        #expect(
+            String(decoding: agreement.json.serialized(), as: UTF8.self) == String(decoding: agreement.payload(), as: UTF8.self))
+        #expect(agreement.json["terms"]?[0]?.object?.first?.name == "clause")
+    }
+
     @Test func everyKeyOfTheFormatIsReadAndWhatIsNotEnforcedIsRefusedWithItsLine() throws {
         let report = EnforcementReport.check(try AgreementYAML.read(Self.full))
         let refused = report.refused.map { refusal in
