@@ -79,7 +79,6 @@ let package = Package(
         tests("HansaTLSTests", ["HansaCore", "HansaCrypto", "HansaTLS", nio, nioPosix, nioEmbedded]),
         tests("HansaDocumentsTests", ["HansaCore", "HansaCrypto", "HansaDocuments"]),
         tests("HansaPackagesTests", ["HansaCore", "HansaCrypto", "HansaPackages"]),
-        tests("HansaStoreTests", ["HansaCore", "HansaCrypto", "HansaContent", "HansaStore", "HansaTestSupport"]),
         tests("HansaContentTests", ["HansaCore", "HansaCrypto", "HansaContent"]),
         tests("HansaLogTests", ["HansaCore", "HansaCrypto", "HansaLog"]),
         tests("HansaStoreTests", [

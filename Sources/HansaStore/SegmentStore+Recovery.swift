@@ -57,6 +57,15 @@ extension SegmentStore {
         return (SegmentStore(files: files, writers: writers), recovery)
     }
 
+    /// Opens the segments of a directory by the marks that the database committed last; nil where there is no database.
+    public static func open(
+        disk: any Disk, directory: String = "segments", bytesTarget: Int = SegmentFormat.segmentBytesTarget, marks: SegmentMarks?
+    ) throws(SegmentStoreFault) -> (store: SegmentStore, recovery: Recovery) {
+        try open(disk: disk, directory: directory, bytesTarget: bytesTarget) { segment in
+            marks.map { .known($0.ends[segment] ?? 0) } ?? .unknown
+        }
+    }
+
     // MARK: - Reading everything
 
     /// The ids of all segments, ascending.

@@ -102,8 +102,7 @@ public final class SegmentStore: Sendable {
         }
         guard let wanted else { return }
         try synchronising.withLock { _ throws(SegmentStoreFault) in
-            let work = try writers.withLock {
-                writers throws(SegmentStoreFault) -> (files: [SegmentWriters.Unsynced], directory: Bool, appended: UInt64)? in
+            let work = try writers.withLock { writers throws(SegmentStoreFault) -> SegmentWriters.SyncWork? in
                 if writers.hasFailed { throw .stopped }
                 return writers.durable >= wanted ? nil : writers.takeUnsynced()
             }
@@ -120,9 +119,12 @@ public final class SegmentStore: Sendable {
                 writers.withLock { $0.hasFailed = true }
                 throw .disk(error)
             }
-            writers.withLock { $0.durable = work.appended }
+            writers.withLock { $0.noteSynced(work) }
         }
     }
+
+    /// How far unsealed segments are durable, as of the last sync.
+    public var durableMarks: SegmentMarks { SegmentMarks(ends: writers.withLock { $0.durableEnds }) }
 
     /// Ends the open segment of a class now, whatever its size. The next record begins another.
     public func seal(_ segmentClass: SegmentClass) throws(SegmentStoreFault) {

@@ -51,6 +51,14 @@ struct SegmentWriters: Sendable {
         let sealing: Open?
     }
 
+    /// What a sync has to do, and how far all is durable when it is done.
+    struct SyncWork: Sendable {
+        let files: [Unsynced]
+        let directory: Bool
+        let appended: UInt64
+        let ends: [UInt32: UInt64]
+    }
+
     let files: SegmentFiles
     let bytesTarget: UInt64
     var nextID: UInt32 = 1
@@ -62,7 +70,9 @@ struct SegmentWriters: Sendable {
     private var isDirectoryDirty = false
     /// Counts writes; what was appended up to `durable` is durable.
     private(set) var appended: UInt64 = 0
-    var durable: UInt64 = 0
+    private(set) var durable: UInt64 = 0
+    /// Where unsealed segments ended at the last sync.
+    private(set) var durableEnds: [UInt32: UInt64] = [:]
     /// An fsync failed.
     var hasFailed = false
 
@@ -260,7 +270,7 @@ struct SegmentWriters: Sendable {
     }
 
     /// Everything that a sync has to make durable now, oldest first. The caller synchronises all of it, or sets `hasFailed`.
-    mutating func takeUnsynced() -> (files: [Unsynced], directory: Bool, appended: UInt64) {
+    mutating func takeUnsynced() -> SyncWork {
         var taken = unsynced
         for segmentClass in SegmentClass.allCases where open[segmentClass]?.isDirty == true {
             open[segmentClass]?.isDirty = false
@@ -269,8 +279,17 @@ struct SegmentWriters: Sendable {
         let directory = isDirectoryDirty
         unsynced = []
         isDirectoryDirty = false
-        return (taken, directory, appended)
+        let ends = open.values.reduce(into: sealing) { $0[$1.id] = $1.end }
+        return SyncWork(files: taken, directory: directory, appended: appended, ends: ends)
     }
+
+    /// All of the work is done.
+    mutating func noteSynced(_ work: SyncWork) {
+        durable = work.appended
+        durableEnds = work.ends.filter { sealing[$0.key] != nil || isOpen($0.key) }
+    }
+
+    private func isOpen(_ segment: UInt32) -> Bool { open.values.contains { $0.id == segment } }
 
     /// Gives back the room that open segments reserved and did not use.
     func releaseReserved() {

@@ -150,6 +150,26 @@ import Testing
         #expect(disk.operations == operations)
     }
 
+    @Test func marksSayHowFarUnsealedSegmentsAreDurable() throws {
+        let disk = MemoryDisk(seed: 1)
+        var maker = RecordMaker(seed: 14)
+        let store = try open(disk, bytesTarget: 1 << 20)
+        #expect(store.durableMarks == SegmentMarks())
+        let first = try store.append(maker.block())
+        #expect(store.durableMarks == SegmentMarks())
+        try store.sync()
+        let document = try store.append(maker.document())
+        #expect(store.durableMarks == SegmentMarks(ends: [first.segment: first.end]))
+        try store.sync()
+        let both = SegmentMarks(ends: [first.segment: first.end, document.segment: document.end])
+        #expect(store.durableMarks == both)
+        #expect(SegmentMarks(encoded: both.encoded()) == both)
+        #expect(both.encoded().count == 24)
+        #expect(SegmentMarks(encoded: Array(both.encoded().dropLast())) == nil)
+        try store.seal(.content)
+        #expect(store.durableMarks == SegmentMarks(ends: [document.segment: document.end]))
+    }
+
     // MARK: - Faults of the world
 
     @Test(arguments: [false, true]) func aFullDiskRefusesTheAppendAndLosesNothing(ignoresReservations: Bool) throws {
