@@ -103,20 +103,27 @@ extension Keyring {
             let nextKeyHashes: [String]?
             let revoked: [String]?
         }
-        let _type: String
+        let type: String
         let version: Int
-        let spec_version: String
+        let specVersion: String
         let expires: String
-        let consistent_snapshot: Bool
+        let consistentSnapshot: Bool
         let keys: [String: Key]
         let roles: Roles
         let hansa: Own
+
+        enum CodingKeys: String, CodingKey {
+            case type = "_type"
+            case version, expires, keys, roles, hansa
+            case specVersion = "spec_version"
+            case consistentSnapshot = "consistent_snapshot"
+        }
     }
 
     public init(payload: [UInt8]) throws(DocumentFault) {
         let wire = try StrictJSON.decodePayload(Wire.self, from: payload)
-        guard wire._type == "root" else { throw .schema(wire._type) }
-        guard wire.spec_version.hasPrefix("1.0.") else { throw .schema("TUF \(wire.spec_version)") }
+        guard wire.type == "root" else { throw .schema(wire.type) }
+        guard wire.specVersion.hasPrefix("1.0.") else { throw .schema("TUF \(wire.specVersion)") }
         guard wire.expires.utf8.count == 20 else { throw .field("expires", "is not YYYY-MM-DDThh:mm:ssZ") }
         var keys: [String: Ed25519PublicKey] = [:]
         for (id, key) in wire.keys { keys[id] = try Keyring.key(key, id: id) }
