@@ -58,6 +58,9 @@ extension DataPackageDocument {
                     table.fields.map { field in
                         var members = [JSONMember("name", .string(field.name)), JSONMember("type", .string(field.type.name))]
                         if let format = field.type.format { members.append(JSONMember("format", .string(format))) }
+                        if !field.missingValues.isEmpty {
+                            members.append(JSONMember("missingValues", .array([""] + field.missingValues.map(JSONValue.string))))
+                        }
                         return .object(members)
                     }))
         ]

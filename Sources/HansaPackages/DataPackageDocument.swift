@@ -244,7 +244,7 @@ enum MemberOrder {
         "licenses", "sources", "dialect",
     ]
     private static let schema = ["$schema", "fields", "primaryKey", "uniqueKeys", "foreignKeys", "missingValues"]
-    private static let field = ["name", "type", "format", "title", "description", "constraints"]
+    private static let field = ["name", "type", "format", "title", "description", "constraints", "missingValues"]
     private static let hansa = ["specVersion", "kind", "package"]
 
     static func orderedTop(_ members: [JSONMember]) -> [JSONMember] { sorted(members, package, last: "resources") }

@@ -10,13 +10,16 @@ public struct InferredTable: Sendable, Equatable {
         /// Unique within the table: the header's text, made so where it was empty or repeated.
         public let name: String
         public let type: TableFieldType
-        /// Rows in which the value is missing (empty).
+        /// Rows in which the value is missing: empty, or one of `missingValues`.
         public let missing: UInt64
+        /// What stands for a missing value besides nothing, among `NA`, `N/A`, `NULL`, `null`; never in a column of text.
+        public let missingValues: [String]
 
-        public init(name: String, type: TableFieldType, missing: UInt64 = 0) {
+        public init(name: String, type: TableFieldType, missing: UInt64 = 0, missingValues: [String] = []) {
             self.name = name
             self.type = type
             self.missing = missing
+            self.missingValues = missingValues
         }
     }
 

@@ -6,6 +6,12 @@ struct TableObserver: CSVHandler, Sendable {
     private struct Column: Sendable {
         var type = TableFieldType.unknown
         var missing: UInt64 = 0
+        /// Values that are markers of a missing value, while the column is no text otherwise.
+        var marked: UInt64 = 0
+        var markers = MissingMarkers()
+
+        /// The markers count as missing where the other values have a type; in a column of text they are text.
+        var hasMarkers: Bool { marked > 0 && type != .string && type != .unknown }
     }
 
     private var header: [String] = []
@@ -35,7 +41,14 @@ struct TableObserver: CSVHandler, Sendable {
                 } else {
                     let type = columns[column].type
                     let widened = type.widened(by: bytes)
-                    if widened != type { columns[column].type = widened }
+                    if widened != type {
+                        if let marker = MissingMarkers(of: bytes) {
+                            columns[column].marked &+= 1
+                            columns[column].markers.formUnion(marker)
+                        } else {
+                            columns[column].type = widened
+                        }
+                    }
                 }
             }
             if column < keys.columnsEnd { keys.observe(column, bytes) }
@@ -96,10 +109,14 @@ struct TableObserver: CSVHandler, Sendable {
             rows == 0
             ? nil
             : keys.firstUnique { key in
-                key.indices.allSatisfy { ![.unknown, .number, .boolean].contains(columns[$0].type) }
+                key.indices.allSatisfy { ![.unknown, .number, .boolean].contains(columns[$0].type) && !columns[$0].hasMarkers }
             }
         return InferredTable(
-            fields: zip(names, columns).map { InferredTable.Field(name: $0, type: $1.type, missing: $1.missing) }, rows: rows,
+            fields: zip(names, columns).map { name, column in
+                InferredTable.Field(
+                    name: name, type: column.type, missing: column.missing + (column.hasMarkers ? column.marked : 0),
+                    missingValues: column.hasMarkers ? column.markers.texts : [])
+            }, rows: rows,
             delimiter: delimiter, primaryKey: key.map { $0.indices.map { names[$0] } }, notes: notes)
     }
 

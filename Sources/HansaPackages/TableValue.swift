@@ -60,6 +60,24 @@ public enum TableFieldType: UInt8, Sendable, CaseIterable {
     }
 }
 
+/// Texts that stand for a missing value in a column that is no text, as statistics programs and databases write them.
+struct MissingMarkers: OptionSet, Sendable {
+    let rawValue: UInt8
+
+    private static let all: [StaticString] = ["NA", "N/A", "NULL", "null"]
+
+    /// The marker that these bytes are, or nil.
+    init?(of value: UnsafeRawBufferPointer) {
+        guard let index = MissingMarkers.all.firstIndex(where: { TableValue.equals(value, $0) }) else { return nil }
+        rawValue = 1 << UInt8(index)
+    }
+    init(rawValue: UInt8) { self.rawValue = rawValue }
+
+    var texts: [String] {
+        MissingMarkers.all.indices.filter { rawValue & 1 << UInt8($0) != 0 }.map { "\(MissingMarkers.all[$0])" }
+    }
+}
+
 /// Reads single values.
 enum TableValue {
     /// The narrowest type of one value that is not empty.
@@ -142,7 +160,7 @@ enum TableValue {
             || equals(value, "FALSE")
     }
 
-    private static func equals(_ value: UnsafeRawBufferPointer, _ text: StaticString) -> Bool {
+    static func equals(_ value: UnsafeRawBufferPointer, _ text: StaticString) -> Bool {
         value.elementsEqual(UnsafeBufferPointer(start: text.utf8Start, count: text.utf8CodeUnitCount))
     }
 

@@ -62,6 +62,7 @@ import Testing
                         5,INF,,,,,,,,\r
 
                         """.utf8),
+                    "missing.csv": Array("id,n,day,country\n1,NA,NULL,NA\n2,5,2024-01-01,DE\n3,N/A,,NA\n".utf8),
                     "pairs.csv": Array("day,hour,n\n2024-01-01,1,5\n2024-01-01,2,5\n2024-01-02,1,5\n".utf8),
                 ]
             ),
@@ -88,6 +89,17 @@ import Testing
         }
         if let airports = sharedData("airports/20260803.csv") { packages.append(("airports", ["airports.csv": airports])) }
         if let points = sharedData("london/cycle_hire.geojson") { packages.append(("london", ["cycle_hire.geojson": points])) }
+        // With $HANSA_SAMPLES_FROM, every directory below it is a package too: for a trial on data of one's own.
+        guard let root = ProcessInfo.processInfo.environment["HANSA_SAMPLES_FROM"] else { return packages }
+        for name in ((try? FileManager.default.contentsOfDirectory(atPath: root)) ?? []).sorted() {
+            var files: [String: [UInt8]] = [:]
+            for file in (try? FileManager.default.subpathsOfDirectory(atPath: "\(root)/\(name)")) ?? [] {
+                if let data = try? Data(contentsOf: URL(fileURLWithPath: "\(root)/\(name)/\(file)")) {
+                    files[file] = [UInt8](data)
+                }
+            }
+            packages.append((name, files))
+        }
         return packages
     }
 }

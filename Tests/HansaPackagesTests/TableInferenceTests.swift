@@ -51,6 +51,15 @@ import Testing
         #expect(table.rows == 3)
     }
 
+    @Test func markersOfMissingValuesCountOnlyWhereOtherValuesHaveAType() throws {
+        let table = try infer("a,b,c,d\nNA,NA,NA,1\n1,x,NA,null\nN/A,y,NA,2\n")
+        #expect(table.fields.map(\.type) == [.integer, .string, .unknown, .integer])
+        #expect(table.fields.map(\.missing) == [2, 0, 0, 1])
+        #expect(table.fields.map(\.missingValues) == [["NA", "N/A"], [], [], ["null"]])
+        #expect(try infer("k,v\nNA,x\n1,y\n").primaryKey == nil)
+        #expect(try types(["NA", "1", "x"]) == .string)
+    }
+
     @Test func delimitersAreSniffed() throws {
         #expect(try infer("a;b;c\n1,5;2;3\n2,5;3;4\n").delimiter == UInt8(ascii: ";"))
         #expect(try infer("a\tb\n1,2\t3\n").delimiter == 0x09)
