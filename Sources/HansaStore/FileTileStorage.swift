@@ -12,6 +12,7 @@ public final class FileTileStorage: TileStorage {
     /// Directories that exist, durable.
     private let made = Mutex<Set<String>>([""])
 
+    private static let openFilesMax = 64
     private static let temporarySuffix = ".tmp"
     /// The largest file of a log is a bundle of 256 of the longest entries.
     private static let fileBytesMax = EntryBundle.bytesMax
@@ -30,11 +31,16 @@ public final class FileTileStorage: TileStorage {
 
     public func write(_ files: [TileFile]) throws {
         var directories: Set<String> = []
-        for file in files {
-            let directory = file.path.directory
-            try makeDirectory(directory)
-            directories.insert(directory)
-            try writeTemporary(file)
+        for start in stride(from: 0, to: files.count, by: FileTileStorage.openFilesMax) {
+            var open: [any DiskFile] = []
+            for file in files[start..<min(start + FileTileStorage.openFilesMax, files.count)] {
+                let directory = file.path.directory
+                try makeDirectory(directory)
+                directories.insert(directory)
+                open.append(try writeTemporary(file))
+            }
+            // All are on their way to the disk before the first is waited for: a file system that journals makes them durable together.
+            for file in open { try file.sync() }
         }
         for file in files { try disk.rename(file.path + FileTileStorage.temporarySuffix, to: file.path) }
         for directory in directories.sorted() { try disk.syncDirectory(directory) }
@@ -56,7 +62,7 @@ public final class FileTileStorage: TileStorage {
         _ = made.withLock { $0.insert(directory) }
     }
 
-    private func writeTemporary(_ file: TileFile) throws {
+    private func writeTemporary(_ file: TileFile) throws -> any DiskFile {
         let temporary = file.path + FileTileStorage.temporarySuffix
         let handle: any DiskFile
         do { handle = try disk.create(temporary) } catch DiskFault.exists {
@@ -65,7 +71,8 @@ public final class FileTileStorage: TileStorage {
             handle = try disk.create(temporary)
         }
         try handle.write(file.bytes, at: 0)
-        try handle.sync()
+        handle.beginWriteback(0, UInt64(file.bytes.count))
+        return handle
     }
 
     private func walk(_ directory: String, _ body: (String) throws -> Void) throws {

@@ -1,5 +1,6 @@
 // Every statement of the store's transactions: prepared once a connection, found by number. Nothing is built from text at run time but the
 // filter of `audit log` (`SQLiteStore+LogQuery`).
+// swift-format-ignore: one case a statement reads best as a list.
 enum SQL: Int, CaseIterable {
     // Names
     case cityByName, cityByID, insertCity, viewByDigest, viewByID, insertView, labelByName, insertLabel, packageByName,
@@ -9,7 +10,7 @@ enum SQL: Int, CaseIterable {
         insertAgreementEnvelope, grants, putGrant
     // Packages
     case package, packages, packagesOfCity, putPackage, release, releasesOfPackage, releaseBySeq, releasesBetween, insertRelease
-    case chunk, insertChunk
+    case chunk, insertChunk, putMark
     // Publishing
     case publishedView, publishedViews, putPublishedView, removePublishedView
     case member, membersOfPackage, membersAdded, membersDropped, membersEnded, recipients, memberSince
@@ -41,8 +42,6 @@ enum SQL: Int, CaseIterable {
     private static let transferColumns =
         "v.digest, t.release, t.transfer, t.document, t.file_table, t.pages, t.bitmap, t.held, t.total FROM transfer t JOIN view v ON v.id = t.view"
 
-    // One case a statement reads best as one long list.
-    // swift-format-ignore
     private var text: String {
         switch self {
         case .cityByName: "SELECT id FROM city WHERE name = ?"
@@ -72,7 +71,8 @@ enum SQL: Int, CaseIterable {
 
         case .package: "SELECT \(SQL.packageColumns) FROM package WHERE name = ? AND head IS NOT NULL"
         case .packages: "SELECT \(SQL.packageColumns) FROM package WHERE name > ? AND head IS NOT NULL ORDER BY name LIMIT ?"
-        case .packagesOfCity: "SELECT \(SQL.packageColumns) FROM package WHERE name > ? AND name < ? AND head IS NOT NULL ORDER BY name LIMIT ?"
+        case .packagesOfCity:
+            "SELECT \(SQL.packageColumns) FROM package WHERE name > ? AND name < ? AND head IS NOT NULL ORDER BY name LIMIT ?"
         case .putPackage:
             "INSERT INTO package (name, kind, head, major, minor, patch, head_seq, last_seq, last, tlp, title, bytes, withdrawn_seq) "
                 + "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (name) DO UPDATE SET kind = excluded.kind, head = excluded.head, "
@@ -89,13 +89,18 @@ enum SQL: Int, CaseIterable {
                 + "document, file_table, pages, committed) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
         case .chunk: "SELECT segment, record, record_length, raw_offset, raw_length FROM chunk WHERE city = ? AND id = ?"
         case .insertChunk: "INSERT INTO chunk VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
+        case .putMark:
+            "INSERT INTO segment_mark VALUES (?, ?) ON CONFLICT DO UPDATE SET end_offset = MAX(end_offset, excluded.end_offset)"
 
-        case .publishedView: "SELECT \(SQL.publishedColumns) FROM published s JOIN view v ON v.id = s.view WHERE s.view = ? AND s.removed = 0"
-        case .publishedViews: "SELECT \(SQL.publishedColumns) FROM published s JOIN view v ON v.id = s.view WHERE s.removed = 0 ORDER BY v.digest"
+        case .publishedView:
+            "SELECT \(SQL.publishedColumns) FROM published s JOIN view v ON v.id = s.view WHERE s.view = ? AND s.removed = 0"
+        case .publishedViews:
+            "SELECT \(SQL.publishedColumns) FROM published s JOIN view v ON v.id = s.view WHERE s.removed = 0 ORDER BY v.digest"
         case .putPublishedView: "INSERT OR REPLACE INTO published VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0)"
         case .removePublishedView: "UPDATE published SET removed = 1, members = x'', feed_key = x'' WHERE view = ?"
         case .member: "SELECT \(SQL.memberColumns) FROM \(SQL.memberTables) WHERE m.view = ? AND m.release = ?"
-        case .membersOfPackage: "SELECT \(SQL.memberColumns) FROM \(SQL.memberTables) WHERE m.package = ? AND m.view = ? ORDER BY m.release"
+        case .membersOfPackage:
+            "SELECT \(SQL.memberColumns) FROM \(SQL.memberTables) WHERE m.package = ? AND m.view = ? ORDER BY m.release"
         case .membersAdded:
             "SELECT \(SQL.memberColumns) FROM \(SQL.memberTables) WHERE m.view = ? AND m.added > ? AND m.dropped IS NULL "
                 + "ORDER BY m.added, m.release LIMIT ?"
@@ -121,8 +126,10 @@ enum SQL: Int, CaseIterable {
         case .putSubscribedView: "INSERT OR REPLACE INTO subscribed VALUES (?, ?, ?, ?, ?, ?, ?)"
         case .holding: "SELECT \(SQL.holdingColumns) FROM \(SQL.holdingTables) WHERE h.view = ? AND h.release = ?"
         case .holdingsOfRelease: "SELECT \(SQL.holdingColumns) FROM \(SQL.holdingTables) WHERE h.release = ? ORDER BY v.digest"
-        case .holdingsOfPackage: "SELECT \(SQL.holdingColumns) FROM \(SQL.holdingTables) WHERE h.package = ? ORDER BY v.digest, h.release"
-        case .holdingsOfView: "SELECT \(SQL.holdingColumns) FROM \(SQL.holdingTables) WHERE h.view = ? AND h.release > ? ORDER BY h.release LIMIT ?"
+        case .holdingsOfPackage:
+            "SELECT \(SQL.holdingColumns) FROM \(SQL.holdingTables) WHERE h.package = ? ORDER BY v.digest, h.release"
+        case .holdingsOfView:
+            "SELECT \(SQL.holdingColumns) FROM \(SQL.holdingTables) WHERE h.view = ? AND h.release > ? ORDER BY h.release LIMIT ?"
         case .holdingsAccepted:
             "SELECT \(SQL.holdingColumns) FROM \(SQL.holdingTables) WHERE h.view = ? AND h.release > ? AND h.state = 0 ORDER BY h.release LIMIT ?"
         case .holdingsOther:
@@ -139,7 +146,8 @@ enum SQL: Int, CaseIterable {
         case .outbox: "SELECT id, envelope FROM outbox WHERE partner = ? AND id > ? ORDER BY id LIMIT ?"
         case .enqueue: "INSERT INTO outbox (partner, envelope) VALUES (?, ?)"
         case .removeOutbox: "DELETE FROM outbox WHERE id = ?"
-        case .directory: "SELECT p.name, d.release, d.snapshot FROM directory d JOIN package p ON p.id = d.package WHERE d.path = ?"
+        case .directory:
+            "SELECT p.name, d.release, d.snapshot FROM directory d JOIN package p ON p.id = d.package WHERE d.path = ?"
         case .putDirectory: "INSERT OR REPLACE INTO directory VALUES (?, ?, ?, ?)"
         case .setting: "SELECT value FROM setting WHERE name = ?"
         case .putSetting: "INSERT OR REPLACE INTO setting VALUES (?, ?)"

@@ -156,6 +156,24 @@ public final class SQLiteStore: MetadataStore {
         }
     }
 
+    /// Up to where a segment must be whole: the end of the last record that a committed row ever named. For `SegmentStore.open`.
+    public func durableMark(ofSegment segment: UInt32) throws -> SegmentStore.DurableMark {
+        do {
+            return try database.read { database in
+                let end = try Int64.fetchOne(
+                    database, sql: "SELECT end_offset FROM segment_mark WHERE segment = ?", arguments: [segment])
+                return .known(UInt64(end ?? 0))
+            }
+        } catch {
+            throw StoreFault(error)
+        }
+    }
+
+    /// For tests of a full disk: the database may have so many pages. Nil lifts the bound.
+    func setPagesMax(_ pages: Int?) throws {
+        try database.writeWithoutTransaction { try $0.execute(sql: "PRAGMA max_page_count = \(pages ?? 1_000_000_000)") }
+    }
+
     /// SQLite's own check of its file: every page, index and row. Slow on a large database. Empty when all is well.
     public func integrityProblems() throws -> [String] {
         do {

@@ -13,6 +13,8 @@ final class SQLiteWriting: SQLiteReading {
     private let random: any RandomSource
     private var policyVersion: Int64?
     private var logChanged = false
+    /// Ends of the records that this transaction names, the last of each segment.
+    private var marks: [UInt32: UInt64] = [:]
     /// A statement failed: nothing of this transaction may be committed, even if the body went on.
     private var fault: (any Error)?
     /// Rows of one package come together.
@@ -35,6 +37,12 @@ final class SQLiteWriting: SQLiteReading {
                 $0.time(state.lastTime)
             }
         }
+        for (segment, end) in marks {
+            try run(.putMark) {
+                $0.int(segment)
+                $0.int(end)
+            }
+        }
         if let fault { throw fault }
         // Built here once, so that no reader has to.
         if policyVersion != nil { _ = try policy() }
@@ -53,6 +61,11 @@ final class SQLiteWriting: SQLiteReading {
             throw error
         }
         return statement.changes
+    }
+
+    private func mark(_ place: ContentLocation) {
+        let end = UInt64(place.offset) + UInt64(place.length)
+        if marks[place.segment, default: 0] < end { marks[place.segment] = end }
     }
 
     // MARK: Names
@@ -196,6 +209,9 @@ final class SQLiteWriting: SQLiteReading {
 
     func insert(_ release: ReleaseRow) throws {
         let summary = release.release
+        mark(release.document)
+        for place in release.table { mark(place) }
+        for place in release.pages { mark(place) }
         let package = try named(summary.package)
         let writer = try named(summary.writer)
         try run(.insertRelease) {
@@ -222,6 +238,7 @@ final class SQLiteWriting: SQLiteReading {
     }
 
     func insertChunks(of city: CityID, block: ContentLocation, _ chunks: [ChunkEntry]) throws {
+        mark(block)
         let city = try named(city)
         let statement = try statement(.insertChunk)
         defer { statement.reset() }
@@ -381,6 +398,9 @@ final class SQLiteWriting: SQLiteReading {
     }
 
     func put(_ transfer: TransferRow) throws {
+        mark(transfer.document)
+        for place in transfer.table { mark(place) }
+        for place in transfer.pages { mark(place) }
         let view = try named(view: transfer.view)
         try run(.putTransfer) {
             $0.int(view)
@@ -404,6 +424,7 @@ final class SQLiteWriting: SQLiteReading {
     }
 
     func insertReceipt(_ digest: Digest, document: ContentLocation, view: Digest, from city: CityID) throws {
+        mark(document)
         let view = try named(view: view)
         let city = try named(city)
         try run(.insertReceipt) {

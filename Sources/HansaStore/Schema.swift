@@ -43,7 +43,8 @@ enum Schema {
         INSERT INTO policy_version VALUES (1, 0);
         """
 
-    // A package that some row only names has no head.
+    // A package that some row only names has no head. `segment_mark` has the end of the last record of a segment that any row ever named: up
+    // to there the segment must be whole.
     private static let packages = """
         CREATE TABLE package (
             id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, kind INTEGER, head BLOB, major INTEGER, minor INTEGER, patch INTEGER,
@@ -57,6 +58,7 @@ enum Schema {
         CREATE TABLE chunk (
             city INTEGER NOT NULL, id BLOB NOT NULL, segment INTEGER NOT NULL, record INTEGER NOT NULL, record_length INTEGER NOT NULL,
             raw_offset INTEGER NOT NULL, raw_length INTEGER NOT NULL, PRIMARY KEY (city, id)) STRICT, WITHOUT ROWID;
+        CREATE TABLE segment_mark (segment INTEGER PRIMARY KEY, end_offset INTEGER NOT NULL) STRICT;
         CREATE TABLE directory (
             path TEXT PRIMARY KEY NOT NULL, package INTEGER NOT NULL, release BLOB NOT NULL, snapshot BLOB NOT NULL) STRICT;
         """
