@@ -1,5 +1,5 @@
 // What is wrong with a `datapackage.json` (FORMATS: Data Package v2, Data Resource v2, Table Schema v2).
-public import HansaCore
+internal import HansaCore
 
 extension DataPackageDocument {
     /// Everything that is wrong or could be better, in the order of the document. Errors keep it from being published.

@@ -1,5 +1,5 @@
 // What of a directory becomes payload, decided from its listing alone: nothing has been read yet.
-public import HansaCore
+internal import HansaCore
 
 /// Why a directory cannot be published as it stands.
 public enum PublishFault: Error, Sendable, Equatable, CustomStringConvertible {
