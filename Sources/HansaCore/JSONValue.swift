@@ -111,30 +111,26 @@ extension JSONValue: Codable {
     }
 
     public init(from decoder: any Decoder) throws {
-        // A container of the wrong kind is refused at once, so the two that cannot be mistaken come first.
-        if let container = try? decoder.container(keyedBy: Name.self) {
+        // Each refusal builds an error, so what is most common in documents is asked first.
+        let single = try? decoder.singleValueContainer()
+        if let value = try? single?.decode(String.self) {
+            self = .string(value)
+        } else if let value = try? single?.decode(Int64.self) {
+            self = .integer(value)
+        } else if single?.decodeNil() == true {
+            self = .null
+        } else if let container = try? decoder.container(keyedBy: Name.self) {
             let names = container.allKeys.sorted { $0.stringValue.utf8.lexicographicallyPrecedes($1.stringValue.utf8) }
             self = .object(
                 try names.map { name throws in JSONMember(name.stringValue, try container.decode(JSONValue.self, forKey: name)) })
-            return
-        }
-        if var container = try? decoder.unkeyedContainer() {
+        } else if var container = try? decoder.unkeyedContainer() {
             var items: [JSONValue] = []
             while !container.isAtEnd { items.append(try container.decode(JSONValue.self)) }
             self = .array(items)
-            return
-        }
-        let container = try decoder.singleValueContainer()
-        if container.decodeNil() {
-            self = .null
-        } else if let value = try? container.decode(String.self) {
-            self = .string(value)
-        } else if let value = try? container.decode(Int64.self) {
-            self = .integer(value)
-        } else if let value = try? container.decode(Bool.self) {
+        } else if let value = try? single?.decode(Bool.self) {
             self = .bool(value)
         } else {
-            self = .double(try container.decode(Double.self))
+            self = .double(try decoder.singleValueContainer().decode(Double.self))
         }
     }
 
