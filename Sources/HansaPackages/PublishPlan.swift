@@ -32,6 +32,8 @@ public enum PublishFault: Error, Sendable, Equatable, CustomStringConvertible {
 public enum PublishWarning: Sendable, Equatable, CustomStringConvertible {
     /// A name that starts with a dot, and all below it.
     case skippedHidden(String)
+    /// So many more hidden names, beyond those that are named.
+    case skippedMoreHidden(Int)
     /// A tag file of a foreign bag that ours does not carry.
     case skippedTagFile(String)
     /// Manifests write `%` as `%25` (RFC 8493), which `sha256sum -c` and some BagIt tools do not read.
@@ -40,6 +42,7 @@ public enum PublishWarning: Sendable, Equatable, CustomStringConvertible {
     public var description: String {
         switch self {
         case .skippedHidden(let path): "'\(path.printable())' starts with a dot and is skipped"
+        case .skippedMoreHidden(let count): "\(count) more names that start with a dot are skipped"
         case .skippedTagFile(let path): "'\(path.printable())' is a tag file of the bag and is not carried over"
         case .percentInName(let path):
             "'\(path.printable())' holds a %; sha256sum -c will not find it by its name in the manifest"
@@ -79,15 +82,15 @@ public struct PublishPlan: Sendable, Equatable {
     public init(_ entries: [DirectoryEntry]) throws(PublishFault) {
         isBag = entries.contains { $0.path == Bag.declarationName && $0.kind == .file }
         var warnings: [PublishWarning] = []
-        var hidden: [String] = []
+        // Once for a hidden directory, not for each file in it.
+        var hidden: Set<String> = []
         var special: [String] = []
         var files: [File] = []
         var descriptor: String?
         files.reserveCapacity(entries.count)
         for entry in entries {
             if let top = PublishPlan.hiddenTop(of: entry.path) {
-                // Once for a hidden directory, not for each file in it.
-                if top.utf8.count == entry.path.utf8.count { hidden.append(top) }
+                hidden.insert(top)
                 continue
             }
             if entry.kind == .directory { continue }
@@ -114,10 +117,12 @@ public struct PublishPlan: Sendable, Equatable {
             let named = special.prefix(PublishPlan.namesMax)
             throw .notRegular(Array(named), more: special.count - named.count)
         }
+        guard files.count <= Limits.filesMax else { throw .tooManyFiles(files.count, max: Limits.filesMax) }
         if files.count > 1 { files.sort { PayloadPath.precedes($0.path, $1.path) } }
         self.bytes = try PublishPlan.check(files)
-        hidden.sort(by: PayloadPath.precedes)
-        warnings = hidden.map(PublishWarning.skippedHidden) + warnings
+        let named = hidden.sorted(by: PayloadPath.precedes).prefix(PublishPlan.namesMax).map(PublishWarning.skippedHidden)
+        let more: [PublishWarning] = hidden.count > named.count ? [.skippedMoreHidden(hidden.count - named.count)] : []
+        warnings = named + more + warnings.prefix(PublishPlan.namesMax)
         warnings += files.lazy.filter { $0.path.utf8.contains(0x25) }.prefix(PublishPlan.namesMax).map { .percentInName($0.path) }
         self.files = files
         self.descriptor = descriptor
@@ -130,7 +135,6 @@ public struct PublishPlan: Sendable, Equatable {
 
     private static func check(_ files: [File]) throws(PublishFault) -> UInt64 {
         if files.isEmpty { throw .empty }
-        guard files.count <= Limits.filesMax else { throw .tooManyFiles(files.count, max: Limits.filesMax) }
         var pathBytes = 0
         var bytes: UInt64 = 0
         var collisions = PathCollisions(reserving: files.count)

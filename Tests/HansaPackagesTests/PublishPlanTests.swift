@@ -26,6 +26,14 @@ import Testing
         #expect(plan.warnings == [.skippedHidden(".DS_Store"), .skippedHidden(".git"), .skippedHidden("b/.x")])
     }
 
+    @Test func manyHiddenNamesAreCounted() throws {
+        let plan = try PublishPlan(entries(["a"] + (0..<50).map { "._\($0)" }))
+        #expect(plan.warnings.count == 21)
+        #expect(plan.warnings.last == .skippedMoreHidden(30))
+        // A listing without its directories gives the same warning.
+        #expect(try PublishPlan(entries(["a", ".git/x", ".git/y/z"])).warnings == [.skippedHidden(".git")])
+    }
+
     @Test func whatIsNoFileIsRefusedByName() {
         let link = DirectoryEntry(path: "link", kind: .symlink, size: 0)
         let pipe = DirectoryEntry(path: "dir/pipe", kind: .other, size: 0)
