@@ -33,7 +33,6 @@ let package = Package(
     name: "hansa",
     products: [
         .executable(name: "hansa", targets: ["hansa"]),
-        .executable(name: "hansa-simulator", targets: ["HansaSimulator"]),
         .library(name: "HansaTLS", targets: ["HansaTLS"]),
     ],
     dependencies: [
@@ -71,8 +70,6 @@ let package = Package(
         room("HansaTestSupport", [
             "HansaCore", "HansaCrypto", "HansaDocuments", "HansaTerms", "HansaContent", "HansaLog", "HansaSync", "HansaStore",
         ]),
-        .executableTarget(
-            name: "HansaSimulator", dependencies: ["HansaTestSupport", arguments], swiftSettings: settings),
 
         tests("HansaCoreTests", ["HansaCore"]),
         tests("HansaCryptoTests", ["HansaCore", "HansaCrypto"]),

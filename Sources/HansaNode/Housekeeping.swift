@@ -1,7 +1,9 @@
 internal import Foundation
 internal import HansaCore
 internal import HansaLog
+internal import HansaStore
 internal import HansaSync
+internal import HansaTerms
 internal import Logging
 internal import Synchronization
 

@@ -1,5 +1,6 @@
 // Grants, and answers about them: what a partner may see, and why.
 public import HansaCore
+internal import HansaCrypto
 internal import HansaDocuments
 internal import HansaLog
 internal import HansaSync

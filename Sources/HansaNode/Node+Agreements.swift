@@ -226,9 +226,11 @@ extension Node {
     ) throws(Problem) {
         guard !reason.isEmpty, reason.count <= 500 else { throw Problem(.usage, "a reason of 1 to 500 characters is needed: the partner keeps it", try: "--reason TEXT") }
         let key = try officer(officerKey)
-        let step = AgreementStep(
+        let step = try guarded {
+            try AgreementStep(
             agreement: record.digest, step: kind, by: city, previous: record.lastStep, issued: clock.now, effective: effective, reason: reason,
             keyring: keyring.version)
+        }
         let envelope = step.signed(with: [key])
         guard !dryRun else { return }
         try change { tx in
@@ -286,7 +288,7 @@ extension Node {
                     })),
         ]
         switch format {
-        case "json": members.append(JSONMember("agreement", record.agreement.json))
+        case "json": members.append(JSONMember("agreement", try guarded { try StrictJSON.decodePayload(JSONValue.self, from: record.envelope.payload) }))
         case "text", "markdown":
             members.append(JSONMember("text", .string(AgreementText.render(record, state: state, markdown: format == "markdown"))))
         case "odrl": throw Problem(.notYet, "ODRL comes with the issue on terms", try: "hansa agreement show \(record.agreement.id) --format json")

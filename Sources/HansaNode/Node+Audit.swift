@@ -1,9 +1,11 @@
 // The exchange log, read and verified. Reading it is itself logged, merged by account and minute (FORMATS.md §11).
 internal import Foundation
 public import HansaCore
+internal import HansaDocuments
 internal import HansaLog
 internal import HansaStore
 internal import HansaSync
+internal import HansaTerms
 
 extension Node {
     /// One entry a minute for one account that reads.

@@ -2,7 +2,10 @@
 public import HansaCore
 internal import HansaDocuments
 internal import HansaLog
+internal import HansaStore
 internal import HansaSync
+internal import HansaTerms
+internal import Synchronization
 
 extension Node {
     public func cityCard(_ caller: Caller) throws(Problem) -> JSONValue {
@@ -40,7 +43,7 @@ extension Node {
     ) throws(Problem) -> JSONValue {
         let envelopes = try readCard(card)
         let chain: Keyring
-        do { chain = try KeyringChain.follow(envelopes) } catch {
+        do { chain = try KeyringChain.follow(envelopes).keyring } catch {
             throw Problem(.keyringInvalid, "the card is not a valid chain of keyrings: \(error)", try: "ask the partner for a fresh card: hansa city card > card.json")
         }
         guard chain.city != city else { throw Problem(.partnerIsSelf, "this is our own card") }

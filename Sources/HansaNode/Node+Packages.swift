@@ -1,11 +1,13 @@
 // Packages: published, listed, looked at, withdrawn. The pipelines are in `Packages/`.
-public import HansaCore
 internal import HansaContent
+public import HansaCore
 internal import HansaDocuments
 internal import HansaLog
 internal import HansaPackages
+internal import HansaStore
 internal import HansaSync
 internal import HansaTerms
+internal import Synchronization
 
 extension Node {
     public func packagePublish(_ caller: Caller, options: PublishOptions, source: any PublishSource) throws(Problem) -> JSONValue {

@@ -8,6 +8,7 @@ internal import HansaStore
 internal import HansaSync
 internal import HansaTerms
 internal import HansaYAML
+internal import Synchronization
 
 extension Node {
     public func status(_ caller: Caller) throws(Problem) -> JSONValue {
@@ -49,7 +50,7 @@ extension Node {
             needs("partner-offline", "\(name) is not connected: \(error)", "hansa sync \(name) --wait")
         }
         let head = logService.checkpoint
-        let bytes = (try? content.storedBytes) ?? 0
+        let bytes = try guarded { try self.storedBytes() }
         var document: [JSONMember] = [
             JSONMember("schema", "hansa.status/1"), JSONMember("city", .string(city.text)), JSONMember("attention", .array(attention)),
             JSONMember("partners", .array(partners)), JSONMember("packages", ["own": JSONValue(facts.own), "received": JSONValue(facts.received)]),
@@ -99,7 +100,7 @@ extension Node {
                 : ("pass", "our keyring \(keyring.version) is valid until \(keyring.expires)", nil)
         }
         check("disk") {
-            let free = try content.freeBytes()
+            let free = try PosixDisk(root: paths.home).freeBytes()
             return free < 1 << 30 ? ("warn", "\(free / 1_000_000) MB are free", "df -h \(paths.home)") : ("pass", "\(free / 1_000_000) MB are free", nil)
         }
         check("log") {
@@ -117,6 +118,12 @@ extension Node {
             return stopped.isEmpty ? ("pass", "no view is quarantined", nil) : ("fail", "\(stopped.count) views are quarantined: \(stopped[0])", "hansa status")
         }
         return ["schema": "hansa.doctor/1", "checks": .array(checks)]
+    }
+
+    /// What the segments take on disk.
+    private func storedBytes() throws -> UInt64 {
+        let disk = try PosixDisk(root: paths.segments)
+        return try disk.list("").reduce(0) { $0 + (try disk.status($1)?.size ?? 0) }
     }
 
     // MARK: Configuration
@@ -154,7 +161,7 @@ extension Node {
                 try tx.setValue("config.digest", SHA256.hash(Array(changed.utf8)).bytes)
                 return ((), ExchangeChanges())
             }
-            try guarded { try paths.writeConfiguration(changed) }
+            try guarded { try PosixDisk(root: paths.home).writeAtomically("hansa.yaml", Array(changed.utf8)) }
             configuration.withLock { $0 = fresh }
         }
         return [

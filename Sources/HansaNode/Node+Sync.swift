@@ -3,6 +3,9 @@ internal import Foundation
 public import HansaCore
 internal import HansaStore
 internal import HansaSync
+internal import HansaYAML
+internal import Logging
+internal import Synchronization
 
 extension Node {
     private struct Target {
@@ -49,7 +52,7 @@ extension Node {
                 "partners": .array(targets.map { row($0, Outcome(state: network.link(to: $0.city).connection == nil ? "unreachable" : "behind", reason: "asked"), network) }),
             ]
         }
-        return ["schema": "hansa.sync/1", "partners": .array(try await(targets, network, timeoutSeconds, conversation))]
+        return ["schema": "hansa.sync/1", "partners": .array(try settle(targets, network, timeoutSeconds, conversation))]
     }
 
     private func begin(_ city: CityID, _ network: Network) -> Target {
@@ -61,7 +64,7 @@ extension Node {
             connectionBefore: link.connection.map { ObjectIdentifier($0) }, asksNeeded: asks)
     }
 
-    private func await(_ targets: [Target], _ network: Network, _ timeoutSeconds: Int?, _ conversation: any Conversation) throws(Problem) -> [JSONValue] {
+    private func settle(_ targets: [Target], _ network: Network, _ timeoutSeconds: Int?, _ conversation: any Conversation) throws(Problem) -> [JSONValue] {
         var open = targets
         var rows: [CityID: JSONValue] = [:]
         var mark: [UInt64] = []

@@ -99,7 +99,14 @@ public final class Node: NodeHandle {
             }
         case let fault as NameFault:
             return Problem(.badName, fault.description, try: fault.suggestion.map { "use \($0)" })
-        case let fault as DiskFault: return fault.problem(home: paths.home)
+        case let fault as SegmentStoreFault:
+            if case .noSpace(let missing) = fault {
+                return Problem(.diskFull, "the disk is full: \(missing) bytes are missing; nothing was changed", try: "df -h \(paths.home)")
+            }
+            return Problem(.contentDamaged, "\(fault)", try: "hansa doctor")
+        case let fault as DiskFault:
+            if case .noSpace = fault { return Problem(.diskFull, "\(fault)", try: "df -h \(paths.home)") }
+            return Problem(.inputOutput, "\(fault)", try: "hansa doctor")
         default: return Problem(.internalFault, "\(error)", try: "hansa doctor")
         }
     }

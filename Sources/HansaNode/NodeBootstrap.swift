@@ -10,6 +10,7 @@ internal import HansaSync
 internal import HansaYAML
 internal import Logging
 public import ServiceLifecycle
+internal import UnixSignals
 
 /// An opened home: the services, and letting go of them.
 public protocol NodeHandle: Services {
@@ -79,8 +80,9 @@ public enum NodeBootstrap {
         let fingerprint = try node.read { try $0.currentKeyring(of: id) }?.fingerprint ?? keyring.fingerprint
         try node.guarded {
             let current = try node.metadata.read { try $0.keyringEnvelopes(of: id) }.last ?? envelope
-            try paths.disk().writeAtomically("keyring/1.dsse.json", current.json())
-            try paths.writeConfiguration(ConfigurationYAML.write(configuration))
+            let disk = try PosixDisk(root: paths.home)
+            try disk.writeAtomically("keyring/1.dsse.json", current.json())
+            try disk.writeAtomically("hansa.yaml", Array(ConfigurationYAML.write(configuration).utf8))
         }
         try node.close()
         return [

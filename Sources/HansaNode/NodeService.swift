@@ -1,9 +1,12 @@
 internal import Foundation
 internal import HansaCore
+internal import HansaDocuments
 internal import HansaLog
 internal import HansaSync
+internal import HansaYAML
 internal import Logging
 internal import ServiceLifecycle
+internal import Synchronization
 
 /// The serving node under ServiceLifecycle: listens, dials, keeps house, and drains at the end.
 struct NodeService: Service {

@@ -77,13 +77,13 @@ final class Connection: ChannelDuplexHandler, @unchecked Sendable {
         }
     }
 
-    private enum PublishEvent: Sendable {
+    fileprivate enum PublishEvent: Sendable {
         case frame(Frame)
         case viewsChanged(Set<Digest>)
         case announce
     }
 
-    private enum PullEvent: Sendable {
+    fileprivate enum PullEvent: Sendable {
         case frame(Frame)
         case documents(Frame)
         case documentsAcknowledged(Frame)
@@ -245,9 +245,9 @@ final class Connection: ChannelDuplexHandler, @unchecked Sendable {
         let now = host.now
         let loop = eventLoop
         runAfterPull {
-            self.workers.submit(on: loop) { [host] in
+            self.workers.submit(on: loop) { [host = self.host] in
                 do { try parts.puller.park(at: now) } catch { host.storeFailed(error) }
-            } done: { [self] in host.connectionClosed(self, peer: peer, reason: reason) }
+            } done: { [self] in self.host.connectionClosed(self, peer: self.peer, reason: reason) }
         }
     }
 

@@ -5,6 +5,7 @@ internal import Foundation
 internal import HansaCore
 internal import HansaCrypto
 internal import HansaDocuments
+internal import HansaLog
 internal import HansaSync
 internal import HansaTLS
 internal import Logging
@@ -243,7 +244,7 @@ final class Network: ConnectionHost {
             }
     }
 
-    private static func plain(_ error: any Error) -> String {
+    static func plain(_ error: any Error) -> String {
         if let io = error as? IOError { return String(cString: strerror(io.errnoCode)) }
         if let connect = error as? NIOConnectionError, let first = connect.connectionErrors.first {
             if let io = first.error as? IOError { return String(cString: strerror(io.errnoCode)) }

@@ -9,6 +9,7 @@ internal import HansaCore
 internal import HansaCrypto
 internal import HansaDocuments
 internal import HansaPackages
+internal import HansaStore
 internal import HansaSync
 
 final class CheckoutRun {

@@ -1,6 +1,7 @@
 internal import Glibc
 internal import HansaContent
 internal import HansaCore
+internal import HansaCrypto
 
 /// A regular file behind a descriptor that a client opened. Owned: closed when it goes.
 final class FileReader {
@@ -105,4 +106,11 @@ final class ChunkReader {
         }
         return offset
     }
+}
+
+/// A hash that closures can feed.
+final class RunningHash {
+    private var hash = SHA256()
+    func update(_ bytes: UnsafeRawBufferPointer) { hash.update(bytes) }
+    var digest: Digest { hash.copy().finish() }
 }

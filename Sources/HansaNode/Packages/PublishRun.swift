@@ -10,6 +10,7 @@ internal import HansaCrypto
 internal import HansaDocuments
 internal import HansaLog
 internal import HansaPackages
+internal import HansaStore
 internal import HansaSync
 
 final class PublishRun {
@@ -157,7 +158,7 @@ final class PublishRun {
         for file in plan.files {
             var inference = declared == nil ? ResourceInference(path: file.path) : nil
             var profile = ChunkProfile.fastcdc64k
-            var whole = SHA256()
+            let whole = RunningHash()
             var only: Digest?
             var chunks: [ChunkEntry] = []
             let (size, _) = try files.next(listing.number, file.source, stats) { opened -> UInt64 in
@@ -177,7 +178,7 @@ final class PublishRun {
             guard size == file.size else {
                 throw Problem(.fileChanged, "\(listing.path)/\(file.source) changed while it was read; nothing of this package was published", try: "run it again when nothing writes there")
             }
-            let digest = only ?? whole.finish()
+            let digest = only ?? whole.digest
             digests.append(FileDigest(path: file.path, size: size, digest: digest))
             cut.append((file.bagPath, profile, chunks, digest))
             if let done = inference { inferred.append(done.finish(size: size, digest: digest)) }
