@@ -76,11 +76,11 @@ let package = Package(
         tests("HansaTLSTests", ["HansaCore", "HansaCrypto", "HansaTLS", nio, nioPosix, nioEmbedded]),
         tests("HansaDocumentsTests", ["HansaCore", "HansaCrypto", "HansaDocuments"]),
         tests("HansaPackagesTests", ["HansaCore", "HansaCrypto", "HansaPackages"]),
+        tests("HansaStoreTests", [
+            "HansaCore", "HansaCrypto", "HansaDocuments", "HansaTerms", "HansaContent", "HansaLog", "HansaSync", "HansaStore", "HansaTestSupport", grdb,
+        ]),
         tests("HansaContentTests", ["HansaCore", "HansaCrypto", "HansaContent"]),
         tests("HansaLogTests", ["HansaCore", "HansaCrypto", "HansaLog"]),
-        tests("HansaStoreTests", [
-            "HansaCore", "HansaCrypto", "HansaDocuments", "HansaTerms", "HansaContent", "HansaLog", "HansaSync", "HansaStore", "HansaTestSupport",
-        ]),
         tests("HansaTermsTests", ["HansaCore", "HansaCrypto", "HansaDocuments", "HansaTerms"]),
         .target(name: "FakeNode", dependencies: ["HansaCore", "HansaNode"], path: "Tests/FakeNode", swiftSettings: settings),
         tests("HansaAPITests", ["HansaAPI", "HansaCore", "HansaNode", "CLinux", "FakeNode", logging]),

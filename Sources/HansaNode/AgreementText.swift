@@ -14,7 +14,7 @@ enum AgreementText {
         item("\(state.rawValue.uppercased()), from \(agreement.term.effective) to \(agreement.term.expires) (inclusive, UTC days)")
         heading("Parties")
         for party in agreement.parties {
-            item("\(party.city) (keyring \(party.keyring)), \(party.role): \(record.signedBy.contains(party.city) ? "signed" : "has not signed")")
+            item("\(party.city) (keyring \(party.keyring)), \(party.role.map { "\($0)" } ?? "party"): \(record.signedBy.contains(party.city) ? "signed" : "has not signed")")
             for text in party.responsibilities { item("    \(text)") }
         }
         if !record.steps.isEmpty {

@@ -288,7 +288,7 @@ extension Node {
                     })),
         ]
         switch format {
-        case "json": members.append(JSONMember("agreement", try guarded { try StrictJSON.decodePayload(JSONValue.self, from: record.envelope.payload) }))
+        case "json": members.append(JSONMember("agreement", record.agreement.json))
         case "text", "markdown":
             members.append(JSONMember("text", .string(AgreementText.render(record, state: state, markdown: format == "markdown"))))
         case "odrl": throw Problem(.notYet, "ODRL comes with the issue on terms", try: "hansa agreement show \(record.agreement.id) --format json")

@@ -78,6 +78,7 @@ public final class Node: NodeHandle {
     }
 
     /// Maps what the world did to a problem a person can act on.
+    @discardableResult
     func guarded<T>(_ body: () throws -> T) throws(Problem) -> T {
         do { return try body() } catch {
             throw problem(from: error)

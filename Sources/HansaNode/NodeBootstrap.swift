@@ -93,7 +93,7 @@ public enum NodeBootstrap {
     private static func key(_ path: String) throws(Problem) -> Ed25519PrivateKey {
         try wrapped {
             if access(path, F_OK) == 0 { return try Ed25519PrivateKey(pem: try KeyFile.read(path: path)) }
-            let key = try Ed25519PrivateKey.generate()
+            let key = Ed25519PrivateKey.generate()
             try KeyFile.create(path: path, contents: key.pem())
             return key
         }
