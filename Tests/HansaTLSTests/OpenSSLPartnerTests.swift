@@ -6,7 +6,7 @@ import NIOPosix
 import Testing
 
 /// Our handler against another program: the `openssl` command, as client and as server.
-@Suite(.enabled(if: OpenSSLProcess.exists, "needs the openssl command"), .serialized)
+@Suite(.enabled(if: OpenSSLProcess.exists, "needs the openssl command"), .serialized, .timeLimit(.minutes(1)))
 struct OpenSSLPartnerTests {
     let directory: OpenSSLProcess.Directory
 
