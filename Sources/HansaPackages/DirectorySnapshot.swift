@@ -26,12 +26,17 @@ public struct DirectorySnapshot: Sendable, Equatable {
     public let entries: [DirectoryEntry]
     /// When the listing began, in ns since 1970, before any file was stat'ed.
     public let takenAt: Int64
+    /// Links or special files were there: publishing would refuse them, so such a directory is never unchanged.
+    private let hasSpecial: Bool
 
     public init(of listing: [DirectoryEntry], takenAt: Int64) {
         var entries = listing.filter { $0.kind == .file && PublishPlan.hiddenTop(of: $0.path) == nil }
         if entries.count > 1 { entries.sort { PayloadPath.precedes($0.path, $1.path) } }
         self.entries = entries
         self.takenAt = takenAt
+        hasSpecial = listing.contains {
+            $0.kind != .file && $0.kind != .directory && PublishPlan.hiddenTop(of: $0.path) == nil
+        }
     }
 
     /// Compares this, the newer snapshot, with the one kept from the last publish.
@@ -39,7 +44,7 @@ public struct DirectorySnapshot: Sendable, Equatable {
     /// Equal are same paths with same size, mtime, ctime, inode and device. Git's rule for racy timestamps: a file whose mtime
     /// or ctime is not older than the *earlier* listing may have been written again unseen.
     public func compared(to earlier: DirectorySnapshot) -> Comparison {
-        guard entries == earlier.entries else { return .changed }
+        guard !hasSpecial, entries == earlier.entries else { return .changed }
         let racy = earlier.entries.filter { earlier.isRacy($0) }
         return racy.isEmpty ? .unchanged : .mustRead(racy.map(\.path))
     }
@@ -98,6 +103,7 @@ public struct DirectorySnapshot: Sendable, Equatable {
         }
         try reader.end()
         self.entries = entries
+        hasSpecial = false
     }
 
     /// SHA-256 over the files' stat data, without the time of the listing: equal listings of equal directories.

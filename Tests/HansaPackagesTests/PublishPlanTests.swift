@@ -121,6 +121,14 @@ import Testing
         }
     }
 
+    @Test func aLinkThatAppearedIsAChange() {
+        let first = DirectorySnapshot(of: [old("a")], takenAt: DirectorySnapshotTests.now)
+        let link = DirectoryEntry(path: "b", kind: .symlink, size: 0)
+        #expect(DirectorySnapshot(of: [old("a"), link], takenAt: DirectorySnapshotTests.now).compared(to: first) == .changed)
+        let hidden = DirectoryEntry(path: ".b", kind: .symlink, size: 0)
+        #expect(DirectorySnapshot(of: [old("a"), hidden], takenAt: DirectorySnapshotTests.now).compared(to: first) == .unchanged)
+    }
+
     @Test func aFileWrittenAsLateAsTheListingMustBeRead() {
         let lag = DirectorySnapshot.clockLag
         for (modified, changed, racy) in [
