@@ -10,6 +10,10 @@ public import HansaCore
 public import HansaCrypto
 public import HansaSync
 
+#if canImport(Glibc)
+    internal import Glibc
+#endif
+
 public final class SQLiteStore: MetadataStore {
     let database: any DatabaseWriter
     let shared = SharedState()
@@ -31,6 +35,7 @@ public final class SQLiteStore: MetadataStore {
         self.random = random
         self.onFatal = onFatal
         do {
+            try SQLiteStore.makePrivate(path)
             let pool = try DatabasePool(path: path, configuration: SQLiteStore.configuration)
             database = pool
             try SQLiteStore.makeDurable(pool)
@@ -69,6 +74,17 @@ public final class SQLiteStore: MetadataStore {
             }
         }
         return configuration
+    }
+
+    /// The home may be passed through by others (mode 0711), and SQLite would make a file that they can read. Its WAL gets the file's own mode.
+    private static func makePrivate(_ path: String) throws(StoreFault) {
+        // An existing file is never opened here: closing a descriptor of it would end the locks of every connection of this process.
+        let descriptor = Glibc.open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0o600)
+        if descriptor >= 0 {
+            Glibc.close(descriptor)
+        } else if errno != EEXIST || chmod(path, 0o600) != 0 {
+            throw .inputOutput("cannot open \(path): \(strerror(errno).map { String(cString: $0) } ?? "error \(errno)")")
+        }
     }
 
     /// GRDB 7 sets `synchronous=NORMAL` on the writer when it turns WAL on, after `prepareDatabase`: a commit would then be lost with the power.
@@ -156,14 +172,13 @@ public final class SQLiteStore: MetadataStore {
         }
     }
 
-    /// Up to where a segment must be whole: the end of the last record that a committed row ever named. For `SegmentStore.open`.
-    public func durableMark(ofSegment segment: UInt32) throws -> SegmentStore.DurableMark {
+    /// For `SegmentStore.open`: up to where each segment must be whole, by what committed rows name. In a database that names no record at all,
+    /// every answer is `.unknown`: it is new, or the old one was lost, and nothing of the segments may be thrown away.
+    public func durableMarks() throws -> @Sendable (UInt32) -> SegmentStore.DurableMark {
         do {
-            return try database.read { database in
-                let end = try Int64.fetchOne(
-                    database, sql: "SELECT end_offset FROM segment_mark WHERE segment = ?", arguments: [segment])
-                return .known(UInt64(end ?? 0))
-            }
+            let rows = try database.read { try Row.fetchAll($0, sql: "SELECT segment, end_offset FROM segment_mark") }
+            let marks = Dictionary(uniqueKeysWithValues: rows.map { (UInt32($0[0] as Int64), UInt64($0[1] as Int64)) })
+            return { segment in marks.isEmpty ? .unknown : .known(marks[segment] ?? 0) }
         } catch {
             throw StoreFault(error)
         }

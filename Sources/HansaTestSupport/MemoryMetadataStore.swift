@@ -6,11 +6,17 @@ internal import HansaStore
 public import HansaSync
 internal import Synchronization
 
+#if canImport(Glibc)
+    internal import Glibc
+#endif
+
 public final class MemoryMetadataStore: MetadataStore {
     private let random: any RandomSource
     private let shared: Mutex<Shared>
     /// One transaction at a time; a read does not wait for it.
     private let writer = Mutex(())
+    /// Threads inside a body: a store on disk is not reentrant, so this one is not either.
+    private let inside = Mutex<Set<UInt>>([])
 
     private struct Shared: Sendable {
         var state: MemoryState
@@ -25,16 +31,28 @@ public final class MemoryMetadataStore: MetadataStore {
         shared = Mutex(Shared(state: state))
     }
 
-    public func read<T>(_ body: (any MetadataReading) throws -> T) throws -> T { try body(MemoryReading(state())) }
+    public func read<T>(_ body: (any MetadataReading) throws -> T) throws -> T {
+        try alone { try body(MemoryReading(state())) }
+    }
 
     public func write<T>(at now: Timestamp, _ body: (any MetadataWriting) throws -> T) throws -> T {
-        try writer.withLock { _ in
-            let writing = MemoryWriting(try state(), at: now, random: random)
-            if let last = writing.state.lastLogTime, now < last { throw StoreFault.clockBehind(last: last, now: now) }
-            let result = try body(writing)
-            try commit(writing.state)
-            return result
-        }
+        try alone { try writer.withLock { _ in try transaction(at: now, body) } }
+    }
+
+    private func transaction<T>(at now: Timestamp, _ body: (any MetadataWriting) throws -> T) throws -> T {
+        let writing = MemoryWriting(try state(), at: now, random: random)
+        if let last = writing.state.lastLogTime, now < last { throw StoreFault.clockBehind(last: last, now: now) }
+        let result = try body(writing)
+        try commit(writing.state)
+        return result
+    }
+
+    private func alone<T>(_ body: () throws -> T) rethrows -> T {
+        let thread = UInt(pthread_self())
+        let isFirst = inside.withLock { $0.insert(thread).inserted }
+        precondition(isFirst, "a body of read or write called the store again")
+        defer { _ = inside.withLock { $0.remove(thread) } }
+        return try body()
     }
 
     private func state() throws -> MemoryState {

@@ -30,6 +30,16 @@ import Testing
         #expect(durability.synchronous == 2)
     }
 
+    @Test func nobodyElseMayReadTheFiles() throws {
+        let directory = try TemporaryDirectory()
+        let store = try open(directory)
+        try store.write(at: Samples.start) { try MetadataStoreTests.fill($0, 1) }
+        for name in try FileManager.default.contentsOfDirectory(atPath: directory.path) {
+            let mode = try FileManager.default.attributesOfItem(atPath: directory.path + "/" + name)[.posixPermissions] as? Int
+            #expect(mode == 0o600, "\(name)")
+        }
+    }
+
     @Test func aReopenedStoreHoldsTheSame() throws {
         let directory = try TemporaryDirectory()
         let first = try open(directory)
@@ -161,7 +171,7 @@ import Testing
 
     @Test func theMarkOfASegmentIsTheEndOfWhatRowsName() throws {
         let store = try SQLiteStore(inMemoryWith: DeterministicRandom(seed: 1))
-        #expect(try store.durableMark(ofSegment: 3) == .known(0))
+        #expect(try store.durableMarks()(3) == .unknown)
         let near = ContentLocation(segment: 3, offset: 100, length: 20)
         let far = ContentLocation(segment: 3, offset: 5000, length: 7)
         try store.write(at: Samples.start) {
@@ -170,7 +180,9 @@ import Testing
         try store.write(at: Samples.start) {
             try $0.insertReceipt(Samples.digest(1), document: near, view: Samples.digest(2), from: Samples.boston)
         }
-        #expect(try store.durableMark(ofSegment: 3) == .known(5007))
+        let marks = try store.durableMarks()
+        #expect(marks(3) == .known(5007))
+        #expect(marks(4) == .known(0))
     }
 
     @Test func aCrashedStoreInMemoryAnswersNoMoreAndLosesNothing() throws {
