@@ -1,5 +1,6 @@
 // Metadata in dictionaries: the same contract as `SQLiteStore`, for tests of the exchange and for simulations. Deterministic: what it answers
 // depends on nothing but the calls, the clock and the random source it was given.
+internal import Foundation
 public import HansaCore
 public import HansaCrypto
 internal import HansaStore
@@ -14,7 +15,7 @@ public final class MemoryMetadataStore: MetadataStore {
     private let random: any RandomSource
     private let shared: Mutex<Shared>
     /// One transaction at a time; a read does not wait for it.
-    private let writer = Mutex(())
+    private let writer = NSLock()
     /// Threads inside a body: a store on disk is not reentrant, so this one is not either.
     private let inside = Mutex<Set<UInt>>([])
 
@@ -36,10 +37,12 @@ public final class MemoryMetadataStore: MetadataStore {
     }
 
     public func write<T>(at now: Timestamp, _ body: (any MetadataWriting) throws -> T) throws -> T {
-        try alone { try writer.withLock { _ in try transaction(at: now, body) } }
+        try alone { try transaction(at: now, body) }
     }
 
     private func transaction<T>(at now: Timestamp, _ body: (any MetadataWriting) throws -> T) throws -> T {
+        writer.lock()
+        defer { writer.unlock() }
         let writing = MemoryWriting(try state(), at: now, random: random)
         if let last = writing.state.lastLogTime, now < last { throw StoreFault.clockBehind(last: last, now: now) }
         let result = try body(writing)
