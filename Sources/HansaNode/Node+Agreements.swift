@@ -29,7 +29,11 @@ extension Node {
         let today = clock.now.date
         var id = Templates.defaultID(city, partner.city, today)
         let taken = Set(try read { try $0.agreements() }.map(\.agreement.id))
-        for number in 2... where taken.contains(id) { id = Templates.defaultID(city, partner.city, today) + "-\(number)" }
+        var number = 1
+        while taken.contains(id) {
+            number += 1
+            id = Templates.defaultID(city, partner.city, today) + "-\(number)"
+        }
         let yaml = Templates.cityExchange(
             own: Templates.Party(city: city, keyring: keyring.version, name: keyring.name),
             partner: Templates.Party(city: partner.city, keyring: theirs.version, name: theirs.name), effective: today, id: id,
