@@ -189,6 +189,17 @@ public final class SQLiteStore: MetadataStore {
         try database.writeWithoutTransaction { try $0.execute(sql: "PRAGMA max_page_count = \(pages ?? 1_000_000_000)") }
     }
 
+    /// For tests: how SQLite would run a statement, one line a step.
+    func plan(of sql: SQL) throws -> [String] {
+        try database.read { database in
+            let parameters = SQL.texts[sql.rawValue].filter { $0 == "?" }.count
+            let nulls = StatementArguments([DatabaseValue](repeating: .null, count: parameters))
+            return try Row.fetchAll(database, sql: "EXPLAIN QUERY PLAN " + SQL.texts[sql.rawValue], arguments: nulls).map {
+                $0["detail"]
+            }
+        }
+    }
+
     /// SQLite's own check of its file: every page, index and row. Slow on a large database. Empty when all is well.
     public func integrityProblems() throws -> [String] {
         do {

@@ -131,6 +131,22 @@ import Testing
         #expect(try store.read { try $0.partner(Samples.boston)?.endpoint } == "other")
     }
 
+    /// Lists that are read whole, and the order of small ones.
+    @Test(arguments: SQL.allCases)
+    func noStatementSearchesATableRowByRow(_ sql: SQL) throws {
+        let store = try SQLiteStore(inMemoryWith: DeterministicRandom(seed: 1))
+        let whole: Set<SQL> = [
+            .policyVersion, .countPolicyVersion, .keyrings, .partners, .agreementEnvelopes, .grants, .logState, .putLogState,
+            .publishedViews,
+            .subscribedViews, .transfers,
+        ]
+        let sorted: Set<SQL> = [.releasesOfPackage, .recipients, .holdingsOfRelease, .holdingsOfPackage, .releaseBySeq]
+        for step in try store.plan(of: sql) {
+            #expect(!step.hasPrefix("SCAN") || whole.contains(sql), "\(sql): \(step)")
+            #expect(!step.contains("TEMP B-TREE") || whole.contains(sql) || sorted.contains(sql), "\(sql): \(step)")
+        }
+    }
+
     @Test func aBodyThatSwallowsAFailureOfTheDatabaseDoesNotCommit() throws {
         let directory = try TemporaryDirectory()
         let store = try open(directory)
