@@ -30,7 +30,7 @@ import Testing
         let seed: UInt64 = 11
         var random = SplitMix64(seed)
         let inputs = [
-            random.bytes(600_000), random.table(rows: 8_000), random.bytes(profile.min), random.bytes(profile.min + 1), [],
+            random.bytes(120_000), random.table(rows: 1_500), random.bytes(profile.min), random.bytes(profile.min + 1), [],
         ]
         for input in inputs {
             var defined: [Int] = []

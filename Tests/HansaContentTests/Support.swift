@@ -14,11 +14,13 @@ struct SplitMix64: RandomNumberGenerator {
 
     /// Each value's eight bytes, little-endian.
     mutating func bytes(_ count: Int) -> [UInt8] {
-        var bytes: [UInt8] = []
-        bytes.reserveCapacity(count + 8)
-        while bytes.count < count { withUnsafeBytes(of: next().littleEndian) { bytes.append(contentsOf: $0) } }
-        bytes.removeLast(bytes.count - count)
-        return bytes
+        [UInt8](unsafeUninitializedCapacity: count + 8) { buffer, initialized in
+            let raw = UnsafeMutableRawBufferPointer(buffer)
+            for offset in stride(from: 0, to: count, by: 8) {
+                raw.storeBytes(of: next().littleEndian, toByteOffset: offset, as: UInt64.self)
+            }
+            initialized = count
+        }
     }
 
     /// A table of `rows` rows of ten to a hundred characters.
