@@ -140,18 +140,7 @@ extension Node {
                     try open(path).readAll(limit: Bag.manifestBytesMax, path: path)
                 }
                 return verifier.findings { path in
-                    var hash = SHA256()
-                    let file = try open(path)
-                    let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 1024 * 1024, alignment: 64)
-                    defer { buffer.deallocate() }
-                    var offset: UInt64 = 0
-                    while true {
-                        let count = try file.read(into: buffer, at: offset, path: path)
-                        hash.update(UnsafeRawBufferPointer(rebasing: buffer[0..<count]))
-                        offset += UInt64(count)
-                        if count < buffer.count { break }
-                    }
-                    return hash.finish()
+                    try open(path).digest(path: path)
                 }
             }
             findings += problems.map { ($0.file, $0.problem) }

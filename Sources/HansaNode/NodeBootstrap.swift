@@ -147,7 +147,7 @@ public enum NodeBootstrap {
             let tls = try TLSIdentity(pem: try KeyFile.read(path: paths.tlsKey))
             let disk = try PosixDisk(root: paths.home)
             let metadata = try SQLiteStore(path: paths.database, random: random) { fatal.trip("\($0)") }
-            let (content, recovery) = try SegmentStore.open(disk: disk, durable: { _ in .unknown })
+            let (content, recovery) = try SegmentStore.open(disk: disk, durable: try metadata.durableMarks())
             if !recovery.setAside.isEmpty { log.warning("segments had torn tails after a crash; they were set aside", metadata: ["segments": "\(recovery.setAside)"]) }
             let keyring: Keyring
             if let current = try metadata.read({ try $0.currentKeyring(of: configuration.city) }) ?? created?.0 { keyring = current } else {

@@ -120,7 +120,7 @@ final class CheckoutRun {
             let descriptors = try sink.open(batch.map { prefix + $0.path })
             let files = try zip(batch, descriptors).map { try FileReader($1, path: $0.path) }
             for (item, file) in zip(batch, files) {
-                let digest = try hash(file, item.path)
+                let digest = try file.digest(path: item.path)
                 if let target = item.target {
                     if digest == target.digest { continue }
                     if force || history[item.path]?.contains(digest) == true { write.append(target) } else { modified.append(item.path) }
@@ -157,20 +157,6 @@ final class CheckoutRun {
             }
         }
         return known
-    }
-
-    private func hash(_ file: FileReader, _ path: String) throws -> Digest {
-        var hash = SHA256()
-        let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 1024 * 1024, alignment: 64)
-        defer { buffer.deallocate() }
-        var offset: UInt64 = 0
-        while true {
-            let count = try file.read(into: buffer, at: offset, path: path)
-            hash.update(UnsafeRawBufferPointer(rebasing: buffer[0..<count]))
-            offset += UInt64(count)
-            if count < buffer.count { break }
-        }
-        return hash.finish()
     }
 
     // MARK: Writing

@@ -51,6 +51,20 @@ final class FileReader {
         return done
     }
 
+    /// The file's SHA-256, read from its beginning.
+    func digest(path: String) throws(Problem) -> Digest {
+        var hash = SHA256()
+        let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 1024 * 1024, alignment: 64)
+        defer { buffer.deallocate() }
+        var offset: UInt64 = 0
+        while true {
+            let count = try read(into: buffer, at: offset, path: path)
+            hash.update(UnsafeRawBufferPointer(rebasing: buffer[0..<count]))
+            offset += UInt64(count)
+            if count < buffer.count { return hash.finish() }
+        }
+    }
+
     /// The whole file, when it is at most `limit` bytes.
     func readAll(limit: Int, path: String) throws(Problem) -> [UInt8] {
         guard size <= UInt64(limit) else { throw Problem(.limitExceeded, "\(path.printable()) has \(size) bytes; at most \(limit) are read") }

@@ -143,6 +143,7 @@ final class PublishRun {
         } catch {
             throw Problem(.badName, "\(listing.path): \(error.description)", try: error.suggestion.map { "--name \($0)" })
         }
+        if plan.isBag { try verify(bag: entries, listing) }
         if let other = names[package] { throw Problem(.packageInvalid, "\(listing.path) and \(other) are both \(package): publish them under two names", try: "--base DIR or --name PATH") }
         if let kind = declared?.kind, kind != .dataset { throw DataPackageFault.comesLater(kind).problem }
 
@@ -251,6 +252,25 @@ final class PublishRun {
                 row: PackageRow(
                     package: package, kind: .dataset, head: envelope.digest, headVersion: version, headSeq: seq, lastSeq: seq, last: envelope.digest, tlp: label,
                     title: title, bytes: bag.payloadBytes, withdrawnSeq: nil)))
+    }
+
+    /// A directory that says it is a bag is held to it before anything of it is signed (CLI.md, `package publish`).
+    private func verify(bag entries: [DirectoryEntry], _ listing: DirectoryListing) throws {
+        let stats = Dictionary(listing.entries.map { ($0.path, $0) }) { first, _ in first }
+        func open(_ path: String) throws -> FileReader {
+            let descriptors = try source.open(directory: listing.number, paths: [path])
+            guard descriptors.count == 1 else { throw Problem(.adminProtocol, "the client opened \(descriptors.count) files for one") }
+            let file = try FileReader(descriptors[0], path: path)
+            guard let stat = stats[path], file.isStill(stat) else { throw FileFeed.changed(path) }
+            return file
+        }
+        let verifier = BagVerifier(listing: entries, standard: .foreign) { path in try open(path).readAll(limit: Bag.manifestBytesMax, path: path) }
+        let findings = verifier.findings { path in try open(path).digest(path: path) }
+        guard findings.isEmpty else {
+            throw Problem(
+                .packageInvalidBag, "\(listing.path) says it is a bag, and is not a valid one:\n  " + findings.prefix(10).map(\.description).joined(separator: "\n  "),
+                try: "mend the bag, or publish its data/ directory")
+        }
     }
 
     private func write(_ tag: TagFile) throws -> (path: String, profile: ChunkProfile, chunks: [ChunkEntry], digest: Digest) {
@@ -374,7 +394,7 @@ private final class FileFeed {
         return (value, stat)
     }
 
-    private static func changed(_ path: String) -> Problem {
+    static func changed(_ path: String) -> Problem {
         Problem(.fileChanged, "\(path.printable()) changed while it was read; nothing of this package was published", try: "run it again when nothing writes there")
     }
 

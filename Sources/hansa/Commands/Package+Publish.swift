@@ -94,16 +94,29 @@ extension Package {
         func execute(_ terminal: Terminal) throws(Problem) -> Problem.Exit {
             let target = CheckoutTarget(directory: directory)
             defer { target.discardPending() }
-            return try ask(
-                .packageCheckout(reference: reference, payload: payload, purpose: purpose, force: force, dryRun: global.dryRun),
-                terminal,
-                files: .target(target), wantsNothingToDo: exitCode
-            ) { document, style in
+            let request = AdminRequest.packageCheckout(
+                reference: reference, payload: payload, purpose: purpose, force: force, dryRun: global.dryRun)
+            // The node knows directories only below the target; where the target lies is ours to say.
+            let document = Self.placing(try result(of: request, terminal, files: .target(target)), in: target.directory)
+            terminal.show(document) { document, style in
                 (document["packages"]?.array ?? [document]).map { package in
                     "\(Style.text(package["package"]))  \(Style.text(package["version"]))  \(Style.text(package["release"]))  "
                         + "\(Style.text(package["files"])) files, \(Style.text(package["bytes"], name: "bytes")) in \(Style.text(package["directory"]))\n"
                 }.joined()
             }
+            return ExitRule.exit(for: request, document, wantsNothingToDo: exitCode)
+        }
+
+        private static func placing(_ document: JSONValue, in directory: String) -> JSONValue {
+            guard let members = document.object else { return document }
+            return .object(
+                members.map { member in
+                    switch (member.name, member.value) {
+                    case ("directory", .string(let below)): JSONMember("directory", .string(below.isEmpty ? directory : directory + "/" + below))
+                    case ("packages", .array(let packages)): JSONMember("packages", .array(packages.map { placing($0, in: directory) }))
+                    default: member
+                    }
+                })
         }
     }
 }
