@@ -11,9 +11,16 @@ public enum ExitRule {
         case .doctor: document["checks"]?.array?.contains { $0["state"]?.string == "fail" } == true ? .failed : .ok
         case .status: wantsNothingToDo && document["attention"]?.array?.isEmpty != false ? .nothingToDo : .ok
         case .packagePublish: wantsNothingToDo && isUnchanged(document) ? .nothingToDo : publishExit(document)
-        case .packageCheckout: wantsNothingToDo && document["files"]?.integer == 0 ? .nothingToDo : .ok
+        case .packageCheckout: checkoutExit(document, wantsNothingToDo)
         default: .ok
         }
+    }
+
+    /// 3 when terms refused some packages of a pattern; 5 on request when every file was right already.
+    private static func checkoutExit(_ document: JSONValue, _ wantsNothingToDo: Bool) -> Problem.Exit {
+        if let refused = document["refused"]?.integer, refused > 0 { return .partlyDone }
+        let rows = document["packages"]?.array ?? [document]
+        return wantsNothingToDo && rows.allSatisfy { $0["written"]?.integer == 0 && $0["removed"]?.integer == 0 } ? .nothingToDo : .ok
     }
 
     /// in-sync 0, behind 3, unreachable 8, refused 7, quarantined 6; 3 when partners differ.

@@ -196,7 +196,7 @@ public enum NodeBootstrap {
         return node
     }
 
-    private static func readConfiguration(_ paths: HomePaths) throws(Problem) -> (NodeConfiguration, [UInt8]) {
+    static func readConfiguration(_ paths: HomePaths) throws(Problem) -> (NodeConfiguration, [UInt8]) {
         let bytes = try wrapped { [UInt8](try Data(contentsOf: URL(fileURLWithPath: paths.configuration))) }
         do { return (try ConfigurationYAML.read(bytes), bytes) } catch {
             throw Problem(.configInvalid, "\(paths.configuration), line \(error.line): \(error.path.isEmpty ? "" : "\(error.path): ")\(error.message)", try: "mend that line; hansa config show lists every key")
@@ -234,6 +234,7 @@ public enum NodeBootstrap {
                         .init(
                             service: adminServer(node, node.paths.home, node.paths.socket), successTerminationBehavior: .gracefullyShutdownGroup,
                             failureTerminationBehavior: .gracefullyShutdownGroup),
+                        .init(service: ReloadService(node: node)),
                     ], gracefulShutdownSignals: [.sigterm, .sigint], logger: log))
             try await server.start()
             try await group.run()

@@ -17,6 +17,8 @@ final class ContentWriter {
     private let content: any ContentStore
     private let metadata: any MetadataStore
     private let city: CityID
+    /// False for a dry run: everything is counted, nothing is written.
+    private let stores: Bool
     /// Raw bytes of neighbouring chunks that wait for one look-up and one block.
     private var window: [UInt8] = []
     private var windowChunks: [ChunkEntry] = []
@@ -25,10 +27,11 @@ final class ContentWriter {
     private var unrecorded: Set<Digest> = []
     private(set) var counts = Counts()
 
-    init(content: any ContentStore, metadata: any MetadataStore, city: CityID) {
+    init(content: any ContentStore, metadata: any MetadataStore, city: CityID, stores: Bool = true) {
         self.content = content
         self.metadata = metadata
         self.city = city
+        self.stores = stores
         window.reserveCapacity(Limits.blockRawBytesMax)
     }
 
@@ -77,9 +80,11 @@ final class ContentWriter {
 
     private func store(_ range: Range<Int>, _ chunks: [ChunkEntry]) throws {
         let packed = window.withUnsafeBytes { Block.encode(raw: UnsafeRawBufferPointer(rebasing: $0[range])) }
-        let location = try content.append(
-            block: StoredBlock(codec: packed.codec, rawLength: range.count, chunks: chunks, bytes: packed.bytes))
-        blocks.append((location, chunks))
+        if stores {
+            let location = try content.append(
+                block: StoredBlock(codec: packed.codec, rawLength: range.count, chunks: chunks, bytes: packed.bytes))
+            blocks.append((location, chunks))
+        }
         for chunk in chunks { unrecorded.insert(chunk.id) }
         counts.newChunks += chunks.count
         counts.storedBytes += UInt64(packed.bytes.count)

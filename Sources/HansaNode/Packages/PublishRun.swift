@@ -58,7 +58,7 @@ final class PublishRun {
             tlp = .amberStrict
         }
         if let version = options.version, Version(version) == nil { throw Problem(.usage, "'\(version.printable())' is no version: MAJOR.MINOR.PATCH", try: "--version 1.0.0") }
-        writer = ContentWriter(content: node.content, metadata: node.metadata, city: node.city)
+        writer = ContentWriter(content: node.content, metadata: node.metadata, city: node.city, stores: !options.dryRun)
     }
 
     // MARK: Steps
@@ -112,21 +112,17 @@ final class PublishRun {
     private func unchanged(_ listing: DirectoryListing, _ entries: [DirectoryEntry]) throws(Problem) -> JSONValue? {
         guard !options.rehash, options.version == nil else { return nil }
         return try node.read { store -> JSONValue? in
-            guard let known = try store.snapshot(ofDirectory: listing.path), let earlier = try? DirectorySnapshot(encoded: known.snapshot),
+            guard let known = try store.snapshot(ofDirectory: self.memory(listing)), let earlier = try? DirectorySnapshot(encoded: known.snapshot),
                 DirectorySnapshot(of: entries, takenAt: listing.listedAt).isUnchanged(comparedTo: earlier), let package = try store.package(known.package),
                 package.head == known.release, package.withdrawnSeq == nil, options.tlp == nil || package.tlp == tlp,
-                try PublishRun.nameAgrees(known.package, options.name ?? listing.derivedName, city: node.city),
                 let release = try store.release(known.release)
             else { return nil }
             return PublishRun.row(release.release, known.release, chunks: release.release.chunks, counts: ContentWriter.Counts(), unchanged: true)
         }
     }
 
-    private static func nameAgrees(_ package: PackageID, _ name: String?, city: CityID) throws -> Bool {
-        // A name declared in datapackage.json is in the snapshot's package already; only --name can differ from it unseen.
-        guard let name else { return true }
-        return package.path == name || package.description == name || (try? PackageName.derive(city: city, option: nil, directory: name)) != package || package.path.hasSuffix(name)
-    }
+    /// What a directory's snapshot is kept under: its path, and how its name was asked for. Another --name or --base is another question.
+    private func memory(_ listing: DirectoryListing) -> String { "\(listing.path)\u{0}\(options.name ?? "")\u{0}\(listing.derivedName ?? "")" }
 
     // MARK: One package
 
@@ -207,7 +203,7 @@ final class PublishRun {
             rows[listing.number] = PublishRun.row(release.release, head.head, chunks: release.release.chunks, counts: ContentWriter.Counts(), unchanged: true)
             if !options.dryRun {
                 let row = SnapshotRow(
-                    path: listing.path, package: package, release: head.head,
+                    path: memory(listing), package: package, release: head.head,
                     snapshot: DirectorySnapshot(of: entries, takenAt: listing.listedAt).encoded())
                 try node.metadata.write(at: node.clock.now) { try $0.put(row) }
             }
@@ -237,7 +233,8 @@ final class PublishRun {
             title: title, bytes: bag.payloadBytes, files: bag.payloadFiles, manifest: bag.manifest,
             index: IndexReference(root: built.root, chunks: built.chunkCount))
         let envelope = release.signed(with: [node.keys.package])
-        rows[listing.number] = PublishRun.row(ReleaseSummary(release), envelope.digest, chunks: built.chunkCount, counts: counts, unchanged: false)
+        // A dry run's digest would never exist: its time is another.
+        rows[listing.number] = PublishRun.row(ReleaseSummary(release), options.dryRun ? nil : envelope.digest, chunks: built.chunkCount, counts: counts, unchanged: false)
         guard !options.dryRun else { return }
         names[package] = listing.path
         prepared.append(
@@ -246,7 +243,7 @@ final class PublishRun {
                 table: try node.content.append(table: built.encodedTable, release: envelope.digest),
                 pages: try pages.map { try node.content.append(page: $0.bytes, release: envelope.digest) },
                 snapshot: SnapshotRow(
-                    path: listing.path, package: package, release: envelope.digest,
+                    path: memory(listing), package: package, release: envelope.digest,
                     snapshot: DirectorySnapshot(of: entries, takenAt: listing.listedAt).encoded()),
                 number: listing.number,
                 row: PackageRow(
@@ -300,7 +297,7 @@ final class PublishRun {
             && files.first { $0.path == DataPackageDocument.fileName }?.digest == descriptor
     }
 
-    static func row(_ release: ReleaseSummary, _ digest: Digest, chunks: Int, counts: ContentWriter.Counts, unchanged: Bool) -> JSONValue {
+    static func row(_ release: ReleaseSummary, _ digest: Digest?, chunks: Int, counts: ContentWriter.Counts, unchanged: Bool) -> JSONValue {
         [
             "package": .string(release.package.description), "kind": .string(release.kind.rawValue), "version": .string(release.version.description),
             "release": JSONValue(digest), "bytes": JSONValue(release.bytes), "files": JSONValue(release.files), "chunks": JSONValue(chunks),
