@@ -35,8 +35,14 @@ int hansa_watch_signals(const int *signals, int count) {
     action.sa_handler = note;
     action.sa_flags = SA_RESTART;
     sigemptyset(&action.sa_mask);
+    sigset_t watched;
+    sigemptyset(&watched);
     for (int index = 0; index < count; index++) {
         if (sigaction(signals[index], &action, NULL) < 0) return -errno;
+        sigaddset(&watched, signals[index]);
     }
+    // Whoever started us may have had them blocked, and a mask is inherited.
+    int failed = pthread_sigmask(SIG_UNBLOCK, &watched, NULL);
+    if (failed) return -failed;
     return ends[0];
 }

@@ -37,7 +37,7 @@ struct CommandLineArguments {
             }
             index += 1
         }
-        return (words, nil, parent, rest + all[index...])
+        return (words, nil, parent, rest + all[min(index, all.count)...])
     }
 
     /// The words first, then everything else: `hansa --json partner list` is `hansa partner list --json`.

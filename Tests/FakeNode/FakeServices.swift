@@ -305,8 +305,8 @@ public final class FakeServices: Services {
             [
                 "schema": "hansa.package-checkout/1", "package": .string(reference), "version": "1.0.0",
                 "release": .string(FakeDocuments.digest),
-                "directory": ".", "bytes": JSONValue(missing.reduce(0) { $0 + (wanted[$1]?.count ?? 0) }),
-                "files": JSONValue(missing.count),
+                "directory": "", "bytes": JSONValue(wanted.values.reduce(0) { $0 + $1.count }), "files": JSONValue(wanted.count),
+                "written": JSONValue(missing.count), "removed": 0,
             ])
     }
 

@@ -251,11 +251,11 @@ struct ClientFilesTests {
         let fixture = try ServerFixture()
         let directory = TemporaryDirectory()
         let target = CheckoutTarget(directory: directory.path + "/new/target")
-        #expect(try fixture.client().run(Self.checkout, files: .target(target))["files"] == 2)
+        #expect(try fixture.client().run(Self.checkout, files: .target(target))["written"] == 2)
         #expect(directory.text("new/target/data/a.csv") == "a\n1\n")
         #expect(directory.text("new/target/bagit.txt") == "BagIt-Version: 1.0\n")
         let again = CheckoutTarget(directory: directory.path + "/new/target")
-        #expect(try fixture.client().run(Self.checkout, files: .target(again))["files"] == 0)
+        #expect(try fixture.client().run(Self.checkout, files: .target(again))["written"] == 0)
     }
 
     @Test func filesThatANewVersionLacksGoAndSoDoEmptyDirectories() throws {
@@ -277,7 +277,7 @@ struct ClientFilesTests {
         let directory = TemporaryDirectory()
         let target = CheckoutTarget(directory: directory.path + "/new")
         let request = AdminRequest.packageCheckout(reference: "a.b/c", payload: false, purpose: nil, force: false, dryRun: true)
-        #expect(try fixture.client().run(request, files: .target(target))["files"] == 2)
+        #expect(try fixture.client().run(request, files: .target(target))["written"] == 2)
         #expect(directory.names.isEmpty)
     }
 

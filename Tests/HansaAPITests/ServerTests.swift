@@ -134,16 +134,16 @@ struct ServerTests {
         var script = FakeServices.Script()
         script.duringSync = { conversation in
             seen.withLock { $0.started = true }
-            while !conversation.isCancelled { sched_yield() }
+            _ = eventually { conversation.isCancelled }
             seen.withLock { $0.cancelled = true }
         }
         let fixture = try ServerFixture(FakeServices(script))
         let channel = fixture.connection()
         try channel.send(
             .request, try AdminRequest.sync(partners: [], wait: true, timeoutSeconds: nil, dryRun: false).encoded(), within: 1000)
-        while !seen.withLock({ $0.started }) { sched_yield() }
+        #expect(eventually { seen.withLock { $0.started } })
         channel.hangUp()
-        while !seen.withLock({ $0.cancelled }) { sched_yield() }
+        #expect(eventually { seen.withLock { $0.cancelled } })
         #expect(try fixture.client().run(.status)["city"] == "kitchener.ca")
     }
 
@@ -170,7 +170,7 @@ struct ServerTests {
         script.duringSync = { conversation in
             started.store(true, ordering: .sequentiallyConsistent)
             shared.withLock { $0 }?.interrupt()
-            while !conversation.isCancelled { sched_yield() }
+            _ = eventually { conversation.isCancelled }
         }
         let fixture = try ServerFixture(FakeServices(script))
         let client = try fixture.client()
@@ -186,7 +186,7 @@ struct ServerTests {
         var script = FakeServices.Script()
         script.duringSync = { conversation in
             entered.store(true, ordering: .sequentiallyConsistent)
-            while !conversation.isCancelled { sched_yield() }
+            _ = eventually { conversation.isCancelled }
         }
         let fixture = try ServerFixture(FakeServices(script))
         let idle = try fixture.client()
@@ -194,7 +194,7 @@ struct ServerTests {
         let channel = fixture.connection()
         try channel.send(
             .request, try AdminRequest.sync(partners: [], wait: true, timeoutSeconds: nil, dryRun: false).encoded(), within: 1000)
-        while !entered.load(ordering: .sequentiallyConsistent) { sched_yield() }
+        #expect(eventually { entered.load(ordering: .sequentiallyConsistent) })
         fixture.server.stop()
         await fixture.server.waitUntilStopped()
         // The handler saw the stop, ended, and its answer was still delivered.

@@ -67,7 +67,7 @@ int hansa_sync_file_system(int file);
 // Signals (signals.c).
 
 /// From now on each of these signals, instead of ending the process, writes its number as one byte into a pipe. Returns the pipe's reading end,
-/// close-on-exec and blocking. Once for a process: -EALREADY after that.
+/// close-on-exec and blocking; the calling thread no longer blocks them. Once for a process: -EALREADY after that.
 int hansa_watch_signals(const int *signals, int count);
 
 #endif

@@ -2,7 +2,7 @@
 // names beside their targets and renamed only when their bytes are durable, so a killed checkout leaves no half-written file under a real name.
 internal import CLinux
 internal import Glibc
-internal import HansaCore
+public import HansaCore
 internal import HansaNode
 internal import Synchronization
 
@@ -31,6 +31,20 @@ public final class CheckoutTarget: Sendable {
             for (path, temporary) in state.pending { Self.removeTemporary(path, temporary, &state) }
             state.pending = [:]
         }
+    }
+
+    /// The result as the user sees it: the node knows `directory` only below the target, here it becomes the whole path.
+    public func locating(_ document: JSONValue) -> JSONValue {
+        guard let members = document.object else { return document }
+        return .object(
+            members.map { member in
+                switch (member.name, member.value) {
+                case ("directory", .string(let below)):
+                    JSONMember(member.name, .string(below.isEmpty || below == "." ? directory : directory + "/" + below))
+                case ("packages", .array(let packages)): JSONMember(member.name, .array(packages.map(locating)))
+                default: member
+                }
+            })
     }
 
     // MARK: Answers

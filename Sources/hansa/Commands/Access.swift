@@ -7,7 +7,7 @@ struct Access: ParsableCommand {
         abstract: "What partners may have: grants under agreements.",
         discussion: """
             Examples:
-              hansa access grant auckland.nz "kitchener.ca/roads/**" --under kitchener-auckland-2026
+              hansa access grant auckland.nz "kitchener.ca/**" --under exchange-2026
               hansa access test auckland.nz
               hansa access revoke g-0123456789
             """,
@@ -19,9 +19,9 @@ struct Access: ParsableCommand {
             abstract: "Share packages with a partner, within an agreement.",
             discussion: """
                 Examples:
-                  hansa access grant auckland.nz "kitchener.ca/roads/**" --under kitchener-auckland-2026
-                  hansa access grant auckland.nz kitchener.ca/budget --under kitchener-auckland-2026 --until 2027-06-30
-                  hansa access grant auckland.nz "kitchener.ca/**" --under kitchener-auckland-2026 --ceiling GREEN -n
+                  hansa access grant auckland.nz "kitchener.ca/**" --under exchange-2026
+                  hansa access grant boston.gov kitchener.ca/a --under m-26 --until 2027-06-30
+                  hansa access grant boston.gov "kitchener.ca/*" --under mobility --ceiling GREEN -n
                 """)
         @Argument(help: ArgumentHelp("The partner's city id.", valueName: "PARTNER")) var partner: String
         @Argument(help: ArgumentHelp("city/path; * stands inside a segment, ** across.", valueName: "PATTERN")) var pattern:

@@ -7,9 +7,9 @@ struct Agreement: ParsableCommand {
         abstract: "Agreements between cities: written, checked, signed, ended.",
         discussion: """
             Examples:
-              hansa agreement new --template city-exchange --with auckland.nz --out exchange.yaml
+              hansa agreement new --template city-exchange --with boston.gov --out new.yaml
               hansa agreement propose exchange.yaml
-              hansa agreement accept kitchener-auckland-2026
+              hansa agreement accept exchange-2026
             """,
         subcommands: [
             New.self, Templates.self, Check.self, Propose.self, List.self, Show.self, Accept.self, Reject.self, Terminate.self,
@@ -31,8 +31,8 @@ struct Agreement: ParsableCommand {
             abstract: "Write an agreement from a template, to be edited.",
             discussion: """
                 Examples:
-                  hansa agreement new --template city-exchange --with auckland.nz --out exchange.yaml
-                  hansa agreement new --template city-exchange --with auckland.nz > exchange.yaml
+                  hansa agreement new --template city-exchange --with boston.gov --out new.yaml
+                  hansa agreement new --template city-exchange --with boston.gov > new.yaml
                   hansa agreement templates
                 """)
         @Option(help: ArgumentHelp("See hansa agreement templates.", valueName: "NAME")) var template: String
@@ -134,8 +134,8 @@ struct Agreement: ParsableCommand {
             abstract: "One agreement, in words or as its signed document.",
             discussion: """
                 Examples:
-                  hansa agreement show kitchener-auckland-2026
-                  hansa agreement show kitchener-auckland-2026 --format json
+                  hansa agreement show exchange-2026
+                  hansa agreement show exchange-2026 --format json
                   hansa agreement show sha256:0b52 --format markdown
                 """)
         enum Format: String, ExpressibleByArgument, CaseIterable { case text, markdown, json, odrl }
@@ -160,9 +160,9 @@ struct Agreement: ParsableCommand {
             abstract: "Sign an agreement that the other city proposed.",
             discussion: """
                 Examples:
-                  hansa agreement accept kitchener-auckland-2026
-                  hansa agreement accept kitchener-auckland-2026 --yes
-                  hansa agreement accept kitchener-auckland-2026 --officer-key /media/usb/officer.pem
+                  hansa agreement accept exchange-2026
+                  hansa agreement accept exchange-2026 --yes
+                  hansa agreement accept exchange-2026 --officer-key /media/usb/officer.pem
                 """)
         @Argument(help: ArgumentHelp("Id, digest, or the beginning of one.", valueName: "ID")) var id: String
         @OptionGroup var officer: OfficerKey
@@ -189,8 +189,8 @@ struct Agreement: ParsableCommand {
             abstract: "Decline an agreement that we have not signed.",
             discussion: """
                 Examples:
-                  hansa agreement reject kitchener-auckland-2026 --reason "the ceiling is too high"
-                  hansa agreement reject kitchener-auckland-2026 --reason "not now" -n
+                  hansa agreement reject exchange-2026 --reason "the ceiling is too high"
+                  hansa agreement reject exchange-2026 --reason "not now" -n
                   hansa agreement list
                 """)
         @Argument(help: ArgumentHelp("Id, digest, or the beginning of one.", valueName: "ID")) var id: String
@@ -208,8 +208,8 @@ struct Agreement: ParsableCommand {
             abstract: "End an agreement that we have signed; sharing under it stops at once.",
             discussion: """
                 Examples:
-                  hansa agreement terminate kitchener-auckland-2026 --reason "the project is over"
-                  hansa agreement terminate kitchener-auckland-2026 --reason "the project is over" -n
+                  hansa agreement terminate exchange-2026 --reason "the project is over"
+                  hansa agreement terminate exchange-2026 --reason "the project is over" -n
                   hansa agreement list
                 """)
         @Argument(help: ArgumentHelp("Id, digest, or the beginning of one.", valueName: "ID")) var id: String

@@ -24,7 +24,7 @@ struct Audit: ParsableCommand {
             discussion: """
                 Examples:
                   hansa audit log --since 7d
-                  hansa audit log --partner auckland.nz --event release.delivered --outcome refused
+                  hansa audit log --partner auckland.nz --outcome refused
                   hansa audit log --json --stream > log.jsonl
                 """)
         @Option(help: ArgumentHelp("From this time: 7d, 2026-11-01, or RFC 3339 UTC.", valueName: "TIME")) var since: Moment?

@@ -19,7 +19,7 @@ struct City: ParsableCommand {
             discussion: """
                 Examples:
                   hansa city card > kitchener.ca.card
-                  hansa city card | ssh hansa.auckland.nz hansa partner add - --fingerprint "…"
+                  hansa city card | mail -s "our card" clerk@auckland.nz
                   hansa city card --json
                 """)
         @OptionGroup var global: GlobalOptions

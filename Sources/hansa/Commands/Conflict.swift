@@ -8,8 +8,8 @@ struct Conflict: ParsableCommand {
             Not in this version: they come with the issue on the sync engine.
             Examples:
               hansa conflict list
-              hansa conflict show kitchener.ca/regional/roads
-              hansa conflict resolve kitchener.ca/regional/roads --take kitchener.ca/regional/roads@1.2.0
+              hansa conflict show kitchener.ca/roads
+              hansa conflict resolve kitchener.ca/roads --take kitchener.ca/roads@1.2.0
             """,
         subcommands: [List.self, Show.self, Resolve.self])
 
@@ -22,7 +22,7 @@ struct Conflict: ParsableCommand {
 
     struct Show: NotYetCommand {
         static let configuration = notYetConfiguration(
-            "The heads of one package.", example: "hansa conflict show kitchener.ca/regional/roads")
+            "The heads of one package.", example: "hansa conflict show kitchener.ca/roads")
         static let comesWith = "the issue on the sync engine"
         @Argument(parsing: .allUnrecognized) var words: [String] = []
         @OptionGroup var global: GlobalOptions

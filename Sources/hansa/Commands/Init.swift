@@ -8,8 +8,8 @@ struct Init: HansaCommand {
         abstract: "Make the home of a city's node: keys, keyring, configuration.",
         discussion: """
             Examples:
-              hansa init --city kitchener.ca --name "City of Kitchener" --country CA
-              hansa init --city auckland.nz --name Auckland --listen 0.0.0.0:4747 --advertise hansa.auckland.nz:4747
+              hansa init --city kitchener.ca --name Kitchener --country CA
+              hansa init --city auckland.nz --name Auckland --listen 0.0.0.0:4747
               hansa init --home /srv/hansa --city testville.example --name Testville
             """)
 

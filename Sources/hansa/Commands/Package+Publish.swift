@@ -58,12 +58,15 @@ extension Package {
             var text = ""
             for package in fresh.prefix(40) {
                 if let error = package["error"], !error.isNull {
-                    text += "\(style.red("FAILED"))  \(Style.text(package["package"]))  \(Style.text(error))\n"
+                    let what = package["package"]?.string ?? package["path"]?.string ?? "?"
+                    let why =
+                        "error[\(Style.text(error["code"]))]: \(Terminal.lines(error["message"]?.string ?? Style.text(error)))"
+                    text += "\(style.red("FAILED"))  \(what.printable(charactersMax: 300))  \(why)\n"
                     continue
                 }
                 text +=
                     "\(Style.text(package["package"]))  \(Style.text(package["version"]))  \(Style.text(package["release"]))  "
-                text += "\(Style.text(package["files"])) files, \(Style.text(package["bytes"], name: "bytes")), "
+                text += "\(Style.count(package["files"], "file")), \(Style.text(package["bytes"], name: "bytes")), "
                 text += "\(Style.text(package["storedBytes"], name: "bytes")) stored\n"
             }
             if fresh.count > 40 { text += "and \(fresh.count - 40) more\n" }
@@ -96,27 +99,22 @@ extension Package {
             defer { target.discardPending() }
             let request = AdminRequest.packageCheckout(
                 reference: reference, payload: payload, purpose: purpose, force: force, dryRun: global.dryRun)
-            // The node knows directories only below the target; where the target lies is ours to say.
-            let document = Self.placing(try result(of: request, terminal, files: .target(target)), in: target.directory)
-            terminal.show(document) { document, style in
-                (document["packages"]?.array ?? [document]).map { package in
-                    "\(Style.text(package["package"]))  \(Style.text(package["version"]))  \(Style.text(package["release"]))  "
-                        + "\(Style.text(package["files"])) files, \(Style.text(package["bytes"], name: "bytes")) in \(Style.text(package["directory"]))\n"
-                }.joined()
-            }
+            let document = target.locating(try result(of: request, terminal, files: .target(target)))
+            terminal.show(document, text: Self.text)
             return ExitRule.exit(for: request, document, wantsNothingToDo: exitCode)
         }
 
-        private static func placing(_ document: JSONValue, in directory: String) -> JSONValue {
-            guard let members = document.object else { return document }
-            return .object(
-                members.map { member in
-                    switch (member.name, member.value) {
-                    case ("directory", .string(let below)): JSONMember("directory", .string(below.isEmpty ? directory : directory + "/" + below))
-                    case ("packages", .array(let packages)): JSONMember("packages", .array(packages.map { placing($0, in: directory) }))
-                    default: member
-                    }
-                })
+        private static func text(_ document: JSONValue, _ style: Style) -> String {
+            var text = ""
+            for package in document["packages"]?.array ?? [document] {
+                text +=
+                    "\(Style.text(package["package"]))  \(Style.text(package["version"]))  \(Style.text(package["release"]))  "
+                text +=
+                    "\(Style.count(package["files"], "file")), \(Style.text(package["bytes"], name: "bytes")) in \(Style.text(package["directory"]))"
+                if let written = package["written"]?.integer { text += written == 0 ? ", unchanged" : ", \(written) written" }
+                text += "\n"
+            }
+            return text
         }
     }
 }

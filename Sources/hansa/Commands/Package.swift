@@ -153,7 +153,7 @@ struct Package: ParsableCommand {
             abstract: "Take a package back, from everybody who was given it.",
             discussion: """
                 Examples:
-                  hansa package withdraw kitchener.ca/roads --reason "personal data in column 7"
+                  hansa package withdraw kitchener.ca/roads --reason "personal data"
                   hansa package withdraw kitchener.ca/roads --reason "superseded" -n
                   hansa package history kitchener.ca/roads
                 """)
@@ -186,9 +186,8 @@ struct Package: ParsableCommand {
     /// `valid` and `findings`, of check and verify.
     static func findings(_ document: JSONValue, _ style: Style) -> String {
         guard let valid = document["valid"]?.bool else { return Outline.render(document, style) }
-        let name = document["package"]?.string.map { $0.printable() + " " } ?? ""
-        let version = document["version"]?.string.map { $0.printable() + " " } ?? ""
-        var text = "\(valid ? style.green("VALID") : style.red("NOT VALID"))  \(name)\(version)\n"
+        let what = ["package", "version"].compactMap { document[$0]?.string?.printable() }.joined(separator: " ")
+        var text = "\(valid ? style.green("VALID") : style.red("NOT VALID"))\(what.isEmpty ? "" : "  " + what)\n"
         for finding in document["findings"]?.array ?? [] {
             text += "  \(Style.text(finding["file"])): \(Style.text(finding["problem"]))\n"
         }

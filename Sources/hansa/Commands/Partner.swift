@@ -18,7 +18,7 @@ struct Partner: ParsableCommand {
             abstract: "Add a city by its card, after comparing the fingerprint.",
             discussion: """
                 Examples:
-                  hansa partner add auckland.card --fingerprint "12345 67890 12345 67890 12345 67890 12345 67890"
+                  hansa partner add auckland.card --fingerprint "12345 67890 …"
                   hansa partner add auckland.card --endpoint hansa.auckland.nz:4747
                   hansa partner add - --yes < auckland.card       accepts the keys unseen
                 """)

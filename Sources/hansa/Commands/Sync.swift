@@ -9,7 +9,7 @@ struct Sync: HansaCommand {
             Examples:
               hansa sync
               hansa sync auckland.nz --wait
-              hansa sync --wait --timeout 60 --json      0 in sync, 3 behind, 6 quarantined, 7 refused, 8 unreachable
+              hansa sync --wait --timeout 60      8 when the partner is unreachable
             """)
 
     @Argument(help: ArgumentHelp("Only these partners.", valueName: "PARTNER")) var partners: [String] = []

@@ -36,6 +36,11 @@ struct Style {
         return "\(bytes) B"
     }
 
+    /// `1 file`, `2 files`.
+    static func count(_ value: JSONValue?, _ thing: String) -> String {
+        "\(text(value)) \(thing)\(value?.integer == 1 ? "" : "s")"
+    }
+
     /// One decimal.
     static func fixed(_ value: Double) -> String {
         let tenths = Int64((value * 10).rounded())

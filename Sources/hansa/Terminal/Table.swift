@@ -61,12 +61,12 @@ enum Outline {
     static func render(_ document: JSONValue, _ style: Style, leavingOut names: Set<String> = []) -> String {
         let members = (document.object ?? []).filter { $0.name != "schema" && !names.contains($0.name) }
         let scalars = members.filter { isLine($0.value) }
-        let width = scalars.map(\.name.count).max() ?? 0
+        let width = scalars.map { label($0.name).count }.max() ?? 0
         var text = ""
         for member in members {
             if isLine(member.value) {
                 text +=
-                    "\(label(member.name))\(String(repeating: " ", count: width - member.name.count))  \(Style.text(member.value, name: member.name))\n"
+                    "\(label(member.name))\(String(repeating: " ", count: width - label(member.name).count))  \(Style.text(member.value, name: member.name))\n"
             } else if let items = member.value.array {
                 text += style.bold(label(member.name)) + "\n" + indented(list(items, style))
             } else {
