@@ -84,7 +84,9 @@ let package = Package(
         tests("HansaTermsTests", ["HansaCore", "HansaCrypto", "HansaDocuments", "HansaTerms"]),
         .target(name: "FakeNode", dependencies: ["HansaCore", "HansaNode"], path: "Tests/FakeNode", swiftSettings: settings),
         tests("HansaAPITests", ["HansaAPI", "HansaCore", "HansaNode", "CLinux", "FakeNode", logging]),
-        tests("CLITests", ["hansa", "HansaAPI", "HansaCore", "HansaNode", "FakeNode", logging]),
+        .testTarget(
+            name: "CLITests", dependencies: ["hansa", "HansaAPI", "HansaCore", "HansaNode", "FakeNode", logging], exclude: ["Transcripts"],
+            swiftSettings: settings),
         tests("HansaYAMLTests", ["HansaCore", "HansaDocuments", "HansaTerms", "HansaYAML"]),
     ]
 )

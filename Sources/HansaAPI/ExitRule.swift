@@ -38,15 +38,6 @@ public enum ExitRule {
         return exits.allSatisfy { $0 == first } ? first : .partlyDone
     }
 
-    /// A pattern may match packages that are no longer given out; the rest is checked out all the same.
-    private static func checkoutExit(_ document: JSONValue, _ wantsNothingToDo: Bool) -> Problem.Exit {
-        if let refused = document["refused"]?.integer, refused > 0 { return .partlyDone }
-        let changed = (document["packages"]?.array ?? [document]).contains { package in
-            ["written", "removed"].contains { package[$0]?.integer != 0 }
-        }
-        return wantsNothingToDo && !changed ? .nothingToDo : .ok
-    }
-
     private static func isUnchanged(_ document: JSONValue) -> Bool {
         guard let packages = document["packages"]?.array else { return document["unchanged"]?.bool == true }
         return packages.allSatisfy { $0["unchanged"]?.bool == true }
