@@ -56,3 +56,10 @@ void hansa_error_text(int code, char *text, size_t capacity) {
         text[capacity - 1] = 0;
     }
 }
+
+#include <malloc.h>
+
+void hansa_keep_blocks_in_heap(void) {
+    mallopt(M_MMAP_THRESHOLD, 4 << 20);
+    mallopt(M_TRIM_THRESHOLD, 64 << 20);
+}

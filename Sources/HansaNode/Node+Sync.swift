@@ -194,6 +194,7 @@ extension Node {
     /// A store that cannot be trusted ends the process; a full disk ends only what met it.
     func storeFailed(_ error: any Error) {
         if let fault = error as? DiskFault, fault.isFatal { fatal.trip(fault.description) }
+        if let fault = error as? SegmentStoreFault, fault.isFatal { fatal.trip(fault.description) }
         log.error("the store could not do it", metadata: ["error": "\(problem(from: error).message)"])
         keeper.wake()
     }

@@ -101,6 +101,7 @@ public final class Node: NodeHandle {
         case let fault as NameFault:
             return Problem(.badName, fault.description, try: fault.suggestion.map { "use \($0)" })
         case let fault as SegmentStoreFault:
+            if fault.isFatal { self.fatal.trip(fault.description) }
             if case .noSpace(let missing) = fault {
                 return Problem(.diskFull, "the disk is full: \(missing) bytes are missing; nothing was changed", try: "df -h \(paths.home)")
             }

@@ -1,4 +1,5 @@
 // From a directory to a node: making a home, opening one, serving.
+internal import CLinux
 internal import Foundation
 internal import Glibc
 public import HansaCore
@@ -139,7 +140,8 @@ public enum NodeBootstrap {
         _ paths: HomePaths, lock: HomeLock, configuration: NodeConfiguration, now: Timestamp, random: any RandomSource, log: Logger, fatal: FatalSwitch,
         created: (Keyring, Envelope)? = nil
     ) throws(Problem) -> Node {
-        try wrapped {
+        hansa_keep_blocks_in_heap()
+        return try wrapped {
             let officer = access(paths.officerKey, F_OK) == 0 ? try Ed25519PrivateKey(pem: try KeyFile.read(path: paths.officerKey)) : nil
             let package = try Ed25519PrivateKey(pem: try KeyFile.read(path: paths.packageKey))
             let logKey = try Ed25519PrivateKey(pem: try KeyFile.read(path: paths.logKey))

@@ -13,7 +13,7 @@ enum SQL: Int, CaseIterable {
     case chunk, insertChunk, putMark
     // Publishing
     case publishedView, publishedViews, putPublishedView, removePublishedView
-    case member, membersOfPackage, membersAdded, membersDropped, membersEnded, recipients, memberSince
+    case member, membersOfPackage, membersAdded, membersDropped, membersEnded, recipients
     case insertMember, updateMember, replaceMember, removeMember
     // Pulling
     case subscribedView, subscribedViews, putSubscribedView
@@ -105,7 +105,7 @@ enum SQL: Int, CaseIterable {
             "SELECT \(SQL.memberColumns) FROM \(SQL.memberTables) WHERE m.view = ? AND m.added > ? AND m.dropped IS NULL "
                 + "ORDER BY m.added, m.release LIMIT ?"
         case .membersDropped:
-            "SELECT \(SQL.memberColumns) FROM \(SQL.memberTables) WHERE m.view = ? AND m.dropped > ? AND m.since <= ? AND m.sent = 1 "
+            "SELECT \(SQL.memberColumns) FROM \(SQL.memberTables) WHERE m.view = ? AND m.dropped > ? AND m.sent = 1 "
                 + "AND m.dropped IS NOT NULL ORDER BY m.dropped, m.release LIMIT ?"
         case .membersEnded:
             "SELECT \(SQL.memberColumns) FROM \(SQL.memberTables) WHERE m.view = ? AND m.until <= ? AND m.until IS NOT NULL "
@@ -113,12 +113,11 @@ enum SQL: Int, CaseIterable {
         case .recipients:
             "SELECT DISTINCT c.name FROM member m JOIN published s ON s.view = m.view JOIN city c ON c.id = s.recipient "
                 + "WHERE m.package = ? AND m.sent = 1 ORDER BY c.name"
-        case .memberSince: "SELECT since FROM member WHERE view = ? AND release = ? AND sent = 1"
-        case .insertMember: "INSERT INTO member VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
+        case .insertMember: "INSERT INTO member VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
         case .updateMember:
             "UPDATE member SET level = ?, clause = ?, access_grant = ?, sent = ?, transfer = ?, delivered = ?, outcome = ? "
                 + "WHERE view = ? AND release = ? AND package = ? AND until IS ? AND added = ? AND dropped IS ?"
-        case .replaceMember: "INSERT OR REPLACE INTO member VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+        case .replaceMember: "INSERT OR REPLACE INTO member VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
         case .removeMember: "DELETE FROM member WHERE view = ? AND release = ?"
 
         case .subscribedView: "SELECT \(SQL.subscribedColumns) FROM subscribed s JOIN view v ON v.id = s.view WHERE s.view = ?"

@@ -50,7 +50,6 @@ extension SQLiteReading {
             {
                 $0.int(number)
                 $0.int(position)
-                $0.int(position)
                 $0.int(limit)
             }, { try SQLiteReading.memberRow($0, view) })
     }

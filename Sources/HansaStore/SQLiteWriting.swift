@@ -305,7 +305,7 @@ final class SQLiteWriting: SQLiteReading {
     func put(_ member: MemberRow) throws {
         let view = try named(view: member.view)
         let package = try named(member.package)
-        func bindAll(_ binder: inout Statement.Binder, since: UInt64) {
+        func bindAll(_ binder: inout Statement.Binder) {
             binder.int(view)
             binder.digest(member.release)
             binder.int(package)
@@ -314,7 +314,6 @@ final class SQLiteWriting: SQLiteReading {
             binder.text(member.grant)
             binder.time(member.until)
             binder.int(member.added)
-            binder.int(since)
             binder.int(member.dropped)
             binder.flag(member.sent)
             binder.bytes(member.transfer)
@@ -322,7 +321,7 @@ final class SQLiteWriting: SQLiteReading {
             binder.int(member.outcome.map { Codes.code($0, in: Codes.receiptOutcomes) })
         }
         // Most rows are new; then most changes touch no column of an index, and the indexes are left alone.
-        if try run(.insertMember, { bindAll(&$0, since: member.added) }) == 1 { return }
+        if try run(.insertMember, { bindAll(&$0) }) == 1 { return }
         let changed = try run(.updateMember) {
             $0.int(Codes.code(member.level, in: Codes.levels))
             $0.text(member.clause)
@@ -339,14 +338,7 @@ final class SQLiteWriting: SQLiteReading {
             $0.int(member.dropped)
         }
         if changed == 1 { return }
-        // What a partner was sent it may hold since then, whatever position the row has moved to.
-        let since = try first(
-            .memberSince,
-            {
-                $0.int(view)
-                $0.digest(member.release)
-            }, { $0.uint64(0) })
-        try run(.replaceMember) { bindAll(&$0, since: since ?? member.added) }
+        try run(.replaceMember) { bindAll(&$0) }
     }
 
     func removeMember(_ view: Digest, _ release: Digest) throws {

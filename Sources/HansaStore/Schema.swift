@@ -63,8 +63,7 @@ enum Schema {
             path TEXT PRIMARY KEY NOT NULL, package INTEGER NOT NULL, release BLOB NOT NULL, snapshot BLOB NOT NULL) STRICT;
         """
 
-    // A published view that was removed keeps its row with `removed = 1`: who was sent what outlives it. `since` is the position at which
-    // a member that was sent came in first: it decides whether a partner at some position knows the id, although `added` may have moved.
+    // A published view that was removed keeps its row with `removed = 1`: who was sent what outlives it.
     private static let publishing = """
         CREATE TABLE published (
             view INTEGER PRIMARY KEY, agreement BLOB NOT NULL, recipient INTEGER NOT NULL, feed_key BLOB NOT NULL, position INTEGER NOT NULL,
@@ -72,7 +71,7 @@ enum Schema {
             quarantine TEXT, removed INTEGER NOT NULL) STRICT;
         CREATE TABLE member (
             view INTEGER NOT NULL, release BLOB NOT NULL, package INTEGER NOT NULL, level INTEGER NOT NULL, clause TEXT NOT NULL,
-            access_grant TEXT NOT NULL, until INTEGER, added INTEGER NOT NULL, since INTEGER NOT NULL, dropped INTEGER, sent INTEGER NOT NULL,
+            access_grant TEXT NOT NULL, until INTEGER, added INTEGER NOT NULL, dropped INTEGER, sent INTEGER NOT NULL,
             transfer BLOB NOT NULL, delivered INTEGER NOT NULL, outcome INTEGER, PRIMARY KEY (view, release)) STRICT, WITHOUT ROWID;
         CREATE INDEX member_of_package ON member (package, view, release);
         CREATE INDEX member_present ON member (view, added, release) WHERE dropped IS NULL;

@@ -68,7 +68,7 @@ extension MemoryReading: MetadataReading {
 
     func drops(_ view: Digest, after position: UInt64, limit: Int) -> [MemberRow] {
         let rows = rows(view) { member in
-            member.row.sent && member.since <= position && member.row.dropped.map { $0 > position } == true
+            member.row.sent && member.row.dropped.map { $0 > position } == true
         }
         return Array(rows.sorted { ($0.dropped ?? 0, $0.release) < ($1.dropped ?? 0, $1.release) }.prefix(limit))
     }

@@ -5,10 +5,8 @@ internal import HansaSync
 
 /// Everything a `MemoryMetadataStore` holds, as one value: a transaction changes its own copy.
 struct MemoryState: Sendable {
-    /// A member and the position since which a partner that was sent it may know it.
     struct Member: Sendable {
         var row: MemberRow
-        var since: UInt64
     }
 
     struct Item: Hashable, Sendable {

@@ -51,9 +51,7 @@ extension MemoryWriting: MetadataWriting {
     func removePublishedView(_ id: Digest) { state.published[id] = nil }
 
     func put(_ member: MemberRow) {
-        let known = state.members[member.view]?[member.release]
-        let since = known.flatMap { $0.row.sent ? $0.since : nil } ?? member.added
-        state.members[member.view, default: [:]][member.release] = MemoryState.Member(row: member, since: since)
+        state.members[member.view, default: [:]][member.release] = MemoryState.Member(row: member)
     }
 
     func removeMember(_ view: Digest, _ release: Digest) { state.members[view]?[release] = nil }

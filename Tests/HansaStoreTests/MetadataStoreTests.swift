@@ -337,7 +337,7 @@ import Testing
     }
 
     @Test(arguments: Engine.allCases)
-    func aRowThatCameAndWentAfterThePositionIsInNeitherList(_ engine: Engine) throws {
+    func aDropNamesEveryIdThatWasSentWheneverItCame(_ engine: Engine) throws {
         let store = try engine.make()
         let view = Samples.view(1).id
         try store.write {
@@ -355,9 +355,10 @@ import Testing
                 )
             }
         }
-        #expect(try net(0) == ([Samples.digest(1)], []))
-        #expect(try net(1) == ([], []))
-        #expect(try net(2) == ([], [Samples.digest(2)]))
+        // A recipient may have committed an id of a page whose cursor it never reached: before its `added` it may hold it already.
+        #expect(try net(0) == ([Samples.digest(1)], [Samples.digest(3), Samples.digest(2)]))
+        #expect(try net(1) == ([], [Samples.digest(3), Samples.digest(2)]))
+        #expect(try net(2) == ([], [Samples.digest(3), Samples.digest(2)]))
         #expect(try net(5) == ([], [Samples.digest(3), Samples.digest(2)]))
         #expect(try net(6) == ([], [Samples.digest(2)]))
         #expect(try net(7) == ([], []))
@@ -381,7 +382,7 @@ import Testing
         }
         try store.write { try $0.put(Samples.member(view, release, added: 6, dropped: 9, sent: true)) }
         try store.read { store throws in
-            #expect(try store.drops(view, after: 2, limit: 9).isEmpty)
+            #expect(try store.drops(view, after: 2, limit: 9).map(\.release) == [release])
             #expect(try store.drops(view, after: 3, limit: 9).map(\.release) == [release])
             #expect(try store.drops(view, after: 4, limit: 9).map(\.release) == [release])
             #expect(try store.drops(view, after: 9, limit: 9).isEmpty)
@@ -397,7 +398,7 @@ import Testing
             try $0.put(Samples.member(view, release, added: 20, sent: true))
             try $0.put(Samples.member(view, release, added: 20, dropped: 21, sent: true))
         }
-        #expect(try store.read { try $0.drops(view, after: 4, limit: 9) }.isEmpty)
+        #expect(try store.read { try $0.drops(view, after: 4, limit: 9).map(\.dropped) } == [21])
     }
 
     @Test(arguments: Engine.allCases)
@@ -410,7 +411,7 @@ import Testing
             try $0.put(Samples.member(view, Samples.digest(1), added: 6, sent: true))
             try $0.put(Samples.member(view, Samples.digest(1), added: 6, dropped: 9, sent: true))
         }
-        #expect(try store.read { try $0.drops(view, after: 4, limit: 9) }.isEmpty)
+        #expect(try store.read { try $0.members(view, addedAfter: 4, limit: 9) }.isEmpty)
         #expect(try store.read { try $0.drops(view, after: 6, limit: 9) }.count == 1)
     }
 
