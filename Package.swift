@@ -88,5 +88,6 @@ let package = Package(
             name: "CLITests", dependencies: ["hansa", "HansaAPI", "HansaCore", "HansaNode", "FakeNode", logging], exclude: ["Transcripts"],
             swiftSettings: settings),
         tests("HansaYAMLTests", ["HansaCore", "HansaDocuments", "HansaTerms", "HansaYAML"]),
+        tests("TidyTests", []),
     ]
 )

@@ -1,4 +1,5 @@
 // The bodies of frames. Each message encodes itself and reads itself back; `decode` refuses every other spelling of the same value.
+// Long because every message of the wire stands here with its codec, in the order of the frame types: one place to compare with PROTOCOL.md.
 public import HansaContent
 public import HansaCore
 public import HansaDocuments

@@ -6,6 +6,8 @@
 // transaction. Frames that say something is durable are made after that transaction, and after the fsync of the bytes it points to.
 //
 // Confined to one thread at a time; blocks on the stores.
+//
+// Long because it is one state machine over one set of state: split, its order of steps could not be read in one go.
 internal import HansaContent
 public import HansaCore
 internal import HansaCrypto

@@ -1,3 +1,4 @@
+// Long because it is one contract, which both stores keep.
 import HansaContent
 import HansaCore
 import HansaCrypto
