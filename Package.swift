@@ -33,6 +33,7 @@ let package = Package(
     name: "hansa",
     products: [
         .executable(name: "hansa", targets: ["hansa"]),
+        .executable(name: "hansa-simulator", targets: ["HansaSimulator"]),
         .library(name: "HansaTLS", targets: ["HansaTLS"]),
     ],
     dependencies: [
@@ -81,6 +82,9 @@ let package = Package(
         ]),
         tests("HansaContentTests", ["HansaCore", "HansaCrypto", "HansaContent"]),
         tests("HansaLogTests", ["HansaCore", "HansaCrypto", "HansaLog"]),
+        tests("SimulationTests", [
+            "HansaCore", "HansaCrypto", "HansaDocuments", "HansaTerms", "HansaContent", "HansaLog", "HansaSync", "HansaStore", "HansaTestSupport",
+        ]),
         tests("HansaTermsTests", ["HansaCore", "HansaCrypto", "HansaDocuments", "HansaTerms"]),
         .target(name: "FakeNode", dependencies: ["HansaCore", "HansaNode"], path: "Tests/FakeNode", swiftSettings: settings),
         tests("HansaAPITests", ["HansaAPI", "HansaCore", "HansaNode", "CLinux", "FakeNode", logging]),

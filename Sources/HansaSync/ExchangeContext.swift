@@ -11,15 +11,22 @@ public struct ExchangeContext: Sendable {
     public let metadata: any MetadataStore
     public let content: any ContentStore
     public let random: any RandomSource
+    /// Randomness for what one view's partner will see (feed keys, transfer numbers). In a node it is `random`; in a simulation each view has a
+    /// source of its own, so that what other views did cannot show in it.
+    public let randomOfView: @Sendable (Digest) -> any RandomSource
     public let limits: ExchangeLimits
 
-    public init(own: CityID, keyring: Int, packageKey: Ed25519PrivateKey, metadata: any MetadataStore, content: any ContentStore, random: any RandomSource, limits: ExchangeLimits = ExchangeLimits()) {
+    public init(
+        own: CityID, keyring: Int, packageKey: Ed25519PrivateKey, metadata: any MetadataStore, content: any ContentStore, random: any RandomSource,
+        limits: ExchangeLimits = ExchangeLimits(), randomOfView: (@Sendable (Digest) -> any RandomSource)? = nil
+    ) {
         self.own = own
         self.keyring = keyring
         self.packageKey = packageKey
         self.metadata = metadata
         self.content = content
         self.random = random
+        self.randomOfView = randomOfView ?? { _ in random }
         self.limits = limits
     }
 }

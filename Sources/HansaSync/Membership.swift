@@ -9,7 +9,7 @@ public import HansaTerms
 public final class MembershipUpdate {
     private let own: CityID
     private let tx: any MetadataWriting
-    private let random: any RandomSource
+    private let randomOfView: @Sendable (Digest) -> any RandomSource
     private let policy: Policy
     private var views: [Digest: PublishedView] = [:]
     private var changed: Set<Digest> = []
@@ -18,7 +18,7 @@ public final class MembershipUpdate {
     public init(_ context: ExchangeContext, _ tx: any MetadataWriting) throws {
         own = context.own
         self.tx = tx
-        random = context.random
+        randomOfView = context.randomOfView
         policy = try tx.policy()
         for view in try tx.publishedViews() { views[view.id] = view }
     }
@@ -44,7 +44,7 @@ public final class MembershipUpdate {
             let id = record.viewID(publisher: own, recipient: party.city)
             if views[id] == nil {
                 guard active else { continue }
-                views[id] = PublishedView(id: id, agreement: agreement, recipient: party.city, feedKey: random.bytes(16))
+                views[id] = PublishedView(id: id, agreement: agreement, recipient: party.city, feedKey: randomOfView(id).bytes(16))
                 changed.insert(id)
             }
             try refresh(id)

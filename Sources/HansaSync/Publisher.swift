@@ -147,7 +147,7 @@ public final class Publisher {
         let quarantined = try context.metadata.write(at: now) { tx -> Bool in
             guard var view = try tx.publishedView(id) else { return false }
             view.mismatches += 1
-            view.feedKey = context.random.bytes(16)
+            view.feedKey = context.randomOfView(id).bytes(16)
             let quarantined = view.mismatches > 1
             if quarantined { view.quarantine = "digests differ after a full list" }
             try tx.put(view)
@@ -187,7 +187,7 @@ public final class Publisher {
                     var row = row
                     if !row.sent {
                         row.sent = true
-                        row.transfer = self.context.random.bytes(16)
+                        row.transfer = self.context.randomOfView(id).bytes(16)
                         try tx.put(row)
                         try tx.log(
                             LogDraft(

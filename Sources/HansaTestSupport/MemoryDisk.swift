@@ -147,6 +147,9 @@ public final class MemoryDisk: Disk {
         }
     }
 
+    /// What files take up now, reserved bytes included.
+    public var usedBytes: UInt64 { state.withLock { UInt64($0.nodes.values.reduce(0) { $0 + $1.footprint }) } }
+
     /// What a file holds now; nil where there is none.
     public func contents(_ path: String) -> [UInt8]? {
         state.withLock { state in state.names[path].flatMap { state.nodes[$0]?.bytes } }

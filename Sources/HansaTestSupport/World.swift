@@ -1,0 +1,181 @@
+// Cities in memory: two or three nodes with their stores and disks, joined by links that a seed makes slow, cut and join again.
+//
+// Everything runs on one thread in virtual time: an event is a closure with a moment, and events of one moment run in the order in which they
+// were made. Randomness comes from the seed, and each link has a source of its own, so that what happens on one link changes nothing on
+// another. The same seed gives the same `traceHash`.
+//
+//   let world = try World(seed: 7, cities: ["kitchener.ca", "auckland.nz"])
+//   let agreement = try world.agree(0, 1)
+//   try world.nodes[0].grant(world.nodes[1].city, "kitchener.ca/**", under: agreement)
+//   try world.nodes[0].publish("roads", content)
+//   world.connect(0, 1); world.run(seconds: 60)
+public import HansaCore
+internal import HansaCrypto
+internal import HansaDocuments
+public import HansaSync
+
+public final class World {
+    public enum Engine: String, Sendable { case memory, sqlite }
+
+    /// A frame that a node made, at the moment at which it left the exchange.
+    public struct Sent {
+        public let at: Timestamp
+        public let from: CityID
+        public let to: CityID
+        public let frame: Frame
+    }
+
+    public struct Options: Sendable {
+        public var engine = Engine.memory
+        /// Longest delay of a frame on a link.
+        public var delayMillisecondsMax: UInt64 = 80
+        /// Longest time a worker takes.
+        public var jobMillisecondsMax: UInt64 = 30
+        public var limits = ExchangeLimits()
+        public init() {}
+    }
+
+    public let seed: UInt64
+    public let options: Options
+    public private(set) var nodes: [WorldNode] = []
+    public private(set) var links: [WorldLink] = []
+    public internal(set) var sent: [Sent] = []
+    /// Sessions that ended because a peer broke the rules; among honest nodes there are none.
+    public internal(set) var violations: [String] = []
+    /// What a check found; a history stops at the first.
+    public internal(set) var findings: [String] = []
+    /// Called for every batch of frames that a node made, before they leave.
+    public var onFrames: ((WorldNode, CityID, [Frame], Timestamp) -> Void)?
+
+    public private(set) var now = World.start
+    private var queue = EventQueue()
+    private var trace = SHA256()
+    public private(set) var frameCount = 0
+    public private(set) var eventCount = 0
+
+    public static let start = Timestamp(milliseconds: 1_790_000_000_000)
+
+    public init(seed: UInt64, cities: [String], options: Options = Options()) throws {
+        self.seed = seed
+        self.options = options
+        for (number, text) in cities.enumerated() {
+            nodes.append(try WorldNode(self, number: number, city: CityID(text), seed: World.mix(seed, UInt64(number) + 1)))
+        }
+        for node in nodes { for other in nodes where other !== node { try node.learn(other) } }
+        for left in nodes.indices {
+            for right in nodes.indices where right > left {
+                links.append(WorldLink(self, nodes[left], nodes[right], seed: World.mix(seed, UInt64(left * 16 + right) + 1000)))
+            }
+        }
+    }
+
+    /// A seed for a part of the world; parts do not share their randomness.
+    public static func mix(_ seed: UInt64, _ part: UInt64) -> UInt64 {
+        var generator = SplitMix64(seed: seed &+ part &* 0xD134_2543_DE82_EF95)
+        return generator.next()
+    }
+
+    public func link(_ left: Int, _ right: Int) -> WorldLink {
+        guard let link = links.first(where: { $0.joins(nodes[left].city, nodes[right].city) }) else {
+            preconditionFailure("a node has no link to itself")
+        }
+        return link
+    }
+
+    func link(_ left: CityID, _ right: CityID) -> WorldLink? { links.first { $0.joins(left, right) } }
+
+    public func connect(_ left: Int, _ right: Int) { link(left, right).connect() }
+
+    // MARK: Time
+
+    func after(_ milliseconds: UInt64, _ body: @escaping () -> Void) {
+        queue.add(at: now.milliseconds + Int64(milliseconds), body)
+    }
+
+    /// Runs what happens within this time; the clock stands at its end afterwards.
+    public func run(milliseconds: Int64) {
+        let end = now.milliseconds + milliseconds
+        while let event = queue.next(until: end) {
+            now = Timestamp(milliseconds: event.at)
+            eventCount += 1
+            event.body()
+        }
+        now = Timestamp(milliseconds: end)
+    }
+
+    public func run(seconds: Int64) { run(milliseconds: seconds * 1000) }
+
+    /// Runs until `isDone` holds, looking once a second; false when it does not within this time.
+    public func run(seconds: Int64, until isDone: () -> Bool) -> Bool {
+        for _ in 0..<seconds {
+            if isDone() { return true }
+            run(seconds: 1)
+        }
+        return isDone()
+    }
+
+    // MARK: Record
+
+    func record(_ node: WorldNode, to peer: CityID, _ frames: [Frame]) {
+        guard !frames.isEmpty else { return }
+        for frame in frames {
+            sent.append(Sent(at: now, from: node.city, to: peer, frame: frame))
+            frameCount += 1
+            note("\(now.milliseconds) \(node.city) \(peer) \(frame.type)", frame.body)
+        }
+        onFrames?(node, peer, frames, node.now)
+    }
+
+    /// Makes something part of the trace.
+    func note(_ text: String, _ bytes: [UInt8] = []) {
+        trace.update(Array(text.utf8))
+        trace.update(byte: 0)
+        trace.update(bytes)
+    }
+
+    /// Over every frame and every fault, with its time.
+    public var traceHash: Digest { trace.copy().finish() }
+}
+
+/// A heap of events by time, then by order of making.
+private struct EventQueue {
+    struct Event {
+        let at: Int64
+        let order: UInt64
+        let body: () -> Void
+
+        func comesBefore(_ other: Event) -> Bool { (at, order) < (other.at, other.order) }
+    }
+
+    private var heap: [Event] = []
+    private var made: UInt64 = 0
+
+    mutating func add(at moment: Int64, _ body: @escaping () -> Void) {
+        made += 1
+        heap.append(Event(at: moment, order: made, body: body))
+        var child = heap.count - 1
+        while child > 0, heap[child].comesBefore(heap[(child - 1) / 2]) {
+            heap.swapAt(child, (child - 1) / 2)
+            child = (child - 1) / 2
+        }
+    }
+
+    mutating func next(until end: Int64) -> Event? {
+        guard let first = heap.first, first.at <= end else { return nil }
+        let last = heap.removeLast()
+        if !heap.isEmpty {
+            heap[0] = last
+            var parent = 0
+            while true {
+                var least = parent
+                for child in [2 * parent + 1, 2 * parent + 2] where child < heap.count && heap[child].comesBefore(heap[least]) {
+                    least = child
+                }
+                if least == parent { break }
+                heap.swapAt(parent, least)
+                parent = least
+            }
+        }
+        return first
+    }
+}

@@ -1,0 +1,298 @@
+// One end of a session: what `Connection` in HansaNode does around the exchange, without sockets and threads. Same order: hello, documents,
+// views; frames to a publishing and a pulling worker, each one job at a time over a batch; content by credit, one batch ahead; park on close.
+internal import HansaCore
+internal import HansaDocuments
+internal import HansaSync
+
+final class WorldConnection {
+    private unowned let world: World
+    unowned let node: WorldNode
+    private unowned let link: WorldLink
+    let side: Int
+    private let role: HansaSync.Session.Role
+    private var session: HansaSync.Session
+    private var random: SplitMix64
+    private var spki: Digest?
+    private(set) var peer: CityID?
+    private var parts: Parts?
+
+    private struct Parts {
+        let publisher: Publisher
+        let puller: Puller
+        let documents: DocumentExchange
+    }
+
+    private enum PublishEvent {
+        case frame(Frame)
+        case viewsChanged(Set<Digest>)
+        case announce
+    }
+
+    private enum PullEvent {
+        case frame(Frame)
+        case documents(Frame)
+        case documentsAcknowledged(Frame)
+        case ask, sendDocuments, tick
+    }
+
+    private var publishInbox: [PublishEvent] = []
+    private var pullInbox: [PullEvent] = []
+    private var isPublishing = false
+    private var isPulling = false
+    private var isClosing = false
+    private var isDead = false
+    private var hasContent = false
+    private var contentReady: [Frame] = []
+    private var isWritingContent = false
+
+    init(_ world: World, _ node: WorldNode, link: WorldLink, side: Int, role: HansaSync.Session.Role, seed: UInt64) {
+        self.world = world
+        self.node = node
+        self.link = link
+        self.side = side
+        self.role = role
+        random = SplitMix64(seed: seed)
+        session = HansaSync.Session(
+            own: node.city, keyring: 1, role: role, nonce: DeterministicRandom(seed: random.next()).bytes(Hello.nonceBytes),
+            contentCreditBytes: world.options.limits.contentCreditBytes)
+    }
+
+    var puller: Puller? { parts?.puller }
+    var isBusy: Bool { isPublishing || isPulling || !publishInbox.isEmpty || !pullInbox.isEmpty || !contentReady.isEmpty }
+
+    // MARK: Channel
+
+    func handshakeCompleted(_ spki: Digest) {
+        self.spki = spki
+        if let hello = session.start(peerKeyring: 1, at: node.now) { send([hello], to: peerOfLink) }
+    }
+
+    private var peerOfLink: CityID { link.left === node ? link.right.city : link.left.city }
+
+    func arrived(_ bytes: [UInt8]) {
+        guard !isClosing, !isDead, let spki else { return }
+        let frame: Frame
+        do {
+            let header = try FrameHeader(bytes.prefix(FrameHeader.byteCount))
+            frame = Frame(header.type, body: Array(bytes.dropFirst(FrameHeader.byteCount)))
+        } catch {
+            return violated(error, CloseMessage(reason: error.word).frame)
+        }
+        switch session.receive(frame, spki: spki, at: node.now, acquaintance: node.acquaintance(of:)) {
+        case .opened(let peer, _, let reply, let documentsOnly):
+            self.peer = peer
+            if let reply { send([reply], to: peer) }
+            parts = Parts(
+                publisher: Publisher(node.context, peer: peer), puller: Puller(node.context, peer: peer),
+                documents: DocumentExchange(node.context, peer: peer))
+            scheduleTick()
+            enqueue(pull: .sendDocuments)
+            if !documentsOnly { enqueue(pull: .ask) }
+        case .publish(let frame): enqueue(publish: .frame(frame))
+        case .pull(let frame): enqueue(pull: .frame(frame))
+        case .documents(let frame): enqueue(pull: .documents(frame))
+        case .documentsAcknowledged(let frame): enqueue(pull: .documentsAcknowledged(frame))
+        case .resumeContent: pumpContent()
+        case .peerError: break
+        case .peerClosed: end()
+        case .violation(let fault, let farewell): violated(fault, farewell)
+        case .ignore: break
+        }
+    }
+
+    private func violated(_ fault: ProtocolFault, _ farewell: Frame) {
+        world.violations.append("\(node.city) from \(peerOfLink): \(fault)")
+        world.note("violation \(fault)")
+        send([farewell], to: peerOfLink)
+        end()
+    }
+
+    private func end() {
+        guard !isClosing else { return }
+        isClosing = true
+        contentReady = []
+        link.closed(self)
+        if !isPulling { park() }
+    }
+
+    /// The connection is gone, whoever ended it.
+    func peerGone() {
+        if node.connections[peerOfLink] === self { node.connections[peerOfLink] = nil }
+        guard !isClosing else { return }
+        isClosing = true
+        contentReady = []
+        if !isPulling { park() }
+    }
+
+    /// The process is gone: nothing runs any more.
+    func kill() {
+        isDead = true
+        isClosing = true
+    }
+
+    private func park() {
+        guard !isDead, let parts else { return }
+        let now = node.now
+        do throws(ExchangeFault) { try parts.puller.park(at: now) } catch { node.failed(error) }
+    }
+
+    private func send(_ frames: [Frame], to peer: CityID) {
+        guard !frames.isEmpty else { return }
+        for frame in frames { link.send(frame.encoded, from: self) }
+    }
+
+    private func scheduleTick() {
+        world.after(1000) { [weak self] in
+            guard let self, !self.isClosing else { return }
+            if self.pullInbox.isEmpty, !self.isPulling { self.enqueue(pull: .tick) }
+            self.scheduleTick()
+        }
+    }
+
+    // MARK: From the node
+
+    func viewsChanged(_ views: Set<Digest>) { if parts != nil, !isClosing { enqueue(publish: .viewsChanged(views)) } }
+    func documentsWait() { if parts != nil, !isClosing { enqueue(pull: .sendDocuments) } }
+    func ask() { if parts != nil, !isClosing { enqueue(pull: .ask) } }
+    func announce() { if parts != nil, !isClosing { enqueue(publish: .announce) } }
+
+    // MARK: Workers
+
+    private func jobDelay() -> UInt64 { 1 + random.next() % (world.options.jobMillisecondsMax + node.slowness) }
+
+    private func enqueue(pull event: PullEvent) {
+        pullInbox.append(event)
+        runPulling()
+    }
+
+    private func enqueue(publish event: PublishEvent) {
+        publishInbox.append(event)
+        runPublishing()
+    }
+
+    private func runPulling() {
+        guard !isPulling, !pullInbox.isEmpty, !isClosing, let parts, let peer else { return }
+        isPulling = true
+        let events = pullInbox
+        pullInbox = []
+        world.after(jobDelay()) { [weak self] in
+            guard let self, !self.isDead else { return }
+            let now = self.node.now
+            var frames: [Frame] = []
+            var changes = ExchangeChanges()
+            var fault: ExchangeFault?
+            do throws(ExchangeFault) {
+                var batch: [Frame] = []
+                for event in events {
+                    if case .frame(let frame) = event {
+                        batch.append(frame)
+                        continue
+                    }
+                    if !batch.isEmpty {
+                        frames += try parts.puller.receive(batch, at: now)
+                        batch = []
+                    }
+                    switch event {
+                    case .frame: break
+                    case .documents(let frame):
+                        let (answer, more) = try parts.documents.receive(frame, at: now)
+                        frames.append(answer)
+                        changes.formUnion(more)
+                    case .documentsAcknowledged(let frame): try parts.documents.acknowledged(frame, at: now)
+                    case .sendDocuments: frames += try parts.documents.pending()
+                    case .ask: frames += try parts.puller.ask(at: now)
+                    case .tick: frames += try parts.puller.tick(at: now)
+                    }
+                }
+                if !batch.isEmpty { frames += try parts.puller.receive(batch, at: now) }
+            } catch {
+                fault = error
+            }
+            self.world.record(self.node, to: peer, frames)
+            // Between the work and its frames the process may end.
+            self.world.after(self.jobDelay()) { [weak self] in self?.pulled(frames, changes, fault) }
+        }
+    }
+
+    private func pulled(_ frames: [Frame], _ changes: ExchangeChanges, _ fault: ExchangeFault?) {
+        guard !isDead, let peer else { return }
+        isPulling = false
+        if isClosing {
+            if !changes.isEmpty { node.notify(changes) }
+            return park()
+        }
+        send(frames, to: peer)
+        if !changes.isEmpty { node.notify(changes) }
+        if let fault { return failed(fault) }
+        runPulling()
+    }
+
+    private func runPublishing() {
+        guard !isPublishing, !isClosing, let parts, let peer else { return }
+        let allowance = contentReady.isEmpty && hasContent ? min(session.contentAllowance, 1024 * 1024) : 0
+        guard !publishInbox.isEmpty || allowance > 0 else { return }
+        isPublishing = true
+        let events = publishInbox
+        publishInbox = []
+        world.after(jobDelay()) { [weak self] in
+            guard let self, !self.isDead else { return }
+            let now = self.node.now
+            var frames: [Frame] = []
+            var content: [Frame] = []
+            var fault: ExchangeFault?
+            do throws(ExchangeFault) {
+                for event in events {
+                    switch event {
+                    case .frame(let frame): frames += try parts.publisher.receive(frame, at: now)
+                    case .viewsChanged(let views): frames += try parts.publisher.viewsChanged(views, at: now)
+                    case .announce: frames += try parts.publisher.announcement().map { [$0] } ?? []
+                    }
+                }
+                if allowance > 0 { content = try parts.publisher.content(upTo: allowance, at: now) }
+            } catch {
+                fault = error
+            }
+            self.world.record(self.node, to: peer, frames + content)
+            let hasContent = parts.publisher.hasContent
+            let outboxes = parts.publisher.changes.outboxes
+            self.world.after(self.jobDelay()) { [weak self] in
+                guard let self, !self.isDead else { return }
+                self.isPublishing = false
+                guard !self.isClosing else { return }
+                self.send(frames, to: peer)
+                self.hasContent = hasContent
+                self.contentReady += content
+                if let fault { return self.failed(fault) }
+                if outboxes.contains(peer) { self.enqueue(pull: .sendDocuments) }
+                self.pumpContent()
+                self.runPublishing()
+            }
+        }
+    }
+
+    private func pumpContent() {
+        guard !isClosing, let peer else { return }
+        if !contentReady.isEmpty, !isWritingContent {
+            let frame = contentReady.removeFirst()
+            session.sent(contentBytes: frame.body.count)
+            send([frame], to: peer)
+            isWritingContent = true
+            world.after(1 + random.next() % 5) { [weak self] in
+                guard let self, !self.isDead else { return }
+                self.isWritingContent = false
+                self.pumpContent()
+            }
+        }
+        if contentReady.isEmpty { runPublishing() }
+    }
+
+    private func failed(_ fault: ExchangeFault) {
+        switch fault {
+        case .peer(let fault): violated(fault, CloseMessage(reason: fault.word).frame)
+        case .store:
+            if let frame = session.close("internal") { send([frame], to: peerOfLink) }
+            end()
+            node.failed(fault)
+        }
+    }
+}

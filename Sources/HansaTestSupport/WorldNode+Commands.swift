@@ -1,0 +1,349 @@
+internal import HansaContent
+public import HansaCore
+internal import HansaCrypto
+public import HansaDocuments
+internal import HansaLog
+internal import HansaSync
+public import HansaTerms
+
+/// A package's content before it is published: files of chunks. Chunks are given whole, so that a test says what is shared between packages.
+public struct WorldContent: Sendable, Equatable {
+    public var files: [(path: String, chunks: [[UInt8]])]
+    public init(_ files: [(path: String, chunks: [[UInt8]])]) {
+        self.files = files.sorted { $0.path.utf8.lexicographicallyPrecedes($1.path.utf8) }
+    }
+    /// One file of these chunks.
+    public init(chunks: [[UInt8]]) { self.init([("data/table.csv", chunks)]) }
+
+    public static func == (left: WorldContent, right: WorldContent) -> Bool {
+        left.files.count == right.files.count
+            && zip(left.files, right.files).allSatisfy { $0.path == $1.path && $0.chunks == $1.chunks }
+    }
+
+    /// A chunk that a number decides: incompressible at its head, repetitive after it.
+    public static func chunk(_ number: UInt64, count: Int) -> [UInt8] {
+        precondition(count >= 64, "a chunk in the world has 64 bytes at least")
+        return DeterministicRandom(seed: number).bytes(64)
+            + [UInt8](repeating: UInt8(truncatingIfNeeded: number), count: count - 64)
+    }
+}
+
+extension World {
+    /// An agreement in both directions, as its proposer signs it.
+    public func propose(
+        _ proposer: Int, _ others: Int..., id: String = "exchange", ceiling: TLP = .amberStrict, kinds: [String] = ["dataset"],
+        effective: String = "2026-01-01", expires: String = "2029-12-31"
+    ) throws -> Digest {
+        let cities = ([proposer] + others).map { nodes[$0].city }
+        let terms = cities.enumerated().map { number, from -> JSONValue in
+            [
+                "clause": .string("\(number + 1)"), "from": .string(from.text),
+                "to": .array(cities.filter { $0 != from }.map { .string($0.text) }),
+                "packages": [.string("\(from)/**")], "kinds": .array(kinds.map { .string($0) }),
+                "ceiling": .string(ceiling.rawValue),
+                "redistribution": ["to": "none"],
+            ]
+        }
+        let agreement = try Agreement(json: [
+            "schema": "hansa.agreement/1", "id": .string(id), "title": "An exchange",
+            "parties": .array(cities.map { ["city": .string($0.text), "keyring": 1, "role": "provider and recipient"] }),
+            "term": ["effective": .string(effective), "expires": .string(expires)],
+            "clauses": .array(cities.indices.map { ["id": .string("\($0 + 1)"), "text": "Words."] }), "terms": .array(terms),
+        ])
+        let envelope = Envelope.sign(agreement.payload(), as: .agreement, with: [nodes[proposer].officer])
+        try nodes[proposer].sign(envelope)
+        return envelope.digest
+    }
+
+    /// Proposed by the first and signed by all, without waiting for sessions: each node holds all signatures.
+    public func agree(
+        _ proposer: Int, _ other: Int, id: String = "exchange", ceiling: TLP = .amberStrict, effective: String = "2026-01-01",
+        expires: String = "2029-12-31"
+    ) throws -> Digest {
+        let digest = try propose(proposer, other, id: id, ceiling: ceiling, effective: effective, expires: expires)
+        guard let envelope = try nodes[proposer].metadata.read({ try $0.agreement(digest)?.envelope }) else {
+            preconditionFailure("it was just proposed")
+        }
+        let both = Envelope.sign(envelope.payload, as: .agreement, with: [nodes[proposer].officer, nodes[other].officer])
+        for number in [proposer, other] { try nodes[number].take(both) }
+        return digest
+    }
+}
+
+extension WorldNode {
+    // MARK: Agreements
+
+    /// Stores our signature and sends it to the other parties.
+    func sign(_ envelope: Envelope) throws {
+        let agreement = try Agreement(payload: envelope.payload)
+        try change { tx in
+            var changes = ExchangeChanges()
+            try tx.insertAgreement(envelope)
+            let record = try tx.agreement(envelope.digest)
+            for party in agreement.parties where party.city != self.city {
+                guard try tx.partner(party.city) != nil else { continue }
+                try tx.enqueue(record?.envelope ?? envelope, to: party.city)
+                changes.outboxes.insert(party.city)
+            }
+            try tx.log(LogDraft(.agreementSigned, agreement: envelope.digest))
+            let update = try MembershipUpdate(self.context, tx)
+            try update.policyChanged(envelope.digest)
+            changes.views = try update.finish()
+            changes.policies = Set(agreement.parties.map(\.city).filter { $0 != self.city })
+            return changes
+        }
+    }
+
+    /// As if it had come by hand: nothing is sent.
+    func take(_ envelope: Envelope) throws {
+        try change { tx in
+            try tx.insertAgreement(envelope)
+            let update = try MembershipUpdate(self.context, tx)
+            try update.policyChanged(envelope.digest)
+            var changes = ExchangeChanges()
+            changes.views = try update.finish()
+            return changes
+        }
+    }
+
+    /// Signs an agreement that a partner proposed. False where it is not here, or cannot be signed.
+    @discardableResult
+    public func accept(_ digest: Digest) throws -> Bool {
+        let record = try metadata.read { try $0.agreement(digest) }
+        guard let record, record.state(at: now) == .proposed, record.isParty(city), !record.rejecters.contains(city) else {
+            return false
+        }
+        try sign(Envelope.sign(record.envelope.payload, as: .agreement, with: [officer]))
+        return true
+    }
+
+    @discardableResult
+    public func terminate(_ digest: Digest) throws -> Bool { try step(.terminate, digest) }
+    @discardableResult
+    public func reject(_ digest: Digest) throws -> Bool { try step(.reject, digest) }
+
+    private func step(_ kind: AgreementStep.Kind, _ digest: Digest) throws -> Bool {
+        let record = try metadata.read { try $0.agreement(digest) }
+        guard let record, record.isParty(city), record.signedBy.contains(city) == (kind == .terminate), record.termination == nil
+        else { return false }
+        let (envelope, step) = try stepDocument(kind, record)
+        try change { tx in
+            var changes = ExchangeChanges()
+            try tx.insertStep(envelope, step)
+            for party in record.agreement.parties where party.city != self.city {
+                guard try tx.partner(party.city) != nil else { continue }
+                try tx.enqueue(envelope, to: party.city)
+                changes.outboxes.insert(party.city)
+            }
+            try tx.log(
+                LogDraft(kind == .reject ? .agreementRejected : .agreementTerminated, agreement: digest, reason: step.reason))
+            let update = try MembershipUpdate(self.context, tx)
+            try update.policyChanged(digest)
+            changes.views = try update.finish()
+            changes.policies = Set(record.agreement.parties.map(\.city).filter { $0 != self.city })
+            return changes
+        }
+        return true
+    }
+
+    public func stepDocument(_ kind: AgreementStep.Kind, _ record: AgreementRecord) throws -> (Envelope, AgreementStep) {
+        let step = try AgreementStep(
+            agreement: record.digest, step: kind, by: city, previous: record.lastStep, issued: now, effective: now,
+            reason: "It is over.", keyring: 1)
+        return (step.signed(with: [officer]), step)
+    }
+
+    // MARK: Grants
+
+    @discardableResult
+    public func grant(
+        _ partner: CityID, _ pattern: String, under agreement: Digest, level: Grant.Level = .sync, until: Timestamp? = nil,
+        ceiling: TLP? = nil
+    ) throws -> String {
+        let grant = Grant(
+            id: Grant.id(random: bytes(5)), partner: partner, pattern: try PackagePattern(pattern), agreement: agreement,
+            level: level, until: until,
+            ceiling: ceiling, issued: now, grantedBy: "admin:0011")
+        try put(grant, .accessGranted)
+        return grant.id
+    }
+
+    public func revoke(_ id: String) throws {
+        guard var grant = try metadata.read({ try $0.grants() }).first(where: { $0.id == id }), grant.ended == nil else { return }
+        grant.ended = now
+        try put(grant, .accessRevoked)
+    }
+
+    private func put(_ grant: Grant, _ event: LogEvent) throws {
+        try change { tx in
+            try tx.put(grant)
+            try tx.log(LogDraft(event, partner: grant.partner, agreement: grant.agreement, grant: grant.id))
+            let update = try MembershipUpdate(self.context, tx)
+            try update.policyChanged(grant.agreement)
+            var changes = ExchangeChanges()
+            changes.views = try update.finish()
+            return changes
+        }
+    }
+
+    // MARK: Packages
+
+    /// The smallest of the profiles; its limits bound the chunks that a test may give.
+    private static let profile = ChunkProfile.line16k
+
+    @discardableResult
+    public func publish(
+        _ path: String, _ content: WorldContent, tlp: TLP = .green, kind: PackageKind = .dataset, issued: Timestamp? = nil
+    ) throws -> Digest {
+        let package = try PackageID(city: city, path: path)
+        let head = try metadata.read { try $0.package(package) }
+        let (entries, blocks, index) = try write(content)
+        let seq = (head?.lastSeq ?? 0) + 1
+        let release = try Release(
+            package: package, kind: kind, version: Version(1, 0, UInt32(seq)), operation: .publish, writer: city, keyring: 1,
+            seq: seq, previous: head?.last,
+            parents: head.map { [$0.last] } ?? [], clock: [ClockEntry(city: city, seq: seq)], issued: issued ?? now, tlp: tlp,
+            title: path,
+            bytes: entries.reduce(0) { $0 + UInt64($1.length) }, files: content.files.count,
+            manifest: SHA256.hash(Array("manifest \(package) \(seq)".utf8)),
+            index: IndexReference(root: index.built.root, chunks: index.built.chunkCount))
+        let envelope = release.signed(with: [packageKey])
+        let document = try self.content.append(document: envelope.binary(), digest: envelope.digest)
+        let table = try self.content.append(table: index.built.encodedTable, release: envelope.digest)
+        let pages = try index.pages.map { try self.content.append(page: $0, release: envelope.digest) }
+        try self.content.sync()
+        let row = PackageRow(
+            package: package, kind: kind, head: envelope.digest, headVersion: release.version, headSeq: seq, lastSeq: seq,
+            last: envelope.digest, tlp: tlp,
+            title: path, bytes: release.bytes, withdrawnSeq: nil)
+        try change { tx in
+            for block in blocks { try tx.insertChunks(of: self.city, block: block.location, block.chunks) }
+            let summary = ReleaseSummary(release)
+            try tx.insert(
+                ReleaseRow(
+                    digest: envelope.digest, release: summary, document: document, table: table, pages: pages, committed: tx.now))
+            try tx.put(row)
+            try tx.log(LogDraft(.packagePublished, package: package, release: envelope.digest))
+            let update = try MembershipUpdate(self.context, tx)
+            try update.released(envelope.digest, summary)
+            var changes = ExchangeChanges()
+            changes.views = try update.finish()
+            return changes
+        }
+        return envelope.digest
+    }
+
+    /// Chunks that are not held go into blocks of up to 1 MiB of new neighbours, by the rule of `ContentWriter`.
+    private func write(_ content: WorldContent) throws
+        -> (
+            entries: [ChunkEntry], blocks: [(location: ContentLocation, chunks: [ChunkEntry])],
+            index: (built: IndexBuilder.Built, pages: [[UInt8]])
+        )
+    {
+        var builder = IndexBuilder()
+        var pages: [[UInt8]] = []
+        var all: [(entry: ChunkEntry, bytes: [UInt8])] = []
+        for file in content.files {
+            try builder.beginFile(file.path, profile: WorldNode.profile)
+            for chunk in file.chunks {
+                let entry = chunk.withUnsafeBytes { ChunkEntry(of: $0) }
+                all.append((entry, chunk))
+                if let page = try builder.append(entry) { pages.append(page.bytes) }
+            }
+            try builder.endFile(digest: SHA256.hash(file.chunks))
+        }
+        let built = try builder.finish()
+        if let last = built.lastPage { pages.append(last.bytes) }
+        let known = try metadata.read { try $0.chunkLocations(of: self.city, all.map(\.entry.id)) }
+        var held = Set(zip(all, known).compactMap { $1 == nil ? nil : $0.entry.id })
+        var blocks: [(location: ContentLocation, chunks: [ChunkEntry])] = []
+        var run: (raw: [UInt8], chunks: [ChunkEntry]) = ([], [])
+        func flush() throws {
+            guard !run.chunks.isEmpty else { return }
+            let packed = Block.encode(raw: run.raw)
+            blocks.append(
+                (
+                    try self.content.append(
+                        block: StoredBlock(codec: packed.codec, rawLength: run.raw.count, chunks: run.chunks, bytes: packed.bytes)
+                    ), run.chunks
+                ))
+            run = ([], [])
+        }
+        var window = 0
+        for (entry, bytes) in all {
+            if window + bytes.count > Limits.blockRawBytesMax {
+                try flush()
+                window = 0
+            }
+            window += bytes.count
+            if held.insert(entry.id).inserted {
+                run.raw += bytes
+                run.chunks.append(entry)
+            } else {
+                try flush()
+            }
+        }
+        try flush()
+        return (all.map(\.entry), blocks, (built, pages))
+    }
+
+    /// False where there is no such package, or it is withdrawn.
+    @discardableResult
+    public func withdraw(_ path: String) throws -> Bool {
+        let package = try PackageID(city: city, path: path)
+        guard let row = try metadata.read({ try $0.package(package) }), row.withdrawnSeq == nil else { return false }
+        let seq = row.lastSeq + 1
+        let release = try Release(
+            package: package, kind: row.kind, version: row.headVersion, operation: .withdraw, writer: city, keyring: 1, seq: seq,
+            previous: row.last,
+            parents: [row.last], clock: [ClockEntry(city: city, seq: seq)], issued: now, tlp: row.tlp, title: row.title, bytes: 0,
+            files: 0, manifest: nil,
+            index: nil, reason: "It was wrong.")
+        let envelope = release.signed(with: [packageKey])
+        let location = try content.append(document: envelope.binary(), digest: envelope.digest)
+        try content.sync()
+        try change { tx in
+            var changes = ExchangeChanges()
+            try tx.insert(
+                ReleaseRow(
+                    digest: envelope.digest, release: ReleaseSummary(release), document: location, table: [], pages: [],
+                    committed: tx.now))
+            var gone = row
+            (gone.withdrawnSeq, gone.lastSeq, gone.last) = (seq, seq, envelope.digest)
+            try tx.put(gone)
+            for recipient in try tx.recipients(everSent: package) {
+                try tx.enqueue(envelope, to: recipient)
+                changes.outboxes.insert(recipient)
+            }
+            try tx.log(LogDraft(.packageWithdrawn, package: package, release: envelope.digest))
+            let update = try MembershipUpdate(self.context, tx)
+            try update.withdrew(package)
+            changes.views = try update.finish()
+            return changes
+        }
+        return true
+    }
+
+    /// The bytes of a release as a checkout would write them, read back through index and chunks; nil where it is not held.
+    public func files(of release: Digest) throws -> WorldContent? {
+        guard let row = try metadata.read({ try $0.release(release) }), row.release.operation != .withdraw else { return nil }
+        var table: [UInt8] = []
+        for location in row.table { table += try content.body(at: location) }
+        let parsed = try FileTable(encoded: table, chunks: row.release.chunks)
+        var entries: [ChunkEntry] = []
+        for page in row.pages { entries += try IndexPage.decode(try content.body(at: page)) }
+        let places = try metadata.read { try $0.chunkLocations(of: row.release.writer, entries.map(\.id)) }
+        var files: [(path: String, chunks: [[UInt8]])] = []
+        for (number, file) in parsed.files.enumerated() {
+            var chunks: [[UInt8]] = []
+            for chunk in parsed.chunks(of: number) {
+                guard let place = places[chunk] else { throw StoreFault.damaged("chunk \(entries[chunk].id.short) is not here") }
+                let stored = try content.block(at: place.block)
+                let raw = try Block.decode(stored.codec, stored.bytes, rawLength: stored.rawLength)
+                chunks.append(Array(raw[Int(place.offset)..<Int(place.offset + place.length)]))
+            }
+            files.append((file.path, chunks))
+        }
+        return WorldContent(files)
+    }
+}

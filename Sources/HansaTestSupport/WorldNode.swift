@@ -1,0 +1,243 @@
+// A city in the world: its keys, its stores, and the commands an administrator gives it. The rows and documents that commands make are those
+// that `Node` in HansaNode makes.
+internal import HansaContent
+public import HansaCore
+public import HansaCrypto
+internal import HansaDocuments
+internal import HansaLog
+internal import HansaStore
+public import HansaSync
+internal import HansaTerms
+internal import Synchronization
+
+public final class WorldNode {
+    unowned let world: World
+    public let number: Int
+    public let city: CityID
+    public let officer: Ed25519PrivateKey
+    public let packageKey: Ed25519PrivateKey
+    public let spki: Digest
+    public let disk: MemoryDisk
+    public private(set) var metadata: any MetadataStore
+    public private(set) var content: any ContentStore
+    public private(set) var context: ExchangeContext
+    private let seed: UInt64
+    private var random: SplitMix64
+    private let views: ViewRandom
+    private let keyring: Keyring
+    private let keyringEnvelope: Envelope
+    var connections: [CityID: WorldConnection] = [:]
+
+    /// What this node's clock shows beyond the world's.
+    public var clockOffsetMilliseconds: Int64 = 0
+    /// Further milliseconds that a worker may take: a slow disk.
+    public var slowness: UInt64 = 0
+    public private(set) var isDown = false
+    public private(set) var restarts = 0
+    /// Where the last start found that records the database names were lost: a broken promise.
+    public private(set) var recoveryFault: String?
+
+    public var now: Timestamp { world.now.adding(milliseconds: clockOffsetMilliseconds) }
+
+    init(_ world: World, number: Int, city: CityID, seed: UInt64) throws {
+        self.world = world
+        self.number = number
+        self.city = city
+        self.seed = seed
+        random = SplitMix64(seed: World.mix(seed, 3))
+        func key(_ job: UInt64) throws -> Ed25519PrivateKey {
+            try Ed25519PrivateKey(seed: DeterministicRandom(seed: World.mix(seed, 100 + job)).bytes(32))
+        }
+        officer = try key(1)
+        packageKey = try key(2)
+        spki = SHA256.hash(Array("tls of \(city)".utf8))
+        let log = try key(3)
+        let witness = try key(4)
+        keyring = try Keyring(
+            version: 1, expires: World.start.adding(seconds: 86_400 * 900), city: city, name: "City of \(city)", country: nil,
+            endpoints: ["\(city):7845"],
+            officers: [officer.publicKey], officerThreshold: 1, packageKeys: [packageKey.publicKey], packageThreshold: 1,
+            logKeys: [log.publicKey],
+            tlsPins: [TLSPin(spki: spki, notAfter: World.start.adding(seconds: 86_400 * 800))],
+            log: NoteKey(
+                name: "\(city)/log", vkey: VerifierKey(name: "\(city)/log", algorithm: .ed25519, key: log.publicKey).text),
+            witness: NoteKey(
+                name: "\(city)/witness",
+                vkey: VerifierKey(name: "\(city)/witness", algorithm: .cosignature, key: witness.publicKey).text))
+        keyringEnvelope = keyring.signed(with: [officer])
+        disk = MemoryDisk(seed: World.mix(seed, 5))
+        let salts = DeterministicRandom(seed: World.mix(seed, 6))
+        metadata = world.options.engine == .memory ? MemoryMetadataStore(random: salts) : try SQLiteStore(inMemoryWith: salts)
+        let store = try SegmentStore.open(disk: disk) { _ in .known(0) }.store
+        content = store
+        views = ViewRandom(seed: World.mix(seed, 7))
+        context = ExchangeContext(
+            own: city, keyring: 1, packageKey: packageKey, metadata: metadata, content: store,
+            random: DeterministicRandom(seed: World.mix(seed, 8)),
+            limits: world.options.limits, randomOfView: views.source)
+        try learn(self)
+    }
+
+    /// Puts other stores around the node's own, to watch or to disturb them. Sessions that begin later use them.
+    public func wrap(
+        metadata wrapMetadata: (any MetadataStore) -> any MetadataStore,
+        content wrapContent: (any ContentStore) -> any ContentStore
+    ) {
+        metadata = wrapMetadata(metadata)
+        content = wrapContent(content)
+        remakeContext()
+    }
+
+    private func remakeContext() {
+        context = ExchangeContext(
+            own: city, keyring: 1, packageKey: packageKey, metadata: metadata, content: content, random: context.random,
+            limits: world.options.limits, randomOfView: views.source)
+    }
+
+    /// As `partner add` with the city's card.
+    func learn(_ other: WorldNode) throws {
+        try metadata.write(at: now) { tx in
+            try tx.insertKeyring(other.keyringEnvelope, other.keyring)
+            if other !== self { try tx.put(Partner(city: other.city, state: .active, endpoint: nil, added: tx.now)) }
+        }
+    }
+
+    func acquaintance(of city: CityID) -> HansaSync.Session.Acquaintance? {
+        // A store that fails answers as one that knows nobody.
+        try? metadata.read { store in
+            guard let partner = try store.partner(city), let keyring = try store.currentKeyring(of: city) else { return nil }
+            return HansaSync.Session.Acquaintance(
+                keyring: keyring.version, pins: Set(keyring.tlsPins.map(\.spki)), expires: keyring.expires,
+                isActive: partner.state == .active)
+        }
+    }
+
+    // MARK: Sessions
+
+    /// What `Network.notify` does.
+    public func notify(_ changes: ExchangeChanges) {
+        for peer in connections.keys.sorted() {
+            guard let connection = connections[peer] else { continue }
+            if !changes.views.isEmpty { connection.viewsChanged(changes.views) }
+            if changes.outboxes.contains(peer) { connection.documentsWait() }
+            if changes.policies.contains(peer) { connection.ask() }
+        }
+    }
+
+    /// A transaction of the node's own, and its news to the sessions.
+    @discardableResult
+    public func change(_ body: (any MetadataWriting) throws -> ExchangeChanges) throws -> ExchangeChanges {
+        let changes = try metadata.write(at: now, body)
+        if !changes.isEmpty { notify(changes) }
+        return changes
+    }
+
+    public func askAll() { for peer in connections.keys.sorted() { connections[peer]?.ask() } }
+    public func announceAll() { for peer in connections.keys.sorted() { connections[peer]?.announce() } }
+    public func puller(to peer: CityID) -> Puller? { connections[peer]?.puller }
+
+    /// What time alone brings, as housekeeping does each second.
+    public func timePasses() throws {
+        try change { tx in
+            var changes = ExchangeChanges()
+            let update = try MembershipUpdate(self.context, tx)
+            try update.timePassed()
+            changes.views = try update.finish()
+            changes.policies = Set(try tx.partners().map(\.city))
+            return changes
+        }
+    }
+
+    // MARK: Faults
+
+    func failed(_ fault: ExchangeFault) {
+        guard case .store(let error) = fault else { return }
+        world.note("store \(city) \(error)")
+        switch error as? StoreFault {
+        case .diskFull, .clockBehind: return
+        case .damaged(let what): world.findings.append("\(city): damaged: \(what)")
+        case .inputOutput, .logUnavailable, nil: break
+        }
+        // The process stops rather than go on with a store it cannot trust.
+        crash()
+        world.after(500) { [weak self] in self?.restart() }
+    }
+
+    /// The power goes: what was not synchronised is lost or not, and only committed rows remain.
+    public func crash() {
+        guard !isDown else { return }
+        isDown = true
+        world.note("crash \(city)")
+        for link in world.links where link.left === self || link.right === self {
+            for peer in connections.keys.sorted() where link.joins(city, peer) { connections[peer]?.kill() }
+            link.breakNow()
+        }
+        connections = [:]
+        disk.crash()
+        if let memory = metadata as? MemoryMetadataStore { metadata = memory.crash() }
+    }
+
+    public func restart() {
+        guard isDown else { return }
+        do {
+            let marks = try durableMarks()
+            content = try SegmentStore.open(disk: disk) { .known(marks[$0] ?? 0) }.store
+        } catch {
+            recoveryFault = "\(error)"
+            world.findings.append("\(city): after a crash: \(error)")
+            return
+        }
+        isDown = false
+        restarts += 1
+        remakeContext()
+        for link in world.links where link.left === self || link.right === self { if link.redials { link.connect() } }
+    }
+
+    /// The end of the last record in each segment that committed rows name.
+    private func durableMarks() throws -> [UInt32: UInt64] {
+        var ends: [UInt32: UInt64] = [:]
+        func note(_ location: ContentLocation) {
+            ends[location.segment] = max(ends[location.segment] ?? 0, UInt64(location.offset) + UInt64(location.length))
+        }
+        if let sqlite = metadata as? SQLiteStore {
+            let mark = try sqlite.durableMarks()
+            for segment in UInt32(0)..<4096 { if case .known(let end) = mark(segment), end > 0 { ends[segment] = end } }
+            return ends
+        }
+        try metadata.read { store in
+            guard let state = (store as? MemoryReading)?.state else { return }
+            for release in state.releases.values {
+                for place in [release.document] + release.table + release.pages { note(place) }
+            }
+            for city in state.chunks.values { for place in city.values { note(place.block) } }
+            for transfer in state.transfers.values {
+                for place in [transfer.document] + transfer.table + transfer.pages { note(place) }
+            }
+            for place in state.receipts.values { note(place) }
+        }
+        return ends
+    }
+
+    func below(_ bound: Int) -> Int { Int(random.next() % UInt64(bound)) }
+    func bytes(_ count: Int) -> [UInt8] { (0..<count).map { _ in UInt8(truncatingIfNeeded: random.next()) } }
+}
+
+/// A source for each view, that a restart does not begin again.
+private final class ViewRandom: Sendable {
+    private let seed: UInt64
+    private let sources = Mutex<[Digest: DeterministicRandom]>([:])
+
+    init(seed: UInt64) { self.seed = seed }
+
+    var source: @Sendable (Digest) -> any RandomSource {
+        { view in
+            self.sources.withLock { sources in
+                if let known = sources[view] { return known }
+                let made = DeterministicRandom(
+                    seed: World.mix(self.seed, view.bytes.prefix(8).reduce(0) { $0 << 8 | UInt64($1) }))
+                sources[view] = made
+                return made
+            }
+        }
+    }
+}
