@@ -71,6 +71,7 @@ let package = Package(
         room("HansaTestSupport", [
             "HansaCore", "HansaCrypto", "HansaDocuments", "HansaTerms", "HansaContent", "HansaLog", "HansaSync", "HansaStore",
         ]),
+        .executableTarget(name: "HansaSimulator", dependencies: ["HansaTestSupport", arguments], swiftSettings: settings),
 
         tests("HansaCoreTests", ["HansaCore"]),
         tests("HansaCryptoTests", ["HansaCore", "HansaCrypto"]),
