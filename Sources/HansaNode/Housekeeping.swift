@@ -32,6 +32,7 @@ final class Housekeeping: Sendable {
 
     private func run() {
         var summarised = node.clock.now
+        var refreshed = node.clock.now
         var next = nextChange()
         while true {
             if let network = node.network.withLock({ $0 }) {
@@ -43,6 +44,11 @@ final class Housekeeping: Sendable {
                 } else if next == nil || now.milliseconds % 60_000 < 1000 {
                     // Grants and agreements change by command: look again now and then for the next boundary.
                     next = nextChange()
+                }
+                if now.milliseconds - refreshed.milliseconds >= 60_000 {
+                    refreshed = now
+                    // Pins and keyrings run out by time alone.
+                    do { try network.refreshPartners() } catch { node.storeFailed(error) }
                 }
                 if now.milliseconds - summarised.milliseconds >= Housekeeping.summaryMilliseconds {
                     summarised = now

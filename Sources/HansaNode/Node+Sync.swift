@@ -121,6 +121,8 @@ extension Node {
             (try self.isInSync(with: target.city, store), try store.publishedViews().first { $0.recipient == target.city && $0.quarantine != nil }?.quarantine)
         }
         if let quarantine { return Outcome(state: "quarantined", reason: quarantine) }
+        // Active for us and unknown to them: nothing is equal there, and only they can say why.
+        if link.progress.isSettled, link.progress.standings.values.contains(.none) { return Outcome(state: "refused", reason: "no-such-view") }
         if link.progress.isSettled {
             guard ours else { return nil }
             let now = clock.now

@@ -40,9 +40,9 @@ final class Connection: ChannelDuplexHandler, @unchecked Sendable {
     private var log: Logger
 
     private var session: Session
-    private var channel: (any Channel)?
+    private(set) var channel: (any Channel)?
     private var handlerContext: ChannelHandlerContext?
-    private var spki: Digest?
+    private(set) var spki: Digest?
     private var buffer = ByteBuffer()
     private var isReadHeld = false
     private(set) var peer: CityID?
@@ -57,6 +57,9 @@ final class Connection: ChannelDuplexHandler, @unchecked Sendable {
     private var isPulling = false
     private var contentReady: [Frame] = []
     private var contentPending = 0
+    /// Bytes of answers handed to the channel and not yet on the socket. A peer that asks and never reads makes no more of them.
+    private var answersPending = 0
+    private static let answersPendingBytesMax = 1024 * 1024
     private var hasContent = false
     private var timer: RepeatedTask?
     private var announcement: Scheduled<Void>?
@@ -165,7 +168,7 @@ final class Connection: ChannelDuplexHandler, @unchecked Sendable {
 
     /// Reads are held while the workers are behind: the peer's window then closes, and memory stays bounded.
     func read(context: ChannelHandlerContext) {
-        if publishInbox.count + pullInbox.count > Connection.inboxFramesMax || inboxBytes > Connection.inboxBytesMax {
+        if publishInbox.count + pullInbox.count > Connection.inboxFramesMax || inboxBytes > Connection.inboxBytesMax || !isDrained {
             isReadHeld = true
         } else {
             context.read()
@@ -185,7 +188,7 @@ final class Connection: ChannelDuplexHandler, @unchecked Sendable {
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
-        host.connectionFailed(self, error: "\(error)")
+        host.connectionFailed(self, error: error)
         end("\(error)")
     }
 
@@ -266,7 +269,23 @@ final class Connection: ChannelDuplexHandler, @unchecked Sendable {
             out.writeBytes(frame.header)
             out.writeBytes(frame.body)
         }
-        context.writeAndFlush(Self.wrapOutboundOut(out), promise: nil)
+        let size = out.readableBytes
+        answersPending += size
+        let written = context.eventLoop.makePromise(of: Void.self)
+        written.futureResult.assumeIsolated().whenComplete { [weak self] _ in
+            guard let self else { return }
+            self.answersPending -= size
+            if self.answersPending <= Connection.answersPendingBytesMax / 2 { self.resumeAfterDrain() }
+        }
+        context.writeAndFlush(Self.wrapOutboundOut(out), promise: written)
+    }
+
+    private var isDrained: Bool { answersPending <= Connection.answersPendingBytesMax }
+
+    private func resumeAfterDrain() {
+        releaseRead()
+        runPublishing()
+        runPulling()
     }
 
     private func startTimers() {
@@ -346,7 +365,10 @@ final class Connection: ChannelDuplexHandler, @unchecked Sendable {
                         let (answer, changes) = try parts.documents.receive(frame, at: now)
                         result.frames.append(answer)
                         result.changes.formUnion(changes)
-                    case .documentsAcknowledged(let frame): try parts.documents.acknowledged(frame, at: now)
+                    case .documentsAcknowledged(let frame):
+                        try parts.documents.acknowledged(frame, at: now)
+                        // Our earlier round may have met a partner that did not know the agreement yet.
+                        result.frames += try parts.puller.ask(at: now)
                     case .sendDocuments: result.frames += try parts.documents.pending()
                     case .ask:
                         result.frames += try parts.puller.ask(at: now)
@@ -397,7 +419,7 @@ final class Connection: ChannelDuplexHandler, @unchecked Sendable {
     }
 
     private func runPublishing() {
-        guard !isPublishing, !isClosing, let parts else { return }
+        guard !isPublishing, !isClosing, isDrained, let parts else { return }
         // The next content is made while the last is being encrypted: one batch ahead, never more.
         let allowance = contentReady.isEmpty && hasContent ? min(session.contentAllowance, Connection.contentBatchBytes) : 0
         guard !publishInbox.isEmpty || allowance > 0 else { return }
@@ -462,7 +484,9 @@ final class Connection: ChannelDuplexHandler, @unchecked Sendable {
     }
 
     private func releaseRead() {
-        guard isReadHeld, publishInbox.count + pullInbox.count <= Connection.inboxFramesMax / 2 else { return }
+        guard isReadHeld, isDrained, publishInbox.count + pullInbox.count <= Connection.inboxFramesMax / 2, inboxBytes <= Connection.inboxBytesMax / 2 else {
+            return
+        }
         isReadHeld = false
         handlerContext?.read()
     }
@@ -525,7 +549,7 @@ protocol ConnectionHost: AnyObject, Sendable {
     /// False: another session between this pair stays.
     func connectionOpened(_ connection: Connection, peer: CityID, theirs: Hello) -> Bool
     func connectionClosed(_ connection: Connection, peer: CityID?, reason: String)
-    func connectionFailed(_ connection: Connection, error: String)
+    func connectionFailed(_ connection: Connection, error: any Error)
     func connectionViolated(_ connection: Connection, peer: CityID?, fault: ProtocolFault)
     func pulled(_ connection: Connection, peer: CityID, progress: PullProgress, changes: ExchangeChanges)
     func published(_ connection: Connection, peer: CityID, releasesSent: Int, contentBytesSent: UInt64, changes: ExchangeChanges)

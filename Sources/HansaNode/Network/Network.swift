@@ -25,9 +25,11 @@ final class Network: ConnectionHost {
         var lastError: String?
         /// The peer (or we) said no: wrong key, paused, another city.
         var wasRefused = false
-        var attempts = 0
         var failures = 0
         var isDialling = false
+        /// Counts attempts: an older one that ends late says nothing about the one under way.
+        var attempt: UInt64 = 0
+        var spki: Digest?
         var nextDial: ContinuousClock.Instant?
     }
 
@@ -36,7 +38,10 @@ final class Network: ConnectionHost {
         var endpoints: [CityID: [String]] = [:]
         var links: [CityID: Link] = [:]
         var strangers: [String: Int] = [:]
-        var unrecognised: [ObjectIdentifier: any Channel] = [:]
+        /// The minute in which a partner's violation was last logged.
+        var violations: [String: Int64] = [:]
+        /// Oldest first.
+        var unrecognised: [(id: ObjectIdentifier, address: String, channel: any Channel)] = []
         var arrivals: [String: (window: ContinuousClock.Instant, count: Int)] = [:]
         var listening: (any Channel)?
         var isStopping = false
@@ -46,7 +51,10 @@ final class Network: ConnectionHost {
     /// Bounds against strangers (ATTACKS.md, Transport).
     struct Bounds: Sendable {
         var unrecognisedMax = 128
+        /// More arrivals than this from one address within a minute leave it fewer places.
         var arrivalsPerMinuteAndAddress = 240
+        var placesPerAddress = 32
+        var placesPerFastAddress = 8
         var connectSeconds: Int64 = 5
         var retrySecondsMax: Int64 = 15 * 60
     }
@@ -95,7 +103,10 @@ final class Network: ConnectionHost {
         let closing = state.withLock { state -> [Connection] in
             state.acquaintances = Dictionary(uniqueKeysWithValues: known.map { ($0.0, $0.1) })
             state.endpoints = Dictionary(uniqueKeysWithValues: known.filter { $0.1.isActive }.map { ($0.0, $0.2) })
-            return state.links.compactMap { city, link in state.acquaintances[city]?.isActive == true ? nil : link.connection }
+            return state.links.compactMap { city, link in
+                guard let known = state.acquaintances[city], known.isActive, let spki = link.spki else { return link.connection }
+                return known.pins.contains(spki) ? nil : link.connection
+            }
         }
         for connection in closing { connection.close("partner is no longer active") }
     }
@@ -116,6 +127,12 @@ final class Network: ConnectionHost {
         }
     }
 
+    // A partner whose machine vanished is found in a minute, not in the kernel's two hours (tcp(7)).
+    private static let keepIdle = ChannelOptions.Types.SocketOption(level: .tcp, name: .init(rawValue: TCP_KEEPIDLE))
+    private static let keepInterval = ChannelOptions.Types.SocketOption(level: .tcp, name: .init(rawValue: TCP_KEEPINTVL))
+    private static let keepCount = ChannelOptions.Types.SocketOption(level: .tcp, name: .init(rawValue: TCP_KEEPCNT))
+    private static let userTimeout = ChannelOptions.Types.SocketOption(level: .tcp, name: .init(rawValue: TCP_USER_TIMEOUT))
+
     // MARK: Listening
 
     /// Binds `host:port`. Returns the address bound: port 0 asks the system for one.
@@ -126,6 +143,10 @@ final class Network: ConnectionHost {
             .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
             .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
             .childChannelOption(.socketOption(.so_keepalive), value: 1)
+            .childChannelOption(Network.keepIdle, value: 30)
+            .childChannelOption(Network.keepInterval, value: 10)
+            .childChannelOption(Network.keepCount, value: 3)
+            .childChannelOption(Network.userTimeout, value: 30_000)
             .childChannelOption(.maxMessagesPerRead, value: 4)
             .childChannelOption(.recvAllocator, value: FixedSizeRecvByteBufferAllocator(capacity: 256 * 1024))
             .childChannelOption(.writeBufferWaterMark, value: .init(low: 128 * 1024, high: 512 * 1024))
@@ -139,27 +160,31 @@ final class Network: ConnectionHost {
         return Endpoint.format(host: host, port: bound)
     }
 
-    /// A stranger's connection costs little, and strangers together cost a bounded amount.
+    /// A stranger's connection costs little, and strangers together cost a bounded amount. Where they are too many, the newest takes the place of
+    /// the oldest, first of those from its own address: a handshake between partners takes milliseconds, and who floods evicts himself.
     private func admits(_ channel: any Channel) -> Bool {
         let address = channel.remoteAddress?.ipAddress ?? "unknown"
-        return state.withLock { state in
+        let evicted = state.withLock { state -> [any Channel]? in
             let instant = ContinuousClock.now
-            guard !state.isStopping, state.unrecognised.count < bounds.unrecognisedMax else {
-                state.strangers["too-many", default: 0] += 1
-                return false
-            }
+            guard !state.isStopping else { return nil }
             if state.arrivals.count > 4096 { state.arrivals = state.arrivals.filter { instant - $0.value.window < .seconds(60) } }
             var arrival = state.arrivals[address] ?? (instant, 0)
             if instant - arrival.window >= .seconds(60) { arrival = (instant, 0) }
             arrival.count += 1
             state.arrivals[address] = arrival
-            guard arrival.count <= bounds.arrivalsPerMinuteAndAddress else {
-                state.strangers["too-fast", default: 0] += 1
-                return false
+            let placesHere = arrival.count > bounds.arrivalsPerMinuteAndAddress ? bounds.placesPerFastAddress : bounds.placesPerAddress
+            var evicted: [any Channel] = []
+            while state.unrecognised.count(where: { $0.address == address }) >= placesHere, let oldest = state.unrecognised.firstIndex(where: { $0.address == address }) {
+                evicted.append(state.unrecognised.remove(at: oldest).channel)
             }
-            state.unrecognised[ObjectIdentifier(channel)] = channel
-            return true
+            if state.unrecognised.count >= bounds.unrecognisedMax { evicted.append(state.unrecognised.removeFirst().channel) }
+            state.strangers["too-many", default: 0] += evicted.count
+            state.unrecognised.append((ObjectIdentifier(channel), address, channel))
+            return evicted
         }
+        guard let evicted else { return false }
+        for channel in evicted { channel.close(promise: nil) }
+        return true
     }
 
     private func add(to channel: any Channel, role: Session.Role) -> EventLoopFuture<Void> {
@@ -175,7 +200,7 @@ final class Network: ConnectionHost {
         }
         let connection = Connection(host: self, context: context, role: role, tls: handler, traffic: traffic, workers: workers, log: log)
         let key = ObjectIdentifier(channel)
-        channel.closeFuture.whenComplete { [self] _ in state.withLock { $0.unrecognised[key] = nil } }
+        channel.closeFuture.whenComplete { [self] _ in state.withLock { $0.unrecognised.removeAll { $0.id == key } } }
         return channel.eventLoop.makeCompletedFuture {
             try channel.pipeline.syncOperations.addHandlers([traffic, handler, connection])
         }
@@ -203,27 +228,32 @@ final class Network: ConnectionHost {
 
     /// Dials now, whatever the back-off says; nothing happens when a session or an attempt is there.
     func dial(_ city: CityID) {
-        let endpoints = state.withLock { state -> [String] in
-            guard !state.isStopping, state.links[city]?.connection == nil, state.links[city]?.isDialling != true else { return [] }
-            state.links[city, default: Link()].isDialling = true
-            state.links[city, default: Link()].attempts += 1
-            return state.endpoints[city] ?? []
+        let begun = state.withLock { state -> (endpoints: [String], number: UInt64)? in
+            guard !state.isStopping, state.links[city]?.connection == nil, state.links[city]?.isDialling != true else { return nil }
+            var link = state.links[city] ?? Link()
+            link.isDialling = true
+            link.attempt += 1
+            link.wasRefused = false
+            state.links[city] = link
+            return (state.endpoints[city] ?? [], link.attempt)
         }
-        guard !endpoints.isEmpty else {
-            ended(city, error: "no address is known for \(city)", refused: false)
-            return
-        }
-        attempt(city, endpoints[...])
+        guard let begun else { return }
+        guard !begun.endpoints.isEmpty else { return ended(city, begun.number, error: "no address is known for \(city)") }
+        attempt(city, begun.number, begun.endpoints[...])
     }
 
-    private func attempt(_ city: CityID, _ endpoints: ArraySlice<String>) {
+    private func attempt(_ city: CityID, _ number: UInt64, _ endpoints: ArraySlice<String>) {
         guard let endpoint = endpoints.first, let (host, port) = try? Endpoint.parse(endpoint) else {
-            return ended(city, error: "no address of \(city) answers", refused: false)
+            return ended(city, number, error: "no address of \(city) answers")
         }
         ClientBootstrap(group: group)
             .connectTimeout(.seconds(bounds.connectSeconds))
             .channelOption(.tcpOption(.tcp_nodelay), value: 1)
             .channelOption(.socketOption(.so_keepalive), value: 1)
+            .channelOption(Network.keepIdle, value: 30)
+            .channelOption(Network.keepInterval, value: 10)
+            .channelOption(Network.keepCount, value: 3)
+            .channelOption(Network.userTimeout, value: 30_000)
             .channelOption(.maxMessagesPerRead, value: 4)
             .channelOption(.recvAllocator, value: FixedSizeRecvByteBufferAllocator(capacity: 256 * 1024))
             .channelOption(.writeBufferWaterMark, value: .init(low: 128 * 1024, high: 512 * 1024))
@@ -234,12 +264,12 @@ final class Network: ConnectionHost {
                 case .success(let channel):
                     // Connected is not recognised: that comes with the peer's hello, or the channel closes and says so here.
                     channel.closeFuture.whenComplete { [self] _ in
-                        let wasRecognised = state.withLock { $0.links[city]?.isDialling != true }
-                        if !wasRecognised { ended(city, error: nil, refused: true) }
+                        let isOpen = state.withLock { $0.links[city]?.isDialling == true && $0.links[city]?.attempt == number }
+                        if isOpen { ended(city, number, error: nil) }
                     }
                 case .failure(let error):
-                    if endpoints.count > 1 { return attempt(city, endpoints.dropFirst()) }
-                    ended(city, error: "\(endpoint): \(Network.plain(error))", refused: false)
+                    if endpoints.count > 1 { return attempt(city, number, endpoints.dropFirst()) }
+                    ended(city, number, error: "\(endpoint): \(Network.plain(error))")
                 }
             }
     }
@@ -253,13 +283,13 @@ final class Network: ConnectionHost {
         return "\(error)".printable()
     }
 
-    private func ended(_ city: CityID, error: String?, refused: Bool) {
+    private func ended(_ city: CityID, _ number: UInt64, error: String?) {
         state.withLock { state in
             var link = state.links[city] ?? Link()
+            guard link.attempt == number, link.isDialling else { return }
             link.isDialling = false
             link.failures += 1
             if let error { link.lastError = error }
-            link.wasRefused = refused
             // Full jitter, 1 s → 15 min.
             let ceiling = min(Double(bounds.retrySecondsMax), pow(2, Double(min(link.failures, 20))))
             let random = context.random.bytes(4).reduce(0) { $0 << 8 | UInt32($1) }
@@ -283,6 +313,11 @@ final class Network: ConnectionHost {
                 if dialler != smaller, before.dialler == smaller { return (false, nil) }
             }
             link.connection = connection
+            link.spki = connection.spki
+            if let channel = connection.channel {
+                let key = ObjectIdentifier(channel)
+                state.unrecognised.removeAll { $0.id == key }
+            }
             link.connectedSince = clock.now
             link.isDialling = false
             link.failures = 0
@@ -313,7 +348,8 @@ final class Network: ConnectionHost {
             guard var link = state.links[peer], link.connection === connection else { return false }
             link.connection = nil
             link.lastError = reason
-            link.wasRefused = reason.hasSuffix("refused")
+            link.wasRefused = reason == "the partner closed: refused"
+            link.spki = nil
             // A session that lasted ends the back-off; one that broke at once goes on with it.
             let lasted = link.connectedSince.map { clock.now.milliseconds - $0.milliseconds > 10_000 } ?? false
             link.failures = lasted ? 0 : link.failures + 1
@@ -327,7 +363,15 @@ final class Network: ConnectionHost {
         signal()
     }
 
-    func connectionFailed(_ connection: Connection, error: String) {
+    func connectionFailed(_ connection: Connection, error: any Error) {
+        // Only a word about us is a refusal: everything else may be better the next time.
+        let refused =
+            switch error as? TLSFault {
+            case .alert(let number, _): Network.refusingAlerts.contains(number)
+            case .peerRefused: true
+            default: false
+            }
+        let error = "\(error)"
         if let peer = connection.peer {
             log.notice("session failed", metadata: ["partner": "\(peer)", "error": "\(error)"])
         } else {
@@ -336,19 +380,44 @@ final class Network: ConnectionHost {
             state.withLock { $0.strangers["tls", default: 0] += 1 }
         }
         if case .dialled(let city) = connection.roleForHost {
-            state.withLock { state in state.links[city, default: Link()].lastError = error }
+            state.withLock { state in
+                state.links[city, default: Link()].lastError = error
+                if refused { state.links[city]?.wasRefused = true }
+            }
         }
     }
+
+    /// bad_certificate, certificate_revoked, certificate_expired, certificate_unknown, unknown_ca, access_denied, certificate_required (RFC 8446 §6.2).
+    private static let refusingAlerts: Set<UInt8> = [42, 44, 45, 46, 48, 49, 116]
 
     func connectionViolated(_ connection: Connection, peer: CityID?, fault: ProtocolFault) {
         log.warning("protocol violation", metadata: ["partner": "\(peer?.text ?? "unrecognised")", "fault": "\(fault)"])
         state.withLock { $0.strangers[fault.word, default: 0] += peer == nil ? 1 : 0 }
-        guard let peer else { return }
-        do {
-            try context.metadata.write(at: clock.now) { tx in
-                try tx.log(LogDraft(.sessionRefused, outcome: .refused, partner: peer, reason: fault.word))
+        guard let peer else {
+            if case .dialled(let city) = connection.roleForHost, fault == .pinUnknown || fault == .notWhomWeDialled {
+                state.withLock { state in
+                    state.links[city, default: Link()].lastError = "\(fault)"
+                    state.links[city]?.wasRefused = true
+                }
             }
-        } catch { storeFault(error) }
+            return
+        }
+        let minute = clock.now.milliseconds / 60_000
+        let isFirst = state.withLock { state -> Bool in
+            // One entry a minute for one partner and reason: who breaks the rules in a loop does not fill the log.
+            if state.violations.count > 4096 { state.violations = [:] }
+            return state.violations.updateValue(minute, forKey: "\(peer) \(fault.word)") != minute
+        }
+        guard isFirst else { return }
+        let now = clock.now
+        workers.submit { [context, storeFault] state in
+            guard case .active = state else { return }
+            do {
+                try context.metadata.write(at: now) { tx in
+                    try tx.log(LogDraft(.sessionRefused, outcome: .refused, partner: peer, reason: fault.word))
+                }
+            } catch { storeFault(error) }
+        }
     }
 
     func pulled(_ connection: Connection, peer: CityID, progress: PullProgress, changes: ExchangeChanges) {
@@ -403,7 +472,7 @@ final class Network: ConnectionHost {
         let (listening, connections, strangers) = state.withLock { state in
             state.isStopping = true
             defer { state.listening = nil }
-            return (state.listening, state.links.values.compactMap(\.connection), Array(state.unrecognised.values))
+            return (state.listening, state.links.values.compactMap(\.connection), state.unrecognised.map(\.channel))
         }
         try? await listening?.close()
         for connection in connections { connection.close("stopping") }
