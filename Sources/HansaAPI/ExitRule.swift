@@ -20,7 +20,8 @@ public enum ExitRule {
     private static func checkoutExit(_ document: JSONValue, _ wantsNothingToDo: Bool) -> Problem.Exit {
         if let refused = document["refused"]?.integer, refused > 0 { return .partlyDone }
         let rows = document["packages"]?.array ?? [document]
-        return wantsNothingToDo && rows.allSatisfy { $0["written"]?.integer == 0 && $0["removed"]?.integer == 0 } ? .nothingToDo : .ok
+        return wantsNothingToDo && rows.allSatisfy { $0["written"]?.integer == 0 && $0["removed"]?.integer == 0 }
+            ? .nothingToDo : .ok
     }
 
     /// in-sync 0, behind 3, unreachable 8, refused 7, quarantined 6; 3 when partners differ.

@@ -334,7 +334,17 @@ struct ClientFilesTests {
         let directory = TemporaryDirectory()
         directory.file(".hansa-4194305-1.tmp")
         directory.file(".hansa-notes")
+        directory.file(".hansa-\(getpid())-2.tmp")
+        directory.file(".hansa-4194305-3.tmp")
+        // Two hours old: the first names no living process, the second is ours.
+        for name in [".hansa-4194305-1.tmp", ".hansa-\(getpid())-2.tmp"] {
+            var now = timespec()
+            clock_gettime(CLOCK_REALTIME, &now)
+            now.tv_sec -= 7200
+            utimensat(AT_FDCWD, directory.path + "/" + name, [now, now], 0)
+        }
         #expect(try CheckoutTarget(directory: directory.path).listing(of: "").entries.map(\.path) == [".hansa-notes"])
+        #expect(directory.names == [".hansa-4194305-3.tmp", ".hansa-\(getpid())-2.tmp", ".hansa-notes"].sorted())
     }
 
     @Test func manyFilesAreCommittedTogether() throws {

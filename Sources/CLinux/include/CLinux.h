@@ -64,6 +64,15 @@ void hansa_error_text(int code, char *text, size_t capacity);
 /// syncfs(2): everything written to the file's file system is durable when it returns.
 int hansa_sync_file_system(int file);
 
+// Accounts (accounts.c).
+
+/// For root: from now on all threads of the process, and those they make, act as this account, files included; the supplementary groups are
+/// the account's primary one alone. The real uid stays. A second call changes the calling thread alone. 0, or a negative errno.
+int hansa_act_as(uint32_t uid, uint32_t gid);
+
+/// After hansa_act_as: the calling thread alone, and threads it makes, act as root again.
+int hansa_thread_act_as_root(void);
+
 // Signals (signals.c).
 
 /// From now on each of these signals, instead of ending the process, writes its number as one byte into a pipe. Returns the pipe's reading end,

@@ -1,4 +1,5 @@
 // A command's way to the handlers: the running node's socket, or the same handlers in this process (CLI.md §16, DESIGN.md §5).
+internal import CLinux
 internal import Glibc
 public import HansaCore
 public import HansaNode
@@ -40,8 +41,7 @@ public final class AdminSession: Sendable {
             if let client = try AdminClient.connect(socketPath: socketPath) { return AdminSession(client: client, local: nil) }
             do throws(Problem) {
                 try checkOwner(of: home)
-                let opened = try open(home)
-                return try local(opened, home: home)
+                return try asOwner(of: home) { () throws(Problem) in try local(try open(home), home: home) }
             } catch {
                 guard error.code == .homeInUse, deadline.millisecondsLeft > 0 else { throw error }
                 usleep(100_000)
@@ -52,12 +52,28 @@ public final class AdminSession: Sendable {
     private static func local(_ opened: Opened, home: String) throws(Problem) -> AdminSession {
         do throws(Problem) {
             let session = try LocalSession(services: opened.services, home: home)
-            return AdminSession(client: session.client, local: (session, opened.close))
+            return AdminSession(
+                client: session.client, local: (session, { () throws(Problem) in try asOwner(of: home, opened.close) }))
         } catch {
             // The first fault is the one to tell.
             try? opened.close()
             throw error
         }
+    }
+
+    /// Root without a node: the handlers run as the home's owner, or they would leave files that the node cannot read; this thread, which reads
+    /// and writes the user's files, is root again afterwards. Threads inherit from the one that makes them, so the handlers' stay the owner's.
+    private static func asOwner<T>(of home: String, _ body: () throws(Problem) -> T) throws(Problem) -> T {
+        var status = stat()
+        guard geteuid() == 0, stat(home, &status) == 0, status.st_uid != 0 else { return try body() }
+        let result = hansa_act_as(status.st_uid, status.st_gid)
+        guard result == 0 else {
+            throw Problem(
+                .notAuthorised,
+                "cannot act as \(Accounts.name(of: status.st_uid)), who owns \(home): \(SystemFault.text(-result))")
+        }
+        defer { _ = hansa_thread_act_as_root() }
+        return try body()
     }
 
     /// Only the uid that owns the home, or root, may run handlers itself.

@@ -62,8 +62,12 @@ public final class CheckoutTarget: Sendable {
             let own = FileFault.call { openat(found, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC) }
             guard own >= 0 else { throw FileFault.problem("read", path, -own) }
             var entries: [FileStat] = []
-            // What a killed checkout left is none of the user's changes.
-            let walker = DirectoryWalker(entersHidden: true, skips: Self.isTemporary)
+            // What a killed checkout left is none of the user's changes, and goes with the next one.
+            let walker = DirectoryWalker(entersHidden: true) { parent, name in
+                guard let process = Self.process(ofTemporary: name) else { return false }
+                Self.removeIfAbandoned(name, in: parent, process: process)
+                return true
+            }
             try walker.walk(own, prefix: "", root: path, depth: 0, into: &entries)
             return DirectoryListing(number: 0, path: path, derivedName: nil, listedAt: 0, entries: entries)
         }
@@ -223,10 +227,24 @@ public final class CheckoutTarget: Sendable {
         path.utf8.lastIndex(of: 0x2F).map { String(path[..<$0]) } ?? ""
     }
 
-    /// `.hansa-<pid>-<n>.tmp`
-    private static func isTemporary(_ name: String) -> Bool {
-        guard name.hasPrefix(temporaryPrefix), name.hasSuffix(".tmp") else { return false }
+    /// The process that made `.hansa-<pid>-<n>.tmp`; nil for any other name.
+    private static func process(ofTemporary name: String) -> pid_t? {
+        guard name.hasPrefix(temporaryPrefix), name.hasSuffix(".tmp") else { return nil }
         let parts = name.dropFirst(temporaryPrefix.count).dropLast(4).split(separator: "-", omittingEmptySubsequences: false)
-        return parts.count == 2 && parts.allSatisfy { !$0.isEmpty && $0.utf8.allSatisfy { (0x30...0x39).contains($0) } }
+        guard parts.count == 2, parts.allSatisfy({ !$0.isEmpty && $0.utf8.allSatisfy { (0x30...0x39).contains($0) } }) else {
+            return nil
+        }
+        return pid_t(parts[0])
+    }
+
+    /// Its process has gone, and it is an hour old: another container's processes have ids that we cannot see.
+    private static func removeIfAbandoned(_ name: String, in directory: CInt, process: pid_t) {
+        var status = stat()
+        var now = timespec()
+        clock_gettime(CLOCK_REALTIME_COARSE, &now)
+        guard kill(process, 0) != 0, errno == ESRCH, fstatat(directory, name, &status, AT_SYMLINK_NOFOLLOW) == 0,
+            status.st_mode & S_IFMT == S_IFREG, status.st_mtim.tv_sec < now.tv_sec - 3600
+        else { return }
+        unlinkat(directory, name, 0)
     }
 }

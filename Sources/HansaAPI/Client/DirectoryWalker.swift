@@ -10,8 +10,8 @@ struct DirectoryWalker {
     /// Whether to look into directories whose name starts with a dot. They are listed themselves in any case; publishing leaves them out
     /// (CLI.md), and a `.git` may be larger than all the rest.
     let entersHidden: Bool
-    /// Names that are left out, at any depth.
-    var skips: (String) -> Bool = { _ in false }
+    /// Names that are left out, at any depth; it is given the directory they are in.
+    var skips: (CInt, String) -> Bool = { _, _ in false }
 
     /// The listing of the directory at an absolute path. The moment it began is by the clock that stamps files: a file that changes later
     /// carries that time or a later one.
@@ -48,7 +48,7 @@ struct DirectoryWalker {
                 if errno != 0 { throw FileFault.problem("read", root + "/" + prefix, errno) }
                 return
             }
-            guard let name = try Self.name(of: entry, in: root + "/" + prefix), !skips(name) else { continue }
+            guard let name = try Self.name(of: entry, in: root + "/" + prefix), !skips(descriptor, name) else { continue }
             guard entries.count < WireLimits.entriesMax else {
                 throw Problem(
                     .limitExceeded, "\(root.printable()) holds more than \(WireLimits.entriesMax) files and directories")

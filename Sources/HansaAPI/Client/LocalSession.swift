@@ -13,6 +13,7 @@ public final class LocalSession: Sendable {
 
     /// Serves `services` to this process, as admin. Only for the uid that owns the home, or root: `AdminSession` checks it.
     public convenience init(services: any Services, home: String) throws(Problem) {
+        // The real one: root may act as the home's owner.
         let uid = PeerCredentials.ownUID
         try self.init(services: services, home: home, caller: Caller(role: .admin, uid: uid, account: Accounts.name(of: uid)))
     }

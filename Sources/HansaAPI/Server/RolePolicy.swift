@@ -34,8 +34,8 @@ public struct PeerCredentials: Sendable, Equatable {
         self.init(uid: uid, gid: gid, groups: Array(groups.prefix(Int(count))))
     }
 
-    /// This process, by its effective uid.
-    static var ownUID: UInt32 { geteuid() }
+    /// Who runs this process.
+    static var ownUID: UInt32 { getuid() }
 }
 
 /// Gives credentials a role. The highest of all that match counts; who matches nothing has none.
