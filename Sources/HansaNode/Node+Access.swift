@@ -119,7 +119,7 @@ extension Node {
             let policy = try store.policy()
             var rows: [JSONValue] = []
             try self.eachPackage(of: self.city, in: store) { package in
-                guard package.withdrawnSeq.map({ $0 < package.headSeq }) ?? true else { return }
+                guard !package.isWithdrawnNow else { return }
                 let request = AccessRequest(
                     package: package.package, kind: package.kind, tlp: package.tlp, withdrawn: false, publisher: self.city, recipient: partner.city)
                 guard case .permit(let permit) = policy.decision(on: request, at: now), partner.state == .active else { return }
@@ -152,16 +152,13 @@ extension Node {
             let policy = try store.policy()
             // Ours: may they have it? Theirs: may we?
             let theirs = id.city == partner.city
-            guard let row = try store.package(id) else { return (Policy.unknownPackage, nil, false) }
-            let request = AccessRequest(
-                package: id, kind: row.kind, tlp: row.tlp, withdrawn: row.withdrawnSeq.map { $0 >= row.headSeq } ?? false,
-                publisher: theirs ? partner.city : self.city, recipient: theirs ? self.city : partner.city)
+            guard let row = try store.package(id), row.headSeq > 0 else { return (Policy.unknownPackage, nil, false) }
             if theirs {
-                let under = try store.agreements().filter { $0.isParty(partner.city) && $0.isParty(self.city) }
-                let verdicts = under.map { Policy.receiverDecision(on: request, under: $0, at: now) }
-                let verdict = verdicts.first(where: \.isPermit) ?? verdicts.first ?? .deny(Denial(reason: .noAgreement))
+                let verdict = try self.receiverVerdict(row, from: partner.city, store)
                 return (verdict, verdict.agreement.flatMap { policy.agreement($0) }, true)
             }
+            let request = AccessRequest(
+                package: id, kind: row.kind, tlp: row.tlp, withdrawn: row.isWithdrawnNow, publisher: self.city, recipient: partner.city)
             let verdict = policy.decision(on: request, at: now)
             return (verdict, verdict.agreement.flatMap { policy.agreement($0) }, true)
         }
@@ -176,17 +173,19 @@ extension Node {
         let grant = try read { try $0.grants() }.first { $0.id == verdict.permit?.grant }
         members.append(JSONMember("grantedBy", JSONValue(grant?.grantedBy)))
         members.append(JSONMember("grantedAt", JSONValue(grant?.issued)))
-        members.append(JSONMember("try", JSONValue(nextStep(verdict, partner.city, id, record))))
+        members.append(JSONMember("try", JSONValue(nextStep(verdict, partner.city, id, record, isTheirs: id.city == partner.city))))
         return .object(members)
     }
 
-    private func nextStep(_ verdict: Verdict, _ partner: CityID, _ package: PackageID, _ record: AgreementRecord?) -> String? {
+    private func nextStep(_ verdict: Verdict, _ partner: CityID, _ package: PackageID, _ record: AgreementRecord?, isTheirs: Bool) -> String? {
         switch verdict {
         case .permit(let permit): permit.grant.map { "hansa access revoke \($0)" }
         case .deny(let denial):
             switch denial.reason {
             case .noAgreement: "hansa agreement new --template city-exchange --with \(partner)"
-            case .noGrant, .grantEnded: record.map { "hansa access grant \(partner) \(package) --under \($0.agreement.id)" }
+            // Theirs to give: all we can do is ask, with the agreement in hand.
+            case .noGrant, .grantEnded:
+                record.map { isTheirs ? "hansa agreement show \($0.agreement.id)" : "hansa access grant \(partner) \(package) --under \($0.agreement.id)" }
             case .notActive: record.map { "hansa agreement show \($0.agreement.id)" }
             case .unknownPackage: "hansa package list"
             case .notYetEffective, .expired, .terminated, .noTerm, .kind, .ceiling, .withdrawn: record.map { "hansa agreement show \($0.agreement.id)" }

@@ -71,24 +71,19 @@ extension Node {
 
     /// What was dropped, withdrawn, or came under an agreement that has ended stays as a record, and gives no new checkout.
     private func mayCheckOut(_ row: PackageRow, _ release: ReleaseRow) throws(Problem) {
-        if let seq = row.withdrawnSeq, release.release.seq <= seq {
+        if row.package.city == city {
+            guard let seq = row.withdrawnSeq, release.release.seq <= seq else { return }
+            throw Problem(.packageWithdrawn, "\(row.package) was withdrawn by us", try: "hansa package history \(row.package)")
+        }
+        switch try read({ try self.standing(of: release.digest, release.release.seq, row, $0) }) {
+        case .usable: return
+        case .withdrawn:
             throw Problem(.packageWithdrawn, "\(row.package) was withdrawn by \(row.package.city)", try: "hansa package history \(row.package)")
+        case .ended(let last):
+            let state = last?.state(at: clock.now)
+            let why = state == .active || state == nil ? "\(row.package.city) no longer shares it with us" : "\(last?.agreement.id ?? "its agreement") is \(state?.rawValue ?? "ended")"
+            throw Problem(.packageEnded, "\(row.package) cannot be checked out: \(why)", try: "hansa why \(row.package.city) \(row.package)")
         }
-        guard row.package.city != city else { return }
-        let now = clock.now
-        let (live, last) = try read { store -> (Bool, AgreementRecord?) in
-            var last: AgreementRecord?
-            for holding in try store.holdings(of: release.digest) {
-                guard let view = try store.subscribedView(holding.view), let record = try store.agreement(view.agreement) else { continue }
-                last = record
-                if holding.state == .accepted, record.state(at: now) == .active, record.effective <= now { return (true, record) }
-            }
-            return (false, last)
-        }
-        guard !live else { return }
-        let state = last?.state(at: now)
-        let why = state == .active || state == nil ? "\(row.package.city) no longer shares it with us" : "\(last?.agreement.id ?? "its agreement") is \(state?.rawValue ?? "ended")"
-        throw Problem(.packageEnded, "\(row.package) cannot be checked out: \(why)", try: last.map { "hansa agreement show \($0.agreement.id)" } ?? "hansa package list")
     }
 
     private func logCheckout(_ caller: Caller, _ releases: [ReleaseRow], _ purpose: String?) throws(Problem) {

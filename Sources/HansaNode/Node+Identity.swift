@@ -53,7 +53,7 @@ extension Node {
         }
         if let fingerprint {
             guard let given = Fingerprint(parsing: fingerprint) else {
-                throw Problem(.usage, "'\(fingerprint.printable())' is no fingerprint: it is eight groups of five digits")
+                throw Problem(.usage, "'\(fingerprint.printable())' is no fingerprint: it is eight groups of five digits", try: "ask \(chain.city) by telephone for what hansa city show prints there")
             }
             guard given == chain.fingerprint else {
                 throw Problem(

@@ -46,21 +46,9 @@ extension Node {
 
     /// How a package stands with us: `own`, `received`, or `ended` where nothing gives new checkouts any more.
     private func origin(_ row: PackageRow, _ store: any MetadataReading) throws -> (origin: String, agreements: [String]) {
-        if row.package.city == city { return (row.withdrawnSeq.map { $0 >= row.headSeq } == true ? "ended" : "own", []) }
-        let live = try liveAgreements(of: row, store)
-        return (live.isEmpty ? "ended" : "received", live.map(\.agreement.id))
-    }
-
-    /// Agreements, active now, in whose view the package's head is held.
-    private func liveAgreements(of row: PackageRow, _ store: any MetadataReading) throws -> [AgreementRecord] {
-        if row.withdrawnSeq.map({ $0 >= row.headSeq }) == true { return [] }
-        let now = clock.now
-        var records: [AgreementRecord] = []
-        for holding in try store.holdings(of: row.head) where holding.state == .accepted {
-            guard let view = try store.subscribedView(holding.view), let record = try store.agreement(view.agreement), record.state(at: now) == .active else { continue }
-            records.append(record)
-        }
-        return records.sorted { $0.agreement.id < $1.agreement.id }
+        if row.package.city == city { return (row.isWithdrawnNow ? "ended" : "own", []) }
+        guard case .usable(let agreements) = try standing(of: row.head, row.headSeq, row, store) else { return ("ended", []) }
+        return ("received", agreements.map(\.agreement.id))
     }
 
     private func packageMembers(_ row: PackageRow, _ store: any MetadataReading) throws -> [JSONMember] {
@@ -165,7 +153,7 @@ extension Node {
                         "release": JSONValue(release.digest), "version": .string(release.release.version.description), "seq": JSONValue(release.release.seq),
                         "operation": .string(release.release.operation.rawValue), "issued": JSONValue(release.release.issued),
                         "writer": .string(release.release.writer.text), "tlp": .string(release.release.tlp.rawValue), "bytes": JSONValue(release.release.bytes),
-                        "files": JSONValue(release.release.files), "head": .bool(release.digest == row?.head && row?.withdrawnSeq == nil),
+                        "files": JSONValue(release.release.files), "head": .bool(release.digest == row?.head && row?.isWithdrawnNow == false),
                     ]
                 }),
         ]
@@ -183,7 +171,7 @@ extension Node {
         guard let row = try read({ try $0.package(id) }) else { throw Problem(.packageUnknown, "there is no package \(id)", try: "hansa package list") }
         let recipients = try read { try $0.recipients(everSent: id) }
         var digest = row.last
-        if row.withdrawnSeq == nil, !dryRun {
+        if !row.isWithdrawnNow, !dryRun {
             let seq = row.lastSeq + 1
             let release = try guarded {
                 try Release(
@@ -278,15 +266,25 @@ extension Node {
         let listing = try reader.listing()
         let plan = try plan(listing, reader)
         var findings: [DataPackageFinding] = []
+        var declared: String?
         if let path = plan.descriptor {
             let bytes = try openOne(reader, path).readAll(limit: DataPackageDocument.bytesMax, path: path)
             do throws(DataPackageFault) {
                 let document = try DataPackageDocument(reading: bytes, placement: plan.isBag ? .bag : .directory)
                 findings = document.findings(files: plan.files.map { FileDigest(path: $0.path, size: $0.size, digest: .zero) })
                 if let kind = document.kind, kind != .dataset { throw DataPackageFault.comesLater(kind) }
+                declared = document.package
             } catch {
-                throw error.problem
+                throw Problem(error.problem.code, error.problem.message, try: "mend it, or remove datapackage.json to have it inferred")
             }
+        }
+        // The name that publishing it from its parent directory would give.
+        var package: PackageID?
+        let directory = listing.derivedName ?? listing.path.split(separator: "/").last.map(String.init)
+        do throws(NameFault) { package = try PackageName.derive(city: city, option: nil, declared: declared, directory: directory) } catch {
+            let hint = error.suggestion.map { "; try \($0)" } ?? ""
+            // A directory's own name can be overruled when publishing; what datapackage.json says cannot.
+            findings.append(DataPackageFinding(declared == nil ? .warning : .error, declared == nil ? "name" : "hansa.package", error.description + hint))
         }
         let inferred = try infer(plan, listing, reader)
         let errors = findings.filter { $0.severity == .error }
@@ -295,7 +293,7 @@ extension Node {
         }
         let document = DataPackageDocument.inferred(name: listing.derivedName ?? "dataset", files: inferred)
         return [
-            "schema": "hansa.package-check/1", "directory": .string(listing.path), "files": JSONValue(plan.files.count), "bytes": JSONValue(plan.bytes),
+            "schema": "hansa.package-check/1", "directory": .string(listing.path), "package": JSONValue(package?.description), "files": JSONValue(plan.files.count), "bytes": JSONValue(plan.bytes),
             "findings": .array(findings.map { ["severity": .string($0.severity.rawValue), "place": .string($0.place), "message": .string($0.message)] }),
             "resources": document["resources"] ?? .array([]), "descriptor": .bool(plan.descriptor != nil),
         ]

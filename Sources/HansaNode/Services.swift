@@ -93,19 +93,22 @@ public struct DirectoryListing: Sendable {
     public let number: Int
     /// The absolute path at the client: the key of the unchanged check, and for messages.
     public let path: String
-    /// The name CLI.md derives: `--name`, or the path below `--base`; nil where neither gives one that could be a name.
+    /// The name CLI.md derives: `--name`, or the path below `--base`, whether or not it could be a package's name; nil where there is neither.
     public let derivedName: String?
     /// When the client began to list it (ns since 1970): racy timestamps are judged by it.
     public let listedAt: Int64
     /// Everything below the directory, paths relative with `/`, in any order; symlinks are not followed.
     public let entries: [FileStat]
+    /// Why the directory could not be listed, as one of several; `entries` is empty then.
+    public let fault: Problem?
 
-    public init(number: Int, path: String, derivedName: String?, listedAt: Int64, entries: [FileStat]) {
+    public init(number: Int, path: String, derivedName: String?, listedAt: Int64, entries: [FileStat], fault: Problem? = nil) {
         self.number = number
         self.path = path
         self.derivedName = derivedName
         self.listedAt = listedAt
         self.entries = entries
+        self.fault = fault
     }
 }
 

@@ -79,13 +79,21 @@ public struct DataPackageDocument: Sendable, Equatable {
         } catch { throw .json(error) }
         let value: JSONValue
         do { value = try JSONDecoder().decode(JSONValue.self, from: Data(bytes)) } catch {
-            // The scanner has passed the grammar; what is left are numbers beyond a double's range.
-            throw .json(JSONFault(.shape("a value that cannot be read: \(error)"), at: 0))
+            // The scanner has passed the grammar; what is left are numbers beyond a double's range. Foundation's own words help nobody.
+            let place = (error as? DecodingError).flatMap(DataPackageDocument.place) ?? ""
+            throw .json(JSONFault(.shape("a number out of range\(place)"), at: 0))
         }
         guard let members = value.object else { throw .notObject }
         root = members
         isInferred = false
         if placement == .bag { try takeOffBagPrefix() }
+    }
+
+    private static func place(of error: DecodingError) -> String? {
+        guard case .dataCorrupted(let context) = error, !context.codingPath.isEmpty else { return nil }
+        return " at "
+            + context.codingPath.map { $0.intValue.map { "[\($0)]" } ?? $0.stringValue.printable(charactersMax: 60) }.joined(
+                separator: ".")
     }
 
     public static func == (left: DataPackageDocument, right: DataPackageDocument) -> Bool { left.root == right.root }

@@ -84,8 +84,8 @@ struct ClientFilesTests {
         #expect(try names([roads + "/"], name: "other/name") == ["other/name"])
         #expect(try names([roads], base: directory.path) == ["data/roads"])
         #expect(try names([roads], base: directory.path + "/") == ["data/roads"])
-        // A name that fits no package is left to datapackage.json.
-        #expect(try names([roads, breaks]) == ["roads", nil])
+        // A name that fits no package is refused by the node, with a suggestion, unless datapackage.json gives another.
+        #expect(try names([roads, breaks]) == ["roads", "Main Breaks"])
         #expect(problem { _ = try names([roads, breaks], name: "x") }?.code == .usage)
         #expect(problem { _ = try names([roads], base: directory.path + "/data/water") }?.code == .usage)
         #expect(problem { _ = try names([roads, directory.path + "/data/../data/roads"]) }?.code == .usage)

@@ -21,7 +21,9 @@ struct DirectoryWalker {
         let root = FileFault.call { Glibc.open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC) }
         guard root >= 0 else {
             throw root == -ENOTDIR
-                ? Problem(.fileUnreadable, "\(path.printable(charactersMax: 300)) is no directory")
+                ? Problem(
+                    .fileUnreadable, "\(path.printable(charactersMax: 300)) is no directory",
+                    try: "name directories: a package is one")
                 : FileFault.problem("read", path, -root)
         }
         var entries: [FileStat] = []

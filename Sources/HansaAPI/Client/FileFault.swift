@@ -12,7 +12,15 @@ enum FileFault {
             default: .inputOutput
             }
         let why = code == ELOOP ? "a symbolic link stands there, and links are not followed" : SystemFault.text(code)
-        return Problem(kind, "cannot \(doing) \(path.printable(charactersMax: 300)): \(why)")
+        let next: String? =
+            switch code {
+            case ENOSPC, EDQUOT: "df -h \(path.printable(charactersMax: 300))"
+            case EACCES, EPERM: "ls -ld \(path.printable(charactersMax: 300))"
+            case ENOENT, ENOTDIR: "check the path"
+            case ELOOP: "replace the link by what it points to"
+            default: nil
+            }
+        return Problem(kind, "cannot \(doing) \(path.printable(charactersMax: 300)): \(why)", try: next)
     }
 
     /// Repeats what a signal interrupted; the result is zero or more, or a negative errno.

@@ -52,7 +52,8 @@ public final class ListedDirectories: Sendable {
             } else {
                 derived = path.split(separator: "/").last.map(String.init) ?? ""
             }
-            items.append(Item(path: path, derivedName: name != nil || ListedDirectories.isPackagePath(derived) ? derived : nil))
+            // One that is no package's name is refused with a suggestion, unless datapackage.json gives another.
+            items.append(Item(path: path, derivedName: derived.isEmpty ? nil : derived))
         }
         self.init(items: items, entersHidden: false)
     }
@@ -68,13 +69,6 @@ public final class ListedDirectories: Sendable {
     private static func resolve(_ path: String) throws(Problem) -> String {
         guard let resolved = UserPath.resolved(path) else { throw FileFault.problem("read", path, errno) }
         return resolved
-    }
-
-    private static func isPackagePath(_ path: String) -> Bool {
-        do {
-            _ = try PackageID(city: try CityID("a.b"), path: path)
-            return true
-        } catch { return false }
     }
 
     // MARK: Answers
@@ -123,7 +117,15 @@ public final class ListedDirectories: Sendable {
         var weight = 0
         do throws(Problem) {
             for (number, item) in items.enumerated() {
-                let listing = try walker.list(item.path, number: number, derivedName: item.derivedName)
+                let listing: DirectoryListing
+                do throws(Problem) {
+                    listing = try walker.list(item.path, number: number, derivedName: item.derivedName)
+                } catch {
+                    // One of several that cannot be listed fails alone; the others are published.
+                    guard items.count > 1 else { throw error }
+                    listing = DirectoryListing(
+                        number: number, path: item.path, derivedName: item.derivedName, listedAt: 0, entries: [], fault: error)
+                }
                 weight += listing.entries.reduce(256) { $0 + $1.path.utf8.count + 48 }
                 batch.append(listing)
                 if weight >= WireLimits.partBytesMax || batch.count == WireLimits.listingsMax {
@@ -135,7 +137,7 @@ public final class ListedDirectories: Sendable {
             if !batch.isEmpty { guard queue.put(.batch(ListingCodec.encode(batch))) else { return } }
             _ = queue.put(.batch(ListingCodec.encode([])))
         } catch {
-            // What was listed before the fault is of no use without the rest: the command fails as a whole.
+            // The only directory: the command fails as a whole.
             _ = queue.put(.failed(error))
         }
     }

@@ -1,5 +1,6 @@
 // Listings on the admin socket. A batch: varint count (≤ 1,000), then for each directory
-//   varint number ‖ prefixed path ‖ u8 1 and prefixed name, or u8 0 ‖ u64 listedAt ‖ varint entries, then for each entry
+//   varint number ‖ prefixed path ‖ u8 1 and prefixed name, or u8 0 ‖ u8 1 and prefixed problem, or u8 0 ‖ u64 listedAt ‖ varint entries,
+//   then for each entry
 //   u8 kind ‖ prefixed path ‖ varint size ‖ u64 modified ‖ u64 changed ‖ u64 inode ‖ u64 device
 // Times are nanoseconds since 1970, signed in two's complement. A batch of none ends the listings.
 internal import HansaCore
@@ -16,6 +17,12 @@ enum ListingCodec {
             if let name = listing.derivedName {
                 writer.u8(1)
                 writer.prefixed(name)
+            } else {
+                writer.u8(0)
+            }
+            if let fault = listing.fault {
+                writer.u8(1)
+                writer.prefixed(ProblemCodec.encode(fault))
             } else {
                 writer.u8(0)
             }
@@ -41,6 +48,12 @@ enum ListingCodec {
             case 1: name = try reader.text(max: WireLimits.pathBytesMax)
             default: throw .malformed("name present is 0 or 1")
             }
+            let fault: Problem?
+            switch try reader.u8() {
+            case 0: fault = nil
+            case 1: fault = try ProblemCodec.decode(Array(try reader.prefixed(max: WireLimits.partBytesMax)))
+            default: throw .malformed("fault present is 0 or 1")
+            }
             let listedAt = Int64(bitPattern: try reader.u64())
             let entryCount = try reader.count(max: WireLimits.entriesMax)
             // An entry is at least 36 bytes, so what is reserved is bounded by what has arrived.
@@ -48,7 +61,10 @@ enum ListingCodec {
             var entries: [FileStat] = []
             entries.reserveCapacity(entryCount)
             for _ in 0..<entryCount { entries.append(try entry(&reader)) }
-            listings.append(DirectoryListing(number: number, path: path, derivedName: name, listedAt: listedAt, entries: entries))
+            guard fault == nil || entries.isEmpty else { throw .malformed("a listing that failed has no entries") }
+            listings.append(
+                DirectoryListing(
+                    number: number, path: path, derivedName: name, listedAt: listedAt, entries: entries, fault: fault))
         }
         try reader.end()
         return listings

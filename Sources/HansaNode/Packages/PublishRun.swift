@@ -67,6 +67,10 @@ final class PublishRun {
         var changed: [(listing: DirectoryListing, entries: [DirectoryEntry])] = []
         for listing in listings {
             if source.isCancelled { throw Problem(.internalFault, "interrupted; what was published stays, and running it again goes on", exit: .interrupted) }
+            if let fault = listing.fault {
+                try failed(listing, fault)
+                continue
+            }
             let entries = listing.entries.map(DirectoryEntry.init)
             if let row = try unchanged(listing, entries) { rows[listing.number] = row } else { changed.append((listing, entries)) }
         }
@@ -114,7 +118,7 @@ final class PublishRun {
         return try node.read { store -> JSONValue? in
             guard let known = try store.snapshot(ofDirectory: self.memory(listing)), let earlier = try? DirectorySnapshot(encoded: known.snapshot),
                 DirectorySnapshot(of: entries, takenAt: listing.listedAt).isUnchanged(comparedTo: earlier), let package = try store.package(known.package),
-                package.head == known.release, package.withdrawnSeq == nil, options.tlp == nil || package.tlp == tlp,
+                package.head == known.release, !package.isWithdrawnNow, options.tlp == nil || package.tlp == tlp,
                 let release = try store.release(known.release)
             else { return nil }
             return PublishRun.row(release.release, known.release, chunks: release.release.chunks, counts: ContentWriter.Counts(), unchanged: true)
@@ -184,7 +188,7 @@ final class PublishRun {
         }
 
         let head = try node.metadata.read { try $0.package(package) }
-        let isLive = head.map { $0.withdrawnSeq == nil } ?? false
+        let isLive = head.map { !$0.isWithdrawnNow } ?? false
         let version: Version
         do throws(VersionFault) { version = try VersionChoice.choose(given: options.version, declared: declared?.version, head: head?.headVersion) } catch { throw error.problem }
         let label = options.tlp == nil ? (isLive ? head?.tlp ?? tlp : tlp) : tlp
@@ -248,7 +252,7 @@ final class PublishRun {
                 number: listing.number,
                 row: PackageRow(
                     package: package, kind: .dataset, head: envelope.digest, headVersion: version, headSeq: seq, lastSeq: seq, last: envelope.digest, tlp: label,
-                    title: title, bytes: bag.payloadBytes, withdrawnSeq: nil)))
+                    title: title, bytes: bag.payloadBytes, withdrawnSeq: head?.withdrawnSeq)))
     }
 
     /// A directory that says it is a bag is held to it before anything of it is signed (CLI.md, `package publish`).
@@ -370,8 +374,15 @@ private final class FileFeed {
         if head == opened.count {
             opened = []
             head = 0
-            let batch = Array(expected[asked..<min(expected.count, asked + 64)])
-            let descriptors = try source.open(batch)
+            var batch = Array(expected[asked..<min(expected.count, asked + 64)])
+            let descriptors: [CInt]
+            do { descriptors = try source.open(batch) } catch {
+                // A file that cannot be opened fails its own directory, not those whose files were asked for in one call with it.
+                let own = Array(batch.prefix { $0.directory == directory })
+                guard !own.isEmpty, own.count < batch.count, !source.isCancelled else { throw error }
+                descriptors = try source.open(own)
+                batch = own
+            }
             guard descriptors.count == batch.count else {
                 for descriptor in descriptors { Glibc.close(descriptor) }
                 throw Problem(.adminProtocol, "the client opened \(descriptors.count) of \(batch.count) files")
