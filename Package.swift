@@ -94,5 +94,7 @@ let package = Package(
             swiftSettings: settings),
         tests("HansaYAMLTests", ["HansaCore", "HansaDocuments", "HansaTerms", "HansaYAML"]),
         tests("TidyTests", []),
+        // The tests run the program itself; the dependency has it built.
+        tests("EndToEndTests", ["hansa"]),
     ]
 )

@@ -1,0 +1,216 @@
+// The main job between real nodes: two cities exchange a dataset under a signed agreement, and a third learns nothing.
+import Foundation
+import Testing
+
+extension EndToEndTests {
+    struct TwoCitiesTests {
+        @Test func aDatasetTravelsUnderASignedAgreementByteForByte() throws {
+            let world = try World()
+            let auckland = try world.city("auckland.nz")
+            let london = try world.city("london.uk")
+            try world.introduce(auckland, london)
+            let agreement = try world.agree(auckland, london)
+
+            let counts = try world.dataset("auckland")
+            let published = try auckland.hansa([
+                "package", "publish", counts.path, "--name", "pedestrians", "--tlp", "GREEN", "--json",
+            ]).json
+            #expect(published["package"].text == "auckland.nz/pedestrians")
+            #expect(published["version"].text == "1.0.0")
+            #expect(published["files"].integer == 2)
+
+            // An agreement alone shares nothing; a grant does.
+            #expect(
+                try auckland.hansa(["why", "london.uk", "auckland.nz/pedestrians", "--json"], expecting: 7).json["reason"].text
+                    == "no-grant")
+            let grant = try #require(
+                try auckland.hansa(["access", "grant", "london.uk", "auckland.nz/pedestrians", "--under", agreement, "--json"])
+                    .json["grant"].text)
+            let why = try auckland.hansa(["why", "london.uk", "auckland.nz/pedestrians", "--json"]).json
+            #expect(why["allowed"].bool == true)
+            #expect(why["clause"].text == "1")
+            #expect(why["grant"].text == grant)
+
+            let synced = try london.hansa(["sync", "auckland.nz", "--wait", "--json"]).json["partners"][0]
+            #expect(synced["state"].text == "in-sync")
+            #expect(try london.package("auckland.nz/pedestrians")?["origin"].text == "received")
+            try expectCheckout(london, "auckland.nz/pedestrians", equals: counts, world, as: "first")
+
+            // A restart of both changes nothing, and nothing is sent again.
+            #expect(try auckland.stop() == 0)
+            #expect(try london.stop() == 0)
+            try auckland.serve()
+            try london.serve()
+            let again = try london.hansa(["sync", "auckland.nz", "--wait", "--json"]).json["partners"][0]
+            #expect(again["state"].text == "in-sync")
+            #expect(again["contentBytesReceived"].integer == 0)
+
+            // An update arrives by push: London asks for nothing.
+            let file = counts.appending(path: "hourly_counts.csv")
+            try Data(contentsOf: file).dropLast(100_000).write(to: file)
+            try auckland.hansa(["package", "publish", counts.path, "--name", "pedestrians", "--tlp", "GREEN"])
+            try eventually("the update is in London") { try london.version(of: "auckland.nz/pedestrians") == "1.0.1" }
+            try expectCheckout(london, "auckland.nz/pedestrians", equals: counts, world, as: "second")
+
+            // The end of the grant is the end of access, here and there.
+            try auckland.hansa(["access", "revoke", grant])
+            try eventually("London knows of the end") { try london.package("auckland.nz/pedestrians")?["origin"].text == "ended" }
+            try london.hansa(["package", "checkout", "auckland.nz/pedestrians", "third"], expecting: 7)
+            #expect(!FileManager.default.fileExists(atPath: world.directory.appending(path: "third").path))
+            #expect(
+                try auckland.hansa(["why", "london.uk", "auckland.nz/pedestrians", "--json"], expecting: 7).json["reason"].text
+                    == "grant-ended")
+
+            // Both logs are sound and tell the same story.
+            try auckland.expectSoundLog()
+            try london.expectSoundLog()
+            let ours = try auckland.events()
+            for event in [
+                "agreement.signed", "access.granted", "package.published", "release.offered", "release.delivered",
+                "receipt.received", "access.revoked",
+            ] {
+                #expect(ours.contains(event), "auckland.nz has no \(event)")
+            }
+            #expect(try london.events().contains("release.received"))
+        }
+
+        @Test func whatOneCityIsGrantedDoesNotExistForAnother() throws {
+            let world = try World()
+            let auckland = try world.city("auckland.nz")
+            let london = try world.city("london.uk")
+            let newyork = try world.city("newyork.us")
+            try world.introduce(auckland, london)
+            try world.introduce(auckland, newyork)
+            let exchange = try world.agree(auckland, london)
+            // Covers every path of Auckland's, but only practices.
+            let narrow = try world.agree(auckland, newyork) {
+                $0.replacing(
+                    "kinds: [dataset, practice, profile, offer, challenge]", with: "kinds: [practice]", maxReplacements: 1
+                )
+                .replacing(
+                    "may share packages of its own with newyork.us", with: "may share practices and nothing else with newyork.us")
+            }
+            let counts = try world.dataset("auckland")
+            try auckland.hansa(["package", "publish", counts.path, "--name", "pedestrians", "--tlp", "GREEN"])
+            try auckland.hansa(["access", "grant", "london.uk", "auckland.nz/**", "--under", exchange])
+            try auckland.hansa(["access", "grant", "newyork.us", "auckland.nz/**", "--under", narrow])
+            try london.hansa(["sync", "--wait"])
+            try newyork.hansa(["sync", "--wait"])
+
+            let refused = try auckland.hansa(["why", "newyork.us", "auckland.nz/pedestrians"], expecting: 7).output
+            #expect(refused.contains("may share practices and nothing else"), "the clause is quoted")
+            #expect(try auckland.hansa(["access", "test", "newyork.us", "--json"]).json["packages"].array.isEmpty)
+            #expect(try auckland.hansa(["access", "test", "london.uk", "--json"]).json["packages"].array.count == 1)
+
+            // Every command of New York's answers as for a name that nobody ever used.
+            for command in [["package", "show"], ["package", "history"], ["package", "checkout"]] {
+                let target = command[1] == "checkout" ? ["out"] : []
+                for options in [[], ["--json"]] {
+                    let hidden = try newyork.run(command + ["auckland.nz/pedestrians"] + target + options)
+                    let absent = try newyork.run(command + ["auckland.nz/unicorns"] + target + options)
+                    #expect(hidden.status == absent.status && hidden.status != 0)
+                    #expect(hidden.output.replacing("pedestrians", with: "unicorns") == absent.output)
+                    #expect(hidden.messages.replacing("pedestrians", with: "unicorns") == absent.messages)
+                }
+            }
+            for command in [
+                ["package", "list"], ["sync", "--wait"], ["status"], ["audit", "log"], ["access", "list"], ["doctor"],
+            ] {
+                let outcome = try newyork.run(command + ["--json"])
+                #expect(!outcome.output.contains("pedestrians") && !outcome.messages.contains("pedestrians"), "\(outcome)")
+            }
+            #expect(!newyork.log.contains("pedestrians"))
+            // Nor does London learn of New York's agreement.
+            for command in [["agreement", "list"], ["partner", "list"], ["audit", "log"]] {
+                #expect(!(try london.hansa(command + ["--json"]).output.contains("newyork")))
+            }
+        }
+
+        @Test func aWithdrawnPackageIsGivenNoMore() throws {
+            let world = try World()
+            let (auckland, london, _) = try pair(world)
+            let counts = try world.dataset("london", as: "bikes")
+            try auckland.hansa(["package", "publish", counts.path, "--name", "bikes"])
+            try london.hansa(["sync", "--wait"])
+            #expect(try london.package("auckland.nz/bikes")?["origin"].text == "received")
+
+            try auckland.hansa(["package", "withdraw", "auckland.nz/bikes", "--reason", "counted twice"])
+            try eventually("London knows of the withdrawal") {
+                try london.run(["package", "checkout", "auckland.nz/bikes", "again"]).status == 7
+            }
+            #expect(try london.package("auckland.nz/bikes")?["origin"].text == "ended")
+            try auckland.hansa(["package", "checkout", "auckland.nz/bikes", "own"], expecting: 7)
+            try auckland.expectSoundLog()
+            try london.expectSoundLog()
+        }
+
+        @Test func aTerminatedAgreementEndsSharingInBothDirections() throws {
+            let world = try World()
+            let (auckland, london, agreement) = try pair(world)
+            let bikes = try world.dataset("london", as: "bikes")
+            try auckland.hansa(["package", "publish", bikes.path, "--name", "bikes"])
+            try london.hansa(["package", "publish", bikes.path, "--name", "bicycles"])
+            try london.hansa(["access", "grant", "auckland.nz", "london.uk/**", "--under", agreement])
+            try london.hansa(["sync", "--wait"])
+            try auckland.hansa(["sync", "--wait"])
+            try auckland.hansa(["package", "checkout", "london.uk/bicycles", "before"])
+
+            try london.hansa(["agreement", "terminate", agreement, "--reason", "the project is over"])
+            try eventually("Auckland knows of the termination") { try auckland.agreementState(agreement) == "terminated" }
+            for (city, package) in [(london, "auckland.nz/bikes"), (auckland, "london.uk/bicycles")] {
+                try eventually("\(package) has ended at \(city.id)") { try city.package(package)?["origin"].text == "ended" }
+                try city.hansa(["package", "checkout", package, "after"], expecting: 7)
+            }
+            #expect(
+                try auckland.hansa(["why", "london.uk", "auckland.nz/bikes", "--json"], expecting: 7).json["reason"].text
+                    == "terminated")
+            try auckland.expectSoundLog()
+            try london.expectSoundLog()
+        }
+
+        @Test func aPartnerThatDoesNotRunIsUnreachable() throws {
+            let world = try World()
+            let (auckland, london, _) = try pair(world)
+            try auckland.stop()
+            let outcome = try london.hansa(["sync", "auckland.nz", "--wait", "--timeout", "20", "--json"], expecting: 8)
+            #expect(outcome.json["partners"][0]["state"].text == "unreachable")
+        }
+
+        @Test func aStrangerIsRefused() throws {
+            let world = try World()
+            let auckland = try world.city("auckland.nz")
+            let stranger = try world.city("stranger.example")
+            // The stranger knows Auckland's card; Auckland knows nothing of the stranger.
+            let card = world.directory.appending(path: "auckland.card")
+            try Data(auckland.hansa(["city", "card"]).output.utf8).write(to: card)
+            try stranger.hansa(["partner", "add", card.path, "--yes"])
+            let outcome = try stranger.hansa(["sync", "--wait", "--timeout", "20", "--json"], expecting: 7)
+            #expect(outcome.json["partners"][0]["state"].text == "refused")
+            #expect(try auckland.hansa(["partner", "list", "--json"]).json["partners"].array.isEmpty)
+        }
+
+        /// Two serving cities with an agreement, and everything of Auckland's granted to London.
+        private func pair(_ world: World) throws -> (City, City, String) {
+            let auckland = try world.city("auckland.nz")
+            let london = try world.city("london.uk")
+            try world.introduce(auckland, london)
+            let agreement = try world.agree(auckland, london)
+            try auckland.hansa(["access", "grant", "london.uk", "auckland.nz/**", "--under", agreement])
+            return (auckland, london, agreement)
+        }
+    }
+}
+
+/// Checks a package out and holds it against its source by cmp, sha256sum and hansa itself.
+func expectCheckout(_ city: City, _ package: String, equals source: URL, _ world: World, as name: String) throws {
+    let target = world.directory.appending(path: name)
+    let checkout = try city.hansa(["package", "checkout", package, target.path, "--json"]).json
+    #expect(checkout["package"].text == package)
+    for file in try FileManager.default.contentsOfDirectory(atPath: source.path) where file != "datapackage.json" {
+        let equal = try Data(contentsOf: source.appending(path: file)) == Data(contentsOf: target.appending(path: "data/\(file)"))
+        #expect(equal, "\(file) of \(package) differs from its source")
+    }
+    let sums = try Program.run("/usr/bin/sha256sum", ["--strict", "--quiet", "-c", "manifest-sha256.txt"], in: target)
+    #expect(sums.status == 0, "\(sums)")
+    #expect(try city.hansa(["package", "verify", target.path, "--json"]).json["valid"].bool == true)
+}
