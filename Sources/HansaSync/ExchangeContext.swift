@@ -43,6 +43,8 @@ public struct ExchangeLimits: Sendable {
     public var flushBytes = 64 * 1024 * 1024
     public var flushMilliseconds: Int64 = 5000
     public var commitReleasesMax = Limits.batchReleasesMax
+    /// How long a release that is complete waits for a fuller batch.
+    public var settledMillisecondsMax: Int64 = 250
     /// Content asks a partner may queue with us, in runs.
     public var queuedRunsMax = 16 * 1024
     /// A release issued this far ahead of our clock is parked until due.

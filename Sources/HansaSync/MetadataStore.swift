@@ -78,8 +78,11 @@ public struct PackageRow: Sendable, Equatable {
     public var tlp: TLP
     public var title: String
     public var bytes: UInt64
-    /// The seq of the withdrawal that ended it, if the last word is a withdrawal.
+    /// The highest seq of a withdrawal known. It stays after a newer release: no release at or below it comes back.
     public var withdrawnSeq: UInt64?
+
+    /// Whether the last word is a withdrawal.
+    public var isWithdrawn: Bool { withdrawnSeq.map { $0 >= headSeq } ?? false }
 
     public init(package: PackageID, kind: PackageKind, head: Digest, headVersion: Version, headSeq: UInt64, lastSeq: UInt64, last: Digest, tlp: TLP, title: String, bytes: UInt64, withdrawnSeq: UInt64?) {
         self.package = package

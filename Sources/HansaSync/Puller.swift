@@ -57,31 +57,33 @@ public final class Puller {
         case accepted(Transfer)
         /// The release came before, in another view or before it was dropped: only the holding is new.
         case adopted(Wanted, PackageID)
+        /// It is held, and the publisher lists it with another level now.
+        case moved(Wanted, PackageID?)
         case refused(Wanted, ReleaseRefusal, PackageID?)
 
         var view: Digest {
             switch self {
             case .accepted(let transfer): transfer.view
-            case .adopted(let wanted, _), .refused(let wanted, _, _): wanted.view
+            case .adopted(let wanted, _), .moved(let wanted, _), .refused(let wanted, _, _): wanted.view
             }
         }
         var digest: Digest {
             switch self {
             case .accepted(let transfer): transfer.digest
-            case .adopted(let wanted, _), .refused(let wanted, _, _): wanted.release
+            case .adopted(let wanted, _), .moved(let wanted, _), .refused(let wanted, _, _): wanted.release
             }
         }
         var number: [UInt8] {
             switch self {
             case .accepted(let transfer): transfer.number
-            case .adopted(let wanted, _), .refused(let wanted, _, _): wanted.number
+            case .adopted(let wanted, _), .moved(let wanted, _), .refused(let wanted, _, _): wanted.number
             }
         }
         var level: Grant.Level {
             let code =
                 switch self {
                 case .accepted(let transfer): transfer.level
-                case .adopted(let wanted, _), .refused(let wanted, _, _): wanted.level
+                case .adopted(let wanted, _), .moved(let wanted, _), .refused(let wanted, _, _): wanted.level
                 }
             return Grant.Level(code: code) ?? .sync
         }
@@ -105,11 +107,19 @@ public final class Puller {
     private var contentAskedBytes = 0
     private var parked: [Digest: (wanted: Wanted, until: Timestamp)] = [:]
     private var settled: [Settled] = []
+    /// Since when something settled waits for its commit.
+    private var settledSince: Timestamp?
+    /// Which view a release is being fetched for, from the wish to the commit.
+    private var underWay: [Digest: Digest] = [:]
+    /// The same release listed in other views meanwhile: taken up when the first is done, each under its own agreement.
+    private var waiting: [Digest: [Wanted]] = [:]
+    private var ready: [Wanted] = []
 
     private var unrecordedBlocks: [(city: CityID, location: ContentLocation, chunks: [ChunkEntry])] = []
     private var unflushedBytes = 0
     private var lastFlush: Timestamp?
     private var creditOwed: UInt64 = 0
+    private var creditGranted: UInt64 = 0
 
     public private(set) var releasesReceived = 0
     public private(set) var contentBytesReceived: UInt64 = 0
@@ -183,10 +193,11 @@ public final class Puller {
                 default: throw ProtocolFault.unexpected(frame.type, "not for a recipient")
                 }
             }
-            answers += try settle(at: now)
+            answers += try settleAll(at: now)
             answers += asks()
             if creditOwed >= 1024 * 1024 || (creditOwed > 0 && contentAskedBytes == 0) {
                 answers.append(Credit(bytes: creditOwed).frame)
+                creditGranted += creditOwed
                 creditOwed = 0
             }
             return answers
@@ -204,10 +215,11 @@ public final class Puller {
         do {
             let due = parked.filter { $0.value.until <= now }.keys.sorted()
             for digest in due { if let item = parked.removeValue(forKey: digest) { want(item.wanted) } }
+            let frames = try settleAll(at: now)
             if unflushedBytes > 0, let last = lastFlush, now.milliseconds - last.milliseconds >= context.limits.flushMilliseconds {
                 try flush(at: now)
             }
-            return asks()
+            return frames + asks()
         } catch {
             throw .store(error)
         }
@@ -216,6 +228,7 @@ public final class Puller {
     /// The connection is going: what arrived is made durable, so that the next session goes on from it.
     public func park(at now: Timestamp) throws(ExchangeFault) {
         do {
+            // What is complete and waits for its commit is written as a transfer that lacks nothing; the next session commits it.
             _ = try settle(at: now)
             try flush(at: now)
         } catch {
@@ -287,19 +300,10 @@ public final class Puller {
         }
         try end(drops, in: feed.view, at: now)
         try context.metadata.read { store in
-            for item in news {
-                if let holding = try store.holding(item.view, item.release), holding.state != .ended { continue }
-                page.outstanding.insert(item.release)
-                if let row = try store.release(item.release), row.release.writer == self.peer {
-                    self.settled.append(.adopted(item, row.release.package))
-                } else if self.transfers[item.release] == nil, self.wanted[item.release] == nil, self.parked[item.release] == nil {
-                    if let row = try store.transfer(item.view, item.release), try self.resume(row, item, store) { continue }
-                    self.want(item)
-                }
-            }
+            for item in news where try self.takeUp(item, store, at: now) { page.outstanding.insert(item.release) }
         }
-        state.pages.append(page)
-        views[feed.view] = state
+        // Read again: a drop has taken its id from the pages before this one.
+        views[feed.view]?.pages.append(page)
         return []
     }
 
@@ -324,7 +328,72 @@ public final class Puller {
         }
     }
 
+    /// Decides what a listed id needs. False: it is held already as listed, and nothing is to be done.
+    private func takeUp(_ item: Wanted, _ store: any MetadataReading, at now: Timestamp) throws -> Bool {
+        if let holding = try store.holding(item.view, item.release), holding.state != .ended {
+            guard holding.level != Grant.Level(code: item.level) else { return false }
+            settled.append(.moved(item, holding.package))
+            return true
+        }
+        if let view = underWay[item.release] {
+            if view != item.view {
+                waiting[item.release, default: []].append(item)
+            } else {
+                move(item)
+            }
+            return true
+        }
+        if let row = try store.release(item.release), row.release.writer == peer {
+            try adopt(row, item, store, at: now)
+        } else if let row = try store.transfer(item.view, item.release), try resume(row, item, store, at: now) {
+            underWay[item.release] = item.view
+        } else {
+            want(item)
+        }
+        return true
+    }
+
+    /// What is on its way is listed again with another level.
+    private func move(_ item: Wanted) {
+        if wanted[item.release] != nil { wanted[item.release] = item }
+        if let until = parked[item.release]?.until { parked[item.release] = (item, until) }
+        transfers[item.release]?.level = item.level
+        for case .accepted(let transfer) in settled where transfer.digest == item.release && transfer.view == item.view { transfer.level = item.level }
+        settled = settled.map { settled in
+            if case .refused(let before, let reason, let package) = settled, before.release == item.release, before.view == item.view {
+                .refused(item, reason, package)
+            } else {
+                settled
+            }
+        }
+    }
+
+    /// The release is here, from another view or from before it was dropped. Whether it may be held in this view is for the same check to say as
+    /// if it had just come: it may have been withdrawn since, and this view has terms of its own.
+    private func adopt(_ row: ReleaseRow, _ item: Wanted, _ store: any MetadataReading, at now: Timestamp) throws {
+        guard let view = try store.subscribedView(item.view), let record = try store.agreement(view.agreement) else { return want(item) }
+        let body = try context.content.body(at: row.document)
+        guard let envelope = try? Envelope(binary: body) else { throw StoreFault.damaged("the document of release \(row.digest.short) cannot be read") }
+        let verdict = try ReleaseCheck.verdict(
+            on: envelope, expecting: item.release, publisher: peer, recipient: context.own, under: record,
+            aheadMillisecondsMax: context.limits.aheadMillisecondsMax, store: store, at: now)
+        switch verdict {
+        case .accepted: settled.append(.adopted(item, row.release.package))
+        case .refused(let reason, _): settled.append(.refused(item, reason, row.release.package))
+        case .notYetDue(_, let until):
+            parked[item.release] = (item, until)
+            underWay[item.release] = item.view
+        }
+    }
+
+    /// A release is done with, here or for good: other views that list it may go on.
+    private func done(_ release: Digest) {
+        underWay[release] = nil
+        if let others = waiting.removeValue(forKey: release) { ready += others }
+    }
+
     private func want(_ item: Wanted) {
+        underWay[item.release] = item.view
         wanted[item.release] = item
         wantedQueue.append(item)
     }
@@ -351,20 +420,23 @@ public final class Puller {
     private func end(_ drops: [(release: Digest, level: UInt8)], in id: Digest, at now: Timestamp) throws {
         guard !drops.isEmpty else { return }
         for drop in drops {
-            wanted[drop.release] = nil
-            parked[drop.release] = nil
-            transfers[drop.release] = nil
+            waiting[drop.release]?.removeAll { $0.view == id }
+            // In another view it may still be wanted.
+            if underWay[drop.release] == id {
+                wanted[drop.release] = nil
+                parked[drop.release] = nil
+                discard(drop.release)
+                done(drop.release)
+            }
             if var state = views[id] {
+                state.listed?.remove(drop.release)
                 for index in state.pages.indices { state.pages[index].outstanding.remove(drop.release) }
                 views[id] = state
             }
         }
-        settled.removeAll { item in
-            switch item {
-            case .accepted(let transfer): drops.contains { $0.release == transfer.digest } && transfer.view == id
-            case .adopted(let wanted, _), .refused(let wanted, _, _): drops.contains { $0.release == wanted.release } && wanted.view == id
-            }
-        }
+        let gone = Set(drops.map(\.release))
+        settled.removeAll { $0.view == id && gone.contains($0.digest) }
+        ready.removeAll { $0.view == id && gone.contains($0.release) }
         try context.metadata.write(at: now) { tx in
             guard var view = try tx.subscribedView(id) else { return }
             for drop in drops {
@@ -398,7 +470,10 @@ public final class Puller {
                     self.forget(wanted)
                     continue
                 }
-                guard let view = try rows.subscribedView(wanted.view), let record = try rows.agreement(view.agreement) else { continue }
+                guard let view = try rows.subscribedView(wanted.view), let record = try rows.agreement(view.agreement) else {
+                    self.forget(wanted)
+                    continue
+                }
                 admitted.append(
                     (
                         wanted, envelope,
@@ -428,6 +503,7 @@ public final class Puller {
     }
 
     private func forget(_ item: Wanted) {
+        done(item.release)
         guard var state = views[item.view] else { return }
         for index in state.pages.indices { state.pages[index].outstanding.remove(item.release) }
         views[item.view] = state
@@ -438,7 +514,7 @@ public final class Puller {
             switch part {
             case .absent(let release):
                 indexAsked.remove(release)
-                if let transfer = transfers.removeValue(forKey: release) {
+                if let transfer = discard(release) {
                     forget(Wanted(view: transfer.view, release: release, level: transfer.level, number: transfer.number))
                 }
             case .table(let release, let total, let from, let bytes):
@@ -462,7 +538,7 @@ public final class Puller {
         if transfer.isComplete { try complete(transfer) } else { contentQueue.append((transfer.digest, 0)) }
     }
 
-    private func resume(_ row: TransferRow, _ item: Wanted, _ store: any MetadataReading) throws -> Bool {
+    private func resume(_ row: TransferRow, _ item: Wanted, _ store: any MetadataReading, at now: Timestamp) throws -> Bool {
         let body = try context.content.body(at: row.document)
         guard let envelope = try? Envelope(binary: body), let release = try? Release(payload: envelope.payload), row.transfer == item.number else {
             return false
@@ -471,8 +547,9 @@ public final class Puller {
         // Terms and keys may have changed since: the document passes the same check again.
         let verdict = try ReleaseCheck.verdict(
             on: envelope, expecting: item.release, publisher: peer, recipient: context.own, under: record,
-            aheadMillisecondsMax: context.limits.aheadMillisecondsMax, store: store, at: Timestamp(milliseconds: Int64.max / 2))
-        if case .refused(let reason, _) = verdict, case .terms = reason {} else if case .refused = verdict { return false }
+            aheadMillisecondsMax: context.limits.aheadMillisecondsMax, store: store, at: now)
+        // What is not due yet was due when the transfer began: our clock was set back, and the content may come all the same.
+        if case .refused = verdict { return false }
         let transfer = Transfer(
             view: item.view, digest: item.release, level: item.level, number: item.number, envelope: envelope, release: release, document: row.document)
         var table: [UInt8] = []
@@ -483,8 +560,17 @@ public final class Puller {
         return true
     }
 
+    /// Ends a transfer; what was asked for it counts no more. Frames of it that are still on their way are passed over.
+    @discardableResult
+    private func discard(_ release: Digest) -> Transfer? {
+        guard let transfer = transfers.removeValue(forKey: release) else { return nil }
+        indexAsked.remove(release)
+        contentAskedBytes = max(0, contentAskedBytes - transfer.askedBytes)
+        return transfer
+    }
+
     private func refuse(_ transfer: Transfer, _ reason: ReleaseRefusal) {
-        transfers[transfer.digest] = nil
+        discard(transfer.digest)
         settled.append(
             .refused(
                 Wanted(view: transfer.view, release: transfer.digest, level: transfer.level, number: transfer.number), reason, transfer.release.package))
@@ -495,21 +581,26 @@ public final class Puller {
     private func take(_ message: Chunks, bodyCount: Int) throws {
         creditOwed += UInt64(bodyCount)
         contentBytesReceived += UInt64(bodyCount)
+        // A sender may begin a frame while it has any credit left.
+        guard contentBytesReceived <= UInt64(context.limits.contentCreditBytes) + creditGranted + UInt64(Limits.contentBodyBytesMax) else {
+            throw ProtocolFault.unexpected(.chunks, "more than the credit given")
+        }
         guard let transfer = transfers[message.release], transfer.view == message.view else { return }
         guard message.count > 0 else {
             // Gone, or unreadable at the publisher: nothing of it comes now; the next round asks again.
-            contentAskedBytes = max(0, contentAskedBytes - remainingAsked(transfer, from: Int(message.first)))
-            transfers[message.release] = nil
+            discard(message.release)
             forget(Wanted(view: transfer.view, release: transfer.digest, level: transfer.level, number: transfer.number))
             return
         }
+        guard message.first <= UInt64(transfer.entries.count), message.count <= UInt64(transfer.entries.count) - message.first else { throw ProtocolFault.malformed(.chunks, "beyond the index") }
         let first = Int(message.first)
-        guard first + Int(message.count) <= transfer.entries.count else { throw ProtocolFault.malformed(.chunks, "beyond the index") }
         let range = first..<(first + Int(message.count))
         let entries = Array(transfer.entries[range])
         guard range.allSatisfy({ transfer.wasAsked($0) }), entries.reduce(0, { $0 + Int($1.length) }) == Int(message.rawLength) else {
             throw ProtocolFault.malformed(.chunks, "not what was asked for")
         }
+        // Each ask is answered once: the same frame again is not what was asked for.
+        transfer.forgetAsked(range)
         contentAskedBytes = max(0, contentAskedBytes - Int(message.rawLength))
         let raw: [UInt8]
         do { raw = message.codec == .raw ? message.bytes : try Block.decode(message.codec, message.bytes, rawLength: Int(message.rawLength)) } catch {
@@ -538,15 +629,10 @@ public final class Puller {
         if transfer.isComplete { try complete(transfer) }
     }
 
-    private func remainingAsked(_ transfer: Transfer, from: Int) -> Int {
-        (0..<transfer.entries.count).reduce(0) { $0 + (transfer.wasAsked($1) && !transfer.has($1) ? Int(transfer.entries[$1].length) : 0) }
-    }
-
     /// A block that is not what the index says. Three times, and the release is refused.
     private func damaged(_ transfer: Transfer, _ range: Range<Int>) {
         transfer.failures += 1
         guard transfer.failures < 3 else { return refuse(transfer, .contentHash) }
-        transfer.forgetAsked(range)
         contentQueue.append((transfer.digest, 0))
     }
 
@@ -555,7 +641,7 @@ public final class Puller {
             try self.readChunk(transfer.entries[number])
         }
         guard good else { return refuse(transfer, .contentHash) }
-        transfers[transfer.digest] = nil
+        discard(transfer.digest)
         settled.append(.accepted(transfer))
     }
 
@@ -645,13 +731,34 @@ public final class Puller {
     /// Whether nothing of a view is on its way: what is settled then need not wait for a fuller batch.
     private var isIdle: Bool { wantedQueue.isEmpty && releaseAsks.isEmpty && transfers.isEmpty }
 
+    /// Settles, and takes up what other views waited for.
+    private func settleAll(at now: Timestamp) throws -> [Frame] {
+        var frames = try settle(at: now)
+        // Ends: each round takes what waited, and what it adds waits for a fetch or is settled at once.
+        while !ready.isEmpty {
+            let items = ready
+            ready = []
+            try context.metadata.read { store in
+                for item in items where views[item.view]?.pages.contains(where: { $0.outstanding.contains(item.release) }) == true {
+                    if !(try self.takeUp(item, store, at: now)) { forget(item) }
+                }
+            }
+            frames += try settle(at: now)
+        }
+        return frames
+    }
+
     private func settle(at now: Timestamp) throws -> [Frame] {
         var frames: [Frame] = []
         if lastFlush == nil { lastFlush = now }
         if unflushedBytes >= context.limits.flushBytes { try flush(at: now) }
-        while settled.count >= context.limits.commitReleasesMax || (!settled.isEmpty && isIdle) {
+        if settled.isEmpty { settledSince = nil } else if settledSince == nil { settledSince = now }
+        // A batch that is not full waits for more only as long as nobody notices: what comes beside a long transfer is committed at once.
+        let isOld = settledSince.map { now.milliseconds - $0.milliseconds >= context.limits.settledMillisecondsMax || now < $0 } ?? false
+        while settled.count >= context.limits.commitReleasesMax || (!settled.isEmpty && (isIdle || isOld)) {
             frames += try commit(Array(settled.prefix(context.limits.commitReleasesMax)), at: now)
             settled.removeFirst(min(settled.count, context.limits.commitReleasesMax))
+            settledSince = settled.isEmpty ? nil : now
         }
         // Pages with nothing to fetch (all held, or only drops) are done without a commit of releases.
         let done = views.keys.sorted().filter { id in views[id]?.pages.first?.outstanding.isEmpty == true }
@@ -682,11 +789,14 @@ public final class Puller {
         for item in batch { byView[item.view, default: []].append(item) }
         var receipts: [(view: Digest, envelope: Envelope, location: ContentLocation)] = []
         for view in byView.keys.sorted() {
-            let items = (byView[view] ?? []).map { item in
-                Receipt.Item(
+            let items = (byView[view] ?? []).compactMap { item -> Receipt.Item? in
+                // A new level needs no receipt: the first one stands.
+                if case .moved = item { return nil }
+                return Receipt.Item(
                     release: item.digest, transfer: Hex.encode(item.number), outcome: item.refusal == nil ? .accepted : .refused,
                     reason: item.refusal?.word)
             }
+            guard !items.isEmpty else { continue }
             let receipt = try Receipt(view: view, from: context.own, to: peer, issued: now, items: items, log: nil, keyring: context.keyring)
             let envelope = Envelope.sign(receipt.payload(), as: .receipt, with: [context.packageKey])
             receipts.append((view, envelope, try context.content.append(document: envelope.binary(), digest: envelope.digest)))
@@ -729,25 +839,42 @@ public final class Puller {
             return try advanced.compactMap { try self.advance($0.view, to: $0.cursor, listed: $0.last ? $0.listed : nil, tx) }
         }
         unrecordedBlocks = []
-        unflushedBytes = 0
-        lastFlush = now
+        // What still runs keeps its turn: its bitmap was not written here.
+        if transfers.isEmpty {
+            unflushedBytes = 0
+            lastFlush = now
+        }
         views = states
+        for item in batch { done(item.digest) }
         for ack in advanced where ack.last { views[ack.view]?.standing = .equal }
-        for item in batch where item.refusal == nil { releasesReceived += 1 }
+        for item in batch where item.refusal == nil {
+            if case .moved = item { continue }
+            releasesReceived += 1
+        }
         return receipts.map { ReceiptMessage(envelope: $0.envelope).frame } + acknowledgements.map { $0.frame }
     }
 
     private func record(_ items: [Settled], in id: Digest, _ tx: any MetadataWriting) throws {
         guard var view = try tx.subscribedView(id) else { return }
         for item in items {
-            if let before = try tx.holding(id, item.digest), before.state != .ended { continue }
+            if var before = try tx.holding(id, item.digest), before.state != .ended {
+                if before.level != item.level {
+                    view.members.remove(MemberSet.memberID(release: item.digest, level: before.level.code))
+                    view.members.insert(MemberSet.memberID(release: item.digest, level: item.level.code))
+                    before.level = item.level
+                    try tx.put(before)
+                }
+                continue
+            }
+            // Ended between the listing and here; the drop took its id.
+            if case .moved = item { continue }
             var package: PackageID?
             switch item {
             case .accepted(let transfer):
                 package = transfer.release.package
                 if try tx.release(transfer.digest) == nil { try insert(transfer, tx) }
             case .adopted(_, let known): package = known
-            case .refused(_, _, let known): package = known
+            case .refused(_, _, let known), .moved(_, let known): package = known
             }
             try tx.put(
                 HoldingRow(
@@ -778,7 +905,9 @@ public final class Puller {
         try tx.put(
             PackageRow(
                 package: release.package, kind: release.kind, head: transfer.digest, headVersion: release.version, headSeq: release.seq,
-                lastSeq: release.seq, last: transfer.digest, tlp: release.tlp, title: release.title, bytes: release.bytes, withdrawnSeq: nil))
+                lastSeq: release.seq, last: transfer.digest, tlp: release.tlp, title: release.title, bytes: release.bytes,
+                // An earlier withdrawal stays known: what it ended must not come back behind a newer release.
+                withdrawnSeq: row?.withdrawnSeq))
     }
 
     private func advance(_ id: Digest, to cursor: [UInt8], listed: Set<Digest>?, _ tx: any MetadataWriting) throws -> FeedAcknowledged? {

@@ -7,7 +7,7 @@ internal import HansaDocuments
 final class Transfer {
     let view: Digest
     let digest: Digest
-    let level: UInt8
+    var level: UInt8
     let number: [UInt8]
     let envelope: Envelope
     let release: Release
@@ -118,8 +118,16 @@ final class Transfer {
 
     func wasAsked(_ number: Int) -> Bool { asked[number >> 3] & (1 << UInt8(number & 7)) != 0 }
 
-    /// Asked chunks that did not come (or failed their hash) may be asked again.
-    func forgetAsked(_ range: Range<Int>) { for number in range { asked[number >> 3] &= ~(1 << UInt8(number & 7)) } }
+    /// Raw bytes that were asked for and have not come.
+    private(set) var askedBytes = 0
+
+    /// An ask was answered. Chunks that failed their hash may be asked for again.
+    func forgetAsked(_ range: Range<Int>) {
+        for number in range where wasAsked(number) {
+            asked[number >> 3] &= ~(1 << UInt8(number & 7))
+            askedBytes -= Int(entries[number].length)
+        }
+    }
 
     /// The next runs that are neither held nor asked, up to a number of raw bytes; a chunk that repeats within the release is asked once.
     func nextRuns(bytes limit: Int, from cursor: inout Int, runsMax: Int) -> (runs: [GetChunks.Run], bytes: Int) {
@@ -137,6 +145,7 @@ final class Transfer {
                 if first == nil { first = cursor }
                 asked[cursor >> 3] |= 1 << UInt8(cursor & 7)
                 total += Int(entries[cursor].length)
+                askedBytes += Int(entries[cursor].length)
             }
             cursor += 1
         }

@@ -215,7 +215,7 @@ extension WorldNode {
         let row = PackageRow(
             package: package, kind: kind, head: envelope.digest, headVersion: release.version, headSeq: seq, lastSeq: seq,
             last: envelope.digest, tlp: tlp,
-            title: path, bytes: release.bytes, withdrawnSeq: nil)
+            title: path, bytes: release.bytes, withdrawnSeq: head?.withdrawnSeq)
         try change { tx in
             for block in blocks { try tx.insertChunks(of: self.city, block: block.location, block.chunks) }
             let summary = ReleaseSummary(release)
@@ -291,7 +291,7 @@ extension WorldNode {
     @discardableResult
     public func withdraw(_ path: String) throws -> Bool {
         let package = try PackageID(city: city, path: path)
-        guard let row = try metadata.read({ try $0.package(package) }), row.withdrawnSeq == nil else { return false }
+        guard let row = try metadata.read({ try $0.package(package) }), !row.isWithdrawn else { return false }
         let seq = row.lastSeq + 1
         let release = try Release(
             package: package, kind: row.kind, version: row.headVersion, operation: .withdraw, writer: city, keyring: 1, seq: seq,

@@ -1,0 +1,149 @@
+import HansaContent
+import HansaCore
+import HansaCrypto
+import HansaDocuments
+import HansaLog
+import HansaSync
+import HansaTerms
+import HansaTestSupport
+import Testing
+
+@Suite struct PullerTests {
+    /// Two agreements over the same packages, so that each release is in two views.
+    @Test func aReleaseInTwoViewsIsDoneInBoth() throws {
+        let world = try Exchange.cities()
+        let one = try world.agree(0, 1, id: "one")
+        let two = try world.agree(0, 1, id: "two")
+        for agreement in [one, two] { try world.nodes[0].grant(world.nodes[1].city, "kitchener.ca/**", under: agreement) }
+        let release = try world.nodes[0].publish("roads", Exchange.content(1))
+        let exchange = Exchange(world)
+        try exchange.run()
+        let holdings = try world.nodes[1].metadata.read { try $0.holdings(of: release) }
+        #expect(holdings.map(\.state) == [.accepted, .accepted])
+        #expect(exchange.puller.standings.map(\.standing) == [.equal, .equal])
+        #expect(exchange.puller.isSettled)
+    }
+
+    /// A publisher that lists again what it withdrew: it comes back neither here nor in another view.
+    @Test func aWithdrawnReleaseThatIsListedAgainIsRefused() throws {
+        let world = try Exchange.cities()
+        let agreement = try world.agree(0, 1)
+        try world.nodes[0].grant(world.nodes[1].city, "kitchener.ca/**", under: agreement)
+        let release = try world.nodes[0].publish("roads", Exchange.content(1))
+        let exchange = Exchange(world)
+        try exchange.run()
+        #expect(try exchange.holding(release)?.state == .accepted)
+        let view = try #require(
+            try world.nodes[1].metadata.read { try $0.subscribedViews() }.first { $0.publisher == world.nodes[0].city })
+
+        try world.nodes[0].withdraw("roads")
+        let documents = DocumentExchange(world.nodes[0].context, peer: world.nodes[1].city)
+        let taking = DocumentExchange(world.nodes[1].context, peer: world.nodes[0].city)
+        for frame in try documents.pending() { _ = try taking.receive(frame, at: world.now) }
+        #expect(try exchange.holding(release)?.state == .ended)
+
+        let puller = Puller(world.nodes[1].context, peer: world.nodes[0].city)
+        _ = try puller.ask(at: world.now)
+        let listed = Feed(
+            round: 1, view: view.id, status: .changes, since: view.cursor,
+            changes: [.add(release: release, level: 2, transfer: [UInt8](repeating: 7, count: 16))],
+            cursor: [UInt8](repeating: 1, count: 16), more: false,
+            digest: .zero)
+        _ = try puller.receive([listed.frame], at: world.now)
+        let holding = try exchange.holding(release)
+        #expect(holding?.state == .refused)
+        #expect(holding?.reason == "withdrawn")
+    }
+
+    /// Withdrawn at seq 2, published again at seq 3: seq 1 stays gone.
+    @Test func aNewReleaseDoesNotUndoAnEarlierWithdrawal() throws {
+        let world = try Exchange.cities()
+        let agreement = try world.agree(0, 1)
+        try world.nodes[0].grant(world.nodes[1].city, "kitchener.ca/**", under: agreement)
+        let first = try world.nodes[0].publish("roads", Exchange.content(1))
+        let exchange = Exchange(world)
+        try exchange.run()
+        try world.nodes[0].withdraw("roads")
+        let documents = DocumentExchange(world.nodes[0].context, peer: world.nodes[1].city)
+        let taking = DocumentExchange(world.nodes[1].context, peer: world.nodes[0].city)
+        for frame in try documents.pending() { _ = try taking.receive(frame, at: world.now) }
+        let second = try world.nodes[0].publish("roads", Exchange.content(2))
+        try exchange.run()
+        for node in world.nodes {
+            let row = try #require(try node.metadata.read { try $0.package(PackageID(city: world.nodes[0].city, path: "roads")) })
+            #expect(row.withdrawnSeq == 2)
+            #expect(row.head == second)
+            #expect(!row.isWithdrawn)
+        }
+        #expect(try exchange.holding(first)?.state == .ended)
+        #expect(try exchange.holding(second)?.state == .accepted)
+    }
+
+    @Test func aChunksFrameThatIsRepeatedEndsTheSession() throws {
+        let world = try Exchange.cities()
+        let agreement = try world.agree(0, 1)
+        try world.nodes[0].grant(world.nodes[1].city, "kitchener.ca/**", under: agreement)
+        // Two files of different blocks, so that the transfer is not complete after the first frame.
+        try world.nodes[0].publish("roads", Exchange.content(1, chunks: 400))
+        let exchange = Exchange(world)
+        var asks = try exchange.puller.ask(at: world.now)
+        var chunks: Frame?
+        while chunks == nil {
+            let answers = try exchange.answers(to: asks)
+            chunks = answers.first { $0.type == .chunks }
+            if chunks == nil { asks = try exchange.puller.receive(answers, at: world.now) }
+        }
+        let frame = try #require(chunks)
+        _ = try exchange.puller.receive([frame], at: world.now)
+        let used = world.nodes[1].disk.usedBytes
+        #expect(throws: ExchangeFault.self) { try exchange.puller.receive([frame], at: world.now) }
+        #expect(world.nodes[1].disk.usedBytes == used)
+    }
+
+    /// Content asked for a release that is dropped meanwhile is asked for no more, and the window is open for others.
+    @Test func droppedTransfersGiveTheirWindowBack() throws {
+        var limits = ExchangeLimits()
+        limits.contentAskedBytesMax = 64 * 1024
+        let world = try Exchange.cities(limits: limits)
+        let agreement = try world.agree(0, 1)
+        let grant = try world.nodes[0].grant(world.nodes[1].city, "kitchener.ca/old", under: agreement)
+        try world.nodes[0].grant(world.nodes[1].city, "kitchener.ca/new", under: agreement)
+        try world.nodes[0].publish("old", Exchange.content(1, chunks: 40))
+        let exchange = Exchange(world)
+        // Until content was asked for; it never comes.
+        var asks = try exchange.puller.ask(at: world.now)
+        while !asks.contains(where: { $0.type == .getChunks }) {
+            asks = try exchange.puller.receive(try exchange.answers(to: asks), at: world.now)
+        }
+        try world.nodes[0].revoke(grant)
+        let release = try world.nodes[0].publish("new", Exchange.content(2))
+        let views = Set(try world.nodes[0].metadata.read { try $0.publishedViews() }.map(\.id))
+        let pushed = try exchange.publisher.viewsChanged(views, at: world.now)
+        try exchange.run(try exchange.puller.receive(pushed, at: world.now))
+        #expect(try exchange.holding(release)?.state == .accepted)
+        #expect(exchange.puller.isSettled)
+    }
+
+    /// A small release is not held back by a large one that takes its time.
+    @Test func whatIsCompleteIsCommittedWhileATransferRuns() throws {
+        let world = try Exchange.cities()
+        let agreement = try world.agree(0, 1)
+        try world.nodes[0].grant(world.nodes[1].city, "kitchener.ca/**", under: agreement)
+        let small = try world.nodes[0].publish("small", Exchange.content(1))
+        let large = try world.nodes[0].publish("large", Exchange.content(2, chunks: 300))
+        let exchange = Exchange(world)
+        var asks = try exchange.puller.ask(at: world.now)
+        while !asks.isEmpty {
+            let answers = try exchange.answers(to: asks).filter { frame in
+                guard frame.type == .chunks, let chunks = try? Chunks(frame) else { return true }
+                return chunks.release != large
+            }
+            asks = try exchange.puller.receive(answers, at: world.now)
+        }
+        #expect(try exchange.holding(small) == nil)
+        let receipts = try exchange.puller.tick(at: world.now.adding(milliseconds: 300))
+        #expect(receipts.contains { $0.type == .receipt })
+        #expect(try exchange.holding(small)?.state == .accepted)
+        #expect(try exchange.holding(large) == nil)
+    }
+}
