@@ -244,9 +244,18 @@ public final class FakeServices: Services {
     public func packagePublish(_ caller: Caller, options: PublishOptions, source: any PublishSource) throws(Problem) -> JSONValue
     {
         var packages: [JSONValue] = []
+        var faults: [Problem] = []
         while let listings = try source.nextListings() {
             var files: [(directory: Int, path: String)] = []
             for listing in listings {
+                if let fault = listing.fault {
+                    faults.append(fault)
+                    packages.append([
+                        "path": .string(listing.path),
+                        "error": ["code": .string(fault.code.rawValue), "message": .string(fault.message)],
+                    ])
+                    continue
+                }
                 let own = listing.entries.filter { $0.kind == .file && !$0.path.hasPrefix(".") }
                 for hidden in listing.entries where hidden.path.hasPrefix(".") { source.warn("\(hidden.path) is left out") }
                 files += own.map { (listing.number, $0.path) }
@@ -270,6 +279,8 @@ public final class FakeServices: Services {
                     Progress(item: batch[0].path, bytesDone: 1, bytesTotal: nil, itemsDone: start, itemsTotal: files.count))
             }
         }
+        // As the node does: the only directory's fault is the command's.
+        if packages.count == 1, let fault = faults.first { throw fault }
         let members = packages.count == 1 ? packages[0].object ?? [] : [JSONMember("packages", .array(packages))]
         return try answer("package publish", caller, .object([JSONMember("schema", "hansa.package-publish/1")] + members))
     }

@@ -111,6 +111,29 @@ struct ClientFilesTests {
         }
     }
 
+    @Test func aDirectoryThatCannotBeListedLeavesTheOthers() throws {
+        let fixture = try ServerFixture()
+        let directory = TemporaryDirectory()
+        directory.file("a/x", "1")
+        directory.file("b/x", "2")
+        directory.file("c/x", "3")
+        let paths = ["a", "b", "none", "c", "file"].map { directory.path + "/" + $0 }
+        directory.file("file")
+        let name: [CChar] = (directory.path + "/b/n").utf8CString.dropLast() + [CChar(bitPattern: 0xFF), 0]
+        close(open(name, O_WRONLY | O_CREAT | O_CLOEXEC, 0o644))
+        defer { unlink(name) }
+        let files = try ListedDirectories(publishing: paths, name: nil, base: nil)
+        let request = AdminRequest.packagePublish(PublishOptions())
+        let document = try fixture.client().run(request, files: .listed(files))
+        let codes = document["packages"]?.array?.map { $0["error"]?["code"]?.string }
+        #expect(codes == [nil, "H306", "H307", nil, "H307"])
+        #expect(ExitRule.exit(for: request, document) == .partlyDone)
+        #expect(fixture.services.published == ["0/x": Array("1".utf8), "3/x": Array("3".utf8)])
+        // Alone, it is the command's own failure.
+        let alone = try ListedDirectories(publishing: [paths[1]], name: nil, base: nil)
+        #expect(problem { _ = try fixture.client().run(request, files: .listed(alone)) }?.code == .fileUnsafe)
+    }
+
     @Test func aListingOfManyThousandFilesComesInParts() throws {
         let fixture = try ServerFixture()
         let directory = TemporaryDirectory()

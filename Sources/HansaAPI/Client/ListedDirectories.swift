@@ -12,6 +12,8 @@ public final class ListedDirectories: Sendable {
         /// As `realpath` gives it.
         public let path: String
         public let derivedName: String?
+        /// It could not even be found; the path is then as given, made absolute.
+        var fault: Problem?
     }
 
     public let items: [Item]
@@ -37,21 +39,17 @@ public final class ListedDirectories: Sendable {
         items.reserveCapacity(directories.count)
         var seen: Set<String> = []
         for directory in directories {
-            let path = try ListedDirectories.resolve(directory)
+            let path: String
+            do throws(Problem) { path = try ListedDirectories.resolve(directory) } catch {
+                // One of several fails alone; the others are published.
+                guard directories.count > 1 else { throw error }
+                items.append(Item(path: UserPath.absolute(directory), derivedName: nil, fault: error))
+                continue
+            }
             guard seen.insert(path).inserted else {
                 throw Problem(.usage, "\(path.printable(charactersMax: 300)) is given twice")
             }
-            let derived: String
-            if let name {
-                derived = name
-            } else if let base {
-                guard path.hasPrefix(base == "/" ? base : base + "/") else {
-                    throw Problem(.usage, "\(path.printable(charactersMax: 300)) is not below --base \(base.printable())")
-                }
-                derived = String(path.dropFirst(base == "/" ? 1 : base.count + 1))
-            } else {
-                derived = path.split(separator: "/").last.map(String.init) ?? ""
-            }
+            let derived = if let name { name } else { try ListedDirectories.name(of: path, base: base) }
             // One that is no package's name is refused with a suggestion, unless datapackage.json gives another.
             items.append(Item(path: path, derivedName: derived.isEmpty ? nil : derived))
         }
@@ -65,6 +63,15 @@ public final class ListedDirectories: Sendable {
     }
 
     deinit { ahead.abandon() }
+
+    /// The path below the base, or the last component.
+    private static func name(of path: String, base: String?) throws(Problem) -> String {
+        guard let base else { return path.split(separator: "/").last.map(String.init) ?? "" }
+        guard path.hasPrefix(base == "/" ? base : base + "/") else {
+            throw Problem(.usage, "\(path.printable(charactersMax: 300)) is not below --base \(base.printable())")
+        }
+        return String(path.dropFirst(base == "/" ? 1 : base.count + 1))
+    }
 
     private static func resolve(_ path: String) throws(Problem) -> String {
         guard let resolved = UserPath.resolved(path) else { throw FileFault.problem("read", path, errno) }
@@ -119,6 +126,7 @@ public final class ListedDirectories: Sendable {
             for (number, item) in items.enumerated() {
                 let listing: DirectoryListing
                 do throws(Problem) {
+                    if let fault = item.fault { throw fault }
                     listing = try walker.list(item.path, number: number, derivedName: item.derivedName)
                 } catch {
                     // One of several that cannot be listed fails alone; the others are published.

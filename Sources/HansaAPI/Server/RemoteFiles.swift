@@ -202,6 +202,8 @@ final class RemoteDirectories: PublishSource, DirectoryReader {
 
     func nextListings() throws(Problem) -> [DirectoryListing]? {
         let listings = try conversation.listings(for: .nextListings)
+        var checked: [DirectoryListing] = []
+        checked.reserveCapacity(listings.count)
         for listing in listings {
             let expected = nextNumber.withLock { next in
                 defer { next += 1 }
@@ -210,15 +212,25 @@ final class RemoteDirectories: PublishSource, DirectoryReader {
             guard listing.number == expected else {
                 throw Problem(.adminProtocol, "the client numbered a directory \(listing.number)")
             }
-            try homeGuard?.check(listing)
+            do throws(Problem) {
+                try homeGuard?.check(listing)
+                checked.append(listing)
+            } catch {
+                checked.append(
+                    DirectoryListing(
+                        number: listing.number, path: listing.path, derivedName: listing.derivedName, listedAt: listing.listedAt,
+                        entries: [],
+                        fault: error))
+            }
         }
-        return listings.isEmpty ? nil : listings
+        return checked.isEmpty ? nil : checked
     }
 
     func listing() throws(Problem) -> DirectoryListing {
         guard let listings = try nextListings(), listings.count == 1 else {
             throw Problem(.adminProtocol, "the client listed no directory")
         }
+        if let fault = listings[0].fault { throw fault }
         return listings[0]
     }
 
