@@ -9,7 +9,7 @@ internal import HansaSync
 internal import HansaTerms
 
 final class SQLiteWriting: SQLiteReading {
-    let now: Timestamp
+    private(set) var now: Timestamp
     private let random: any RandomSource
     private var policyVersion: Int64?
     private var logChanged = false
@@ -25,7 +25,7 @@ final class SQLiteWriting: SQLiteReading {
         self.now = now
         self.random = random
         super.init(database, shared)
-        if let last = try logState().lastTime, now < last { throw StoreFault.clockBehind(last: last, now: now) }
+        self.now = try TransactionTime.at(now, after: logState().lastTime)
     }
 
     /// Call last, before the commit. Returns the policy's new version when it changed.

@@ -13,7 +13,8 @@ public protocol MetadataStore: Sendable {
     /// A consistent snapshot.
     func read<T>(_ body: (any MetadataReading) throws -> T) throws -> T
 
-    /// One durable transaction. `now` is the wall clock: the time of its log entries. Throws `StoreFault.clockBehind` when `now` lies
+    /// One durable transaction. A writer may have waited for others: a `now` up to `TransactionTime.toleranceMilliseconds` before the last entry counts as
+    /// that entry's time. `now` is the wall clock: the time of its log entries. Throws `StoreFault.clockBehind` when `now` lies
     /// before the last logged entry (SYNC.md §2), and `.logUnavailable` when the log cannot be written.
     @discardableResult
     func write<T>(at now: Timestamp, _ body: (any MetadataWriting) throws -> T) throws -> T
@@ -26,6 +27,18 @@ public enum StoreFault: Error, Sendable, Equatable {
     case damaged(String)
     case inputOutput(String)
     case logUnavailable(String)
+}
+
+/// The time of a transaction: never before the last entry of the log.
+public enum TransactionTime {
+    /// How long a writer may have waited between reading the clock and its turn.
+    public static let toleranceMilliseconds: Int64 = 60_000
+
+    public static func at(_ now: Timestamp, after last: Timestamp?) throws(StoreFault) -> Timestamp {
+        guard let last, now < last else { return now }
+        guard last.milliseconds - now.milliseconds <= toleranceMilliseconds else { throw .clockBehind(last: last, now: now) }
+        return last
+    }
 }
 
 // MARK: - Rows

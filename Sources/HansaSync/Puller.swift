@@ -107,6 +107,8 @@ public final class Puller {
     private var contentAskedBytes = 0
     private var parked: [Digest: (wanted: Wanted, until: Timestamp)] = [:]
     private var settled: [Settled] = []
+    /// Taken up again with every chunk here: complete as soon as their files' digests are checked.
+    private var resumedWhole: [Transfer] = []
     /// Since when something settled waits for its commit.
     private var settledSince: Timestamp?
     /// Which view a release is being fetched for, from the wish to the commit.
@@ -556,7 +558,8 @@ public final class Puller {
         for location in row.table { table += try context.content.body(at: location) }
         guard transfer.resume(row, table: table, pages: try row.pages.map { try context.content.body(at: $0) }) else { return false }
         transfers[item.release] = transfer
-        contentQueue.append((item.release, 0))
+        // The last session may have ended between the last chunk and the commit; its files are checked outside of this transaction.
+        if transfer.isComplete { resumedWhole.append(transfer) } else { contentQueue.append((item.release, 0)) }
         return true
     }
 
@@ -749,6 +752,9 @@ public final class Puller {
     }
 
     private func settle(at now: Timestamp) throws -> [Frame] {
+        let whole = resumedWhole
+        resumedWhole = []
+        for transfer in whole where transfers[transfer.digest] === transfer { try complete(transfer) }
         var frames: [Frame] = []
         if lastFlush == nil { lastFlush = now }
         if unflushedBytes >= context.limits.flushBytes { try flush(at: now) }

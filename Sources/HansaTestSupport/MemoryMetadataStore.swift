@@ -43,8 +43,8 @@ public final class MemoryMetadataStore: MetadataStore {
     private func transaction<T>(at now: Timestamp, _ body: (any MetadataWriting) throws -> T) throws -> T {
         writer.lock()
         defer { writer.unlock() }
-        let writing = MemoryWriting(try state(), at: now, random: random)
-        if let last = writing.state.lastLogTime, now < last { throw StoreFault.clockBehind(last: last, now: now) }
+        let state = try state()
+        let writing = MemoryWriting(state, at: try TransactionTime.at(now, after: state.lastLogTime), random: random)
         let result = try body(writing)
         try commit(writing.state)
         return result

@@ -552,12 +552,15 @@ import Testing
     func aClockBehindTheLogStopsEveryChange(_ engine: Engine) throws {
         let store = try engine.make()
         try store.write { _ = try $0.log(LogDraft(.nodeStarted)) }
-        let before = Samples.start.adding(milliseconds: -1)
+        let before = Samples.start.adding(milliseconds: -TransactionTime.toleranceMilliseconds - 1)
         #expect(throws: StoreFault.clockBehind(last: Samples.start, now: before)) {
             try store.write(at: before) { try $0.put(Samples.partner(Samples.boston)) }
         }
         try store.write { try $0.put(Samples.partner(Samples.auckland)) }
         #expect(try store.read { try $0.partners().map(\.city) } == [Samples.auckland])
+        // Whoever only waited for its turn gets the last entry's time.
+        let late = try store.write(at: Samples.start.adding(milliseconds: -50)) { $0.now }
+        #expect(late == Samples.start)
     }
 
     @Test(arguments: Engine.allCases)

@@ -107,7 +107,7 @@ import Testing
         let first = try open(directory)
         try first.write(at: Samples.start) { _ = try $0.log(LogDraft(.nodeStarted)) }
         try first.close()
-        let now = Samples.start.adding(milliseconds: -1)
+        let now = Samples.start.adding(milliseconds: -TransactionTime.toleranceMilliseconds - 1)
         #expect(throws: StoreFault.clockBehind(last: Samples.start, now: now)) { try open(directory).write(at: now) { _ in } }
     }
 
