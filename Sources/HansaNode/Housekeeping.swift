@@ -50,6 +50,7 @@ final class Housekeeping: Sendable {
                     // Pins and keyrings run out by time alone.
                     do { try network.refreshPartners() } catch { node.storeFailed(error) }
                 }
+                flushRefusals(all: false)
                 if now.milliseconds - summarised.milliseconds >= Housekeeping.summaryMilliseconds {
                     summarised = now
                     summarise(network.takeStrangers())
@@ -61,10 +62,16 @@ final class Housekeeping: Sendable {
             condition.unlock()
             if isLast { break }
         }
+        flushRefusals(all: true)
         condition.lock()
         state.withLock { $0.hasEnded = true }
         condition.broadcast()
         condition.unlock()
+    }
+
+    /// Refusals of partners are merged by the minute (FORMATS.md §11): those of minutes that have ended go to the log.
+    private func flushRefusals(all: Bool) {
+        do { try node.context.flushRefusals(at: node.clock.now, all: all) } catch { node.storeFailed(error) }
     }
 
     private func nextChange() -> Timestamp? {

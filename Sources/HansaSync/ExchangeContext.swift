@@ -15,10 +15,13 @@ public struct ExchangeContext: Sendable {
     /// source of its own, so that what other views did cannot show in it.
     public let randomOfView: @Sendable (Digest) -> any RandomSource
     public let limits: ExchangeLimits
+    /// Shared by all sessions of the node.
+    public let refusals: RefusalMerger
 
     public init(
         own: CityID, keyring: Int, packageKey: Ed25519PrivateKey, metadata: any MetadataStore, content: any ContentStore, random: any RandomSource,
-        limits: ExchangeLimits = ExchangeLimits(), randomOfView: (@Sendable (Digest) -> any RandomSource)? = nil
+        limits: ExchangeLimits = ExchangeLimits(), refusals: RefusalMerger = RefusalMerger(),
+        randomOfView: (@Sendable (Digest) -> any RandomSource)? = nil
     ) {
         self.own = own
         self.keyring = keyring
@@ -28,6 +31,7 @@ public struct ExchangeContext: Sendable {
         self.random = random
         self.randomOfView = randomOfView ?? { _ in random }
         self.limits = limits
+        self.refusals = refusals
     }
 }
 

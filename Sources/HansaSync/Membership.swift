@@ -139,7 +139,11 @@ public final class MembershipUpdate {
                 view: id, release: digest, package: summary.package, level: level, clause: permit.clause, grant: permit.grant ?? "",
                 until: permit.until, added: view.position)
             // The partner knows the id from before: its transfer goes on under the same number, and `drop` may name it again.
-            if let row { (new.sent, new.transfer, new.delivered, new.outcome) = (row.sent, row.transfer, row.delivered, row.outcome) }
+            if let row {
+                (new.sent, new.transfer, new.delivered) = (row.sent, row.transfer, row.delivered)
+                // What was refused then may be accepted now; what was accepted stays so.
+                new.outcome = row.outcome == .refused ? nil : row.outcome
+            }
             try tx.put(new)
             view.members.insert(MemberSet.memberID(release: digest, level: level.code))
             views[id] = view

@@ -23,7 +23,7 @@ public final class Publisher {
     public private(set) var contentBytesSent: UInt64 = 0
     public private(set) var releasesSent = 0
     /// Changes for the shell: alarms, quarantines.
-    public private(set) var changes = ExchangeChanges()
+    private var changes = ExchangeChanges()
 
     private struct OpenRelease {
         var view: Digest
@@ -36,6 +36,12 @@ public final class Publisher {
     public init(_ context: ExchangeContext, peer: CityID) {
         self.context = context
         self.peer = peer
+    }
+
+    /// What the shell has to tell the other sessions, since it was last asked.
+    public func takeChanges() -> ExchangeChanges {
+        defer { changes = ExchangeChanges() }
+        return changes
     }
 
     /// Whether content was asked for and not yet handed out.
@@ -101,6 +107,7 @@ public final class Publisher {
                 frames.append(Feed(round: views.round, view: line.view, status: status).frame)
             case .equal(let position):
                 followed[line.view] = position
+                try unseen(line.view, after: position, at: now)
                 frames.append(Feed(round: views.round, view: line.view, status: .equal).frame)
             case .behind(let position):
                 frames += try feed(line.view, from: position, round: views.round, status: .changes, since: line.cursor, at: now)
@@ -138,7 +145,13 @@ public final class Publisher {
         if line.cursor.isEmpty { return digest == line.digest ? .equal(0) : .differs }
         guard let position = Cursor.position(line.cursor, feedKey: view.feedKey), position <= view.position else { return .unknownCursor }
         // A membership that has run out but was not yet taken from the view (a late timer) is a change to come.
-        guard position == view.position, try store.members(line.view, endedBy: now).isEmpty else { return .behind(position) }
+        guard try store.members(line.view, endedBy: now).isEmpty else { return .behind(position) }
+        if position < view.position {
+            // What came and went unseen is no change: the old cursor stays good.
+            let isSame = try digest == line.digest && store.members(line.view, addedAfter: position, limit: 1).isEmpty
+                && store.drops(line.view, after: position, limit: 1).isEmpty
+            return isSame ? .equal(position) : .behind(position)
+        }
         return digest == line.digest ? .equal(position) : .differs
     }
 
@@ -167,6 +180,7 @@ public final class Publisher {
         var frames: [Frame] = []
         var since = status == .reset ? [] : cursor
         while true {
+            let before = position
             let page = try context.metadata.write(at: now) { tx -> Feed? in
                 if !(try tx.members(id, endedBy: now)).isEmpty {
                     let update = try MembershipUpdate(self.context, tx)
@@ -207,9 +221,14 @@ public final class Publisher {
                 followed[id] = nil
                 return frames + [Feed(round: round, view: id, status: .none).frame]
             }
+            if round == 0, page.changes.isEmpty, status == .changes {
+                // What came and went unseen is no news, and a new cursor would say that there was something (SYNC.md §2).
+                position = before
+                try unseen(id, after: before, at: now)
+                break
+            }
             since = page.cursor
-            // A push that says nothing new is not sent.
-            if !(round == 0 && page.changes.isEmpty && position == start) { frames.append(page.frame) }
+            frames.append(page.frame)
             if !page.more { break }
         }
         followed[id] = position
@@ -239,6 +258,22 @@ public final class Publisher {
         return outcome == .differs ? try mismatch(message.view, round: 0, at: now) : []
     }
 
+    /// A partner that has acknowledged `position` has acknowledged what follows too, where no change that it may see follows.
+    private func unseen(_ id: Digest, after position: UInt64, at now: Timestamp) throws {
+        func isBehind(_ view: PublishedView?) -> Bool {
+            guard let view else { return false }
+            return view.acknowledgedEqual && view.acknowledgedPosition >= position && view.acknowledgedPosition < view.position
+        }
+        guard isBehind(try context.metadata.read({ try $0.publishedView(id) })) else { return }
+        try context.metadata.write(at: now) { tx in
+            guard var view = try tx.publishedView(id), isBehind(view), try tx.members(id, addedAfter: position, limit: 1).isEmpty,
+                try tx.drops(id, after: position, limit: 1).isEmpty
+            else { return }
+            view.acknowledgedPosition = view.position
+            try tx.put(view)
+        }
+    }
+
     private func enqueueDocuments(of agreement: Digest, in tx: any MetadataWriting) throws {
         for envelope in try tx.agreementEnvelopes(agreement) { try tx.enqueue(envelope, to: peer) }
     }
@@ -260,7 +295,8 @@ public final class Publisher {
         let found = try context.metadata.write(at: now) { tx -> [(Digest, ContentLocation?)] in
             try message.releases.map { digest in
                 guard var row = try self.authority(message.view, digest, in: tx, at: now), let release = try tx.release(digest) else {
-                    try tx.log(LogDraft(.accessDenied, outcome: .refused, partner: self.peer, release: digest, reason: "get-releases"))
+                    let draft = LogDraft(.accessDenied, outcome: .refused, partner: self.peer, release: digest, reason: "get-releases")
+                    for entry in self.context.refusals.admit(draft, at: now) { try tx.log(entry) }
                     return (digest, nil)
                 }
                 if !row.delivered {
@@ -372,6 +408,19 @@ public final class Publisher {
         }
     }
 
+    /// Takes back content frames that `content` made and that have not left, in their order: their runs are handed out again before all others,
+    /// and authority is looked up again then. Frames of a transfer that was stopped become the answer for what is not there.
+    public func requeue(_ frames: [Frame]) {
+        var runs: [(view: Digest, run: GetChunks.Run)] = []
+        for frame in frames where frame.type == .chunks {
+            guard let chunks = try? Chunks(frame) else { preconditionFailure("a frame that this publisher did not make") }
+            contentBytesSent -= UInt64(frame.body.count)
+            runs.append((chunks.view, GetChunks.Run(release: chunks.release, first: chunks.first, count: max(1, chunks.count))))
+        }
+        queue.replaceSubrange(0..<queueHead, with: runs)
+        queueHead = 0
+    }
+
     private func block(_ view: Digest, _ run: GetChunks.Run, at now: Timestamp) throws -> (frame: Frame, rest: GetChunks.Run?) {
         func absent() -> (Frame, GetChunks.Run?) {
             (Chunks(view: view, release: run.release, first: run.first, count: 0, codec: .raw, rawLength: 0, bytes: []).frame, nil)
@@ -459,35 +508,60 @@ public final class Publisher {
         guard receipt.from == peer, receipt.to == context.own, receipt.items.count <= Limits.batchReleasesMax else {
             throw ProtocolFault.malformed(.receipt, "from or to another city")
         }
-        let location = try context.content.append(document: envelope.binary(), digest: envelope.digest)
-        try context.content.sync()
-        try context.metadata.write(at: now) { tx in
-            guard let view = try tx.publishedView(receipt.view), view.recipient == self.peer,
-                let keyring = try tx.keyring(of: self.peer, version: receipt.keyring),
+        // Everything is looked at before a byte is kept: a receipt that changes nothing costs neither disk nor log.
+        let look = try context.metadata.read { store -> (isKnown: Bool, isGood: Bool, isNew: Bool) in
+            if try store.receiptLocation(envelope.digest) != nil { return (true, true, false) }
+            guard let view = try store.publishedView(receipt.view), view.recipient == self.peer,
+                let keyring = try store.keyring(of: self.peer, version: receipt.keyring),
                 envelope.isSigned(by: keyring.packageKeys, threshold: keyring.packageThreshold)
-            else {
-                try tx.log(LogDraft(.receiptRefused, outcome: .refused, partner: self.peer, reason: "signature-or-view"))
-                return
-            }
-            try tx.insertReceipt(envelope.digest, document: location, view: receipt.view, from: self.peer)
+            else { return (false, false, false) }
+            return (false, true, try receipt.items.contains { if case .new = try self.word($0, in: receipt.view, store) { true } else { false } })
+        }
+        if look.isKnown { return [] }
+        guard look.isGood else {
+            try context.logRefusal(LogDraft(.receiptRefused, outcome: .refused, partner: peer, reason: "signature-or-view"), at: now)
+            return []
+        }
+        var location: ContentLocation?
+        if look.isNew {
+            location = try context.content.append(document: envelope.binary(), digest: envelope.digest)
+            try context.content.sync()
+        }
+        try context.metadata.write(at: now) { tx in
+            let agreement = try tx.publishedView(receipt.view)?.agreement
+            if let location { try tx.insertReceipt(envelope.digest, document: location, view: receipt.view, from: self.peer) }
             for item in receipt.items {
-                let transfer = Hex.decode(item.transfer) ?? []
-                guard var row = try tx.member(receipt.view, item.release), row.sent, row.transfer == transfer else {
+                switch try self.word(item, in: receipt.view, tx) {
+                case .known: break
+                case .refused(let reason):
+                    let draft = LogDraft(
+                        .receiptRefused, outcome: .refused, partner: self.peer, release: item.release, agreement: agreement,
+                        transfer: Hex.decode(item.transfer), reason: reason)
+                    for entry in self.context.refusals.admit(draft, view: receipt.view, at: now) { try tx.log(entry) }
+                case .new(var row):
+                    row.outcome = item.outcome
+                    try tx.put(row)
                     try tx.log(
                         LogDraft(
-                            .receiptRefused, outcome: .refused, partner: self.peer, release: item.release, agreement: view.agreement,
-                            transfer: transfer, reason: "unknown-transfer"))
-                    continue
+                            .receiptReceived, outcome: item.outcome == .refused ? .refused : .ok, partner: self.peer, package: row.package,
+                            release: item.release, agreement: agreement, clause: row.clause, grant: row.grant, transfer: row.transfer,
+                            reason: item.reason))
                 }
-                row.outcome = item.outcome
-                try tx.put(row)
-                try tx.log(
-                    LogDraft(
-                        .receiptReceived, outcome: item.outcome == .refused ? .refused : .ok, partner: self.peer, package: row.package,
-                        release: item.release, agreement: view.agreement, clause: row.clause, grant: row.grant, transfer: transfer,
-                        reason: item.reason))
             }
         }
         return []
+    }
+
+    private enum Word {
+        case new(MemberRow)
+        case known
+        case refused(String)
+    }
+
+    /// What a receipt says about one release: the first word stands, but for `delivered`, which another follows.
+    private func word(_ item: Receipt.Item, in view: Digest, _ store: any MetadataReading) throws -> Word {
+        guard let row = try store.member(view, item.release), row.sent, row.transfer == Hex.decode(item.transfer) else { return .refused("unknown-transfer") }
+        if row.outcome == nil || (row.outcome == .delivered && item.outcome != .delivered) { return .new(row) }
+        return row.outcome == item.outcome || item.outcome == .delivered ? .known : .refused("contradicts-an-earlier-receipt")
     }
 }

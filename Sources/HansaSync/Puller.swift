@@ -218,6 +218,7 @@ public final class Puller {
             let due = parked.filter { $0.value.until <= now }.keys.sorted()
             for digest in due { if let item = parked.removeValue(forKey: digest) { want(item.wanted) } }
             let frames = try settleAll(at: now)
+            try context.flushRefusals(at: now)
             if unflushedBytes > 0, let last = lastFlush, now.milliseconds - last.milliseconds >= context.limits.flushMilliseconds {
                 try flush(at: now)
             }
@@ -233,6 +234,7 @@ public final class Puller {
             // What is complete and waits for its commit is written as a transfer that lacks nothing; the next session commits it.
             _ = try settle(at: now)
             try flush(at: now)
+            try context.flushRefusals(at: now)
         } catch {
             throw .store(error)
         }

@@ -254,7 +254,7 @@ final class WorldConnection {
             }
             self.world.record(self.node, to: peer, frames + content)
             let hasContent = parts.publisher.hasContent
-            let outboxes = parts.publisher.changes.outboxes
+            let outboxes = parts.publisher.takeChanges().outboxes
             self.world.after(self.jobDelay()) { [weak self] in
                 guard let self, !self.isDead else { return }
                 self.isPublishing = false

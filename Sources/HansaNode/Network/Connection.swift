@@ -442,7 +442,7 @@ final class Connection: ChannelDuplexHandler, @unchecked Sendable {
                 result.fault = error
             }
             result.hasContent = parts.publisher.hasContent
-            result.changes = parts.publisher.changes
+            result.changes = parts.publisher.takeChanges()
             result.releasesSent = parts.publisher.releasesSent
             result.contentBytesSent = parts.publisher.contentBytesSent
             return result
