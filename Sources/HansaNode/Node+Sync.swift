@@ -122,6 +122,9 @@ extension Node {
         }
         if let quarantine { return Outcome(state: "quarantined", reason: quarantine) }
         // Active for us and unknown to them: nothing is equal there, and only they can say why.
+        let waits = try read { try !$0.outbox(to: target.city, after: 0, limit: 1).isEmpty }
+        // A round that began before our last documents were taken says nothing yet: another follows their acknowledgement.
+        if waits { return nil }
         if link.progress.isSettled, link.progress.standings.values.contains(.none) { return Outcome(state: "refused", reason: "no-such-view") }
         if link.progress.isSettled {
             guard ours else { return nil }

@@ -15,7 +15,12 @@ enum Main {
     private static func run(_ arguments: CommandLineArguments, _ terminal: Terminal) async -> Problem.Exit {
         do {
             try arguments.checkCommandWords(Hansa.self)
-            let command = try Hansa.parseAsRoot(arguments.normalized(Hansa.self))
+            let (parsed, directories) = arguments.withoutManyDirectories(Hansa.self)
+            var command = try Hansa.parseAsRoot(parsed)
+            if var publish = command as? Package.Publish {
+                publish.directories += directories
+                command = publish
+            }
             guard let command = command as? any HansaCommand else {
                 // `help`, and a noun without its verb, which asks for help: argument-parser's own commands.
                 var command = command
