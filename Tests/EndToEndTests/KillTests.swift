@@ -10,7 +10,7 @@ extension EndToEndTests {
         /// Enough for several flushes.
         private static let datasetBytes = 320 * 1000 * 1000
 
-        private static let kills = ProcessInfo.processInfo.environment["HANSA_KILLS"].flatMap { Int($0) } ?? 5
+        private static let kills = ProcessInfo.processInfo.environment["HANSA_KILLS"].flatMap { Int($0) } ?? 4
 
         @Test func nodesThatAreKilledDuringATransferEndInSync() throws {
             let world = try World()
