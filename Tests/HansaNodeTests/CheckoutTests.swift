@@ -1,0 +1,77 @@
+import Foundation
+import HansaCore
+import HansaNode
+import Testing
+
+struct CheckoutTests {
+    private let home: TestHome
+    private let data = Folder()
+
+    init() throws { home = try TestHome("kitchener.ca", "City of Kitchener") }
+
+    private func publish(_ name: String, _ files: [String: String]) throws {
+        for (path, text) in files { try data.write("\(name)/\(path)", text) }
+        try home.publish([data.path + "/" + name], name: name)
+    }
+
+    @Test func aCheckoutVerifiesAndIsDoneOnce() throws {
+        try publish("roads", ["x.csv": "a,b\n1,2\n", "sub/y.csv": "c\n3\n"])
+        let target = Folder()
+        let first = try home.checkout("kitchener.ca/roads", into: target)
+        #expect(first["files"] == 2 && first["written"]?.integer ?? 0 > 2 && target.text("data/sub/y.csv") == "c\n3\n")
+        #expect(try home.verify(target.path)["valid"] == true)
+        #expect(try home.checkout("kitchener.ca/roads", into: target)["written"] == 0)
+        try target.write("data/x.csv", "a,b\n1,3\n")
+        #expect(try home.verify(target.path)["valid"] == false)
+    }
+
+    @Test func aNewVersionTouchesOnlyWhatChanged() throws {
+        try publish("roads", ["x.csv": "a\n1\n", "y.csv": "b\n2\n", "z.csv": "c\n3\n"])
+        let target = Folder()
+        try home.checkout("kitchener.ca/roads", into: target, payload: true)
+        #expect(target.files == ["x.csv", "y.csv", "z.csv"])
+        var before = stat()
+        stat(target.path + "/y.csv", &before)
+        try data.remove("roads/z.csv")
+        try publish("roads", ["x.csv": "a\n9\n"])
+        let document = try home.checkout("kitchener.ca/roads", into: target, payload: true)
+        #expect(document["written"] == 1 && document["removed"] == 1 && target.files == ["x.csv", "y.csv"])
+        var after = stat()
+        stat(target.path + "/y.csv", &after)
+        #expect(before.st_ino == after.st_ino)
+        // And back.
+        try home.checkout("kitchener.ca/roads@1.0.0", into: target, payload: true)
+        #expect(target.text("x.csv") == "a\n1\n" && target.text("z.csv") == "c\n3\n")
+    }
+
+    @Test func whatTheUserChangedIsNotOverwrittenWithoutForce() throws {
+        try publish("roads", ["x.csv": "a\n1\n"])
+        let target = Folder()
+        try home.checkout("kitchener.ca/roads", into: target)
+        try target.write("data/x.csv", "mine")
+        try target.write("data/notes.txt", "mine too")
+        #expect(problem { try home.checkout("kitchener.ca/roads", into: target) }?.exit == .conflict)
+        #expect(target.text("data/x.csv") == "mine")
+        try home.checkout("kitchener.ca/roads", into: target, force: true)
+        #expect(target.text("data/x.csv") == "a\n1\n" && target.text("data/notes.txt") == "mine too")
+    }
+
+    @Test func aDryRunWritesNothing() throws {
+        try publish("roads", ["x.csv": "a\n1\n"])
+        let target = Folder()
+        #expect(try home.checkout("kitchener.ca/roads", into: target, dryRun: true)["written"]?.integer ?? 0 > 0)
+        #expect(target.files.isEmpty)
+    }
+
+    @Test func aPatternChecksOutEachPackageBelowTheDirectory() throws {
+        try publish("roads/a", ["x.csv": "a\n1\n"])
+        try publish("roads/b", ["x.csv": "a\n2\n"])
+        try publish("water", ["x.csv": "a\n3\n"])
+        let target = Folder()
+        let document = try home.checkout("kitchener.ca/roads/*", into: target)
+        #expect(document["packages"]?.array?.map { $0["directory"]?.string } == ["roads/a", "roads/b"])
+        #expect(target.text("roads/b/data/x.csv") == "a\n2\n" && target.text("water/data/x.csv") == nil)
+        #expect(try home.verify(target.path + "/roads/a")["valid"] == true)
+        #expect(problem { try home.checkout("kitchener.ca/none/*", into: target) }?.code == .packageUnknown)
+    }
+}
