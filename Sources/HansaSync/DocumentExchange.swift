@@ -13,6 +13,15 @@ public final class DocumentExchange {
     private let peer: CityID
     /// The last outbox row sent in this session.
     private var sentTo: Int64 = 0
+    /// Outbox rows by the number they went out under. The numbers are this session's: the rows' own ids count what other partners are sent.
+    private var sent: [UInt64: Int64] = [:]
+    private var lastNumber: UInt64 = 0
+
+    /// Agreements that a partner proposed and that we have not signed: open ones, and all.
+    static let openProposalsMax = 100
+    static let unsignedProposalsMax = 1000
+    /// Packages of a partner that we know by their withdrawal only.
+    static let withdrawnUnseenMax: UInt64 = 10_000
 
     public init(_ context: ExchangeContext, peer: CityID) {
         self.context = context
@@ -31,7 +40,9 @@ public final class DocumentExchange {
                     let size = row.envelope.payload.count + row.envelope.signatures.count * 100 + 16
                     if bytes + size > 200 * 1024, !items.isEmpty { break }
                     bytes += size
-                    items.append(Documents.Item(id: UInt64(row.id), envelope: row.envelope))
+                    lastNumber += 1
+                    sent[lastNumber] = row.id
+                    items.append(Documents.Item(id: lastNumber, envelope: row.envelope))
                     sentTo = row.id
                 }
                 guard !items.isEmpty else { return frames }
@@ -46,12 +57,11 @@ public final class DocumentExchange {
     public func acknowledged(_ frame: Frame, at now: Timestamp) throws(ExchangeFault) {
         do {
             let message = try DocumentsAcknowledged(frame)
-            guard !message.items.isEmpty else { return }
+            guard message.items.contains(where: { sent[$0.id] != nil }) else { return }
             try context.metadata.write(at: now) { tx in
                 for item in message.items {
-                    guard item.id <= UInt64(Int64.max), let row = try tx.outbox(to: self.peer, after: Int64(item.id) - 1, limit: 1).first,
-                        row.id == Int64(item.id)
-                    else { continue }
+                    // What was not sent in this session cannot have arrived in it; an acknowledgement that is repeated changes nothing.
+                    guard let id = self.sent[item.id], let row = try tx.outbox(to: self.peer, after: id - 1, limit: 1).first, row.id == id else { continue }
                     try tx.removeOutbox(row.id)
                     try tx.log(
                         LogDraft(
@@ -60,6 +70,7 @@ public final class DocumentExchange {
                             details: ["document": .string(row.envelope.digest.prefixed), "type": .string(row.envelope.payloadType)]))
                 }
             }
+            for item in message.items { sent[item.id] = nil }
         } catch let fault as ProtocolFault {
             throw .peer(fault)
         } catch {
@@ -104,12 +115,10 @@ public final class DocumentExchange {
     }
 
     private func refuse(_ envelope: Envelope, _ word: String, at now: Timestamp, agreement: Digest? = nil, clause: String? = nil, details: JSONValue? = nil) throws -> String {
-        try context.metadata.write(at: now) { tx in
-            try tx.log(
-                LogDraft(
-                    .documentRefused, outcome: .refused, partner: self.peer, agreement: agreement, clause: clause, reason: word,
-                    details: details ?? ["document": .string(envelope.digest.prefixed)]))
-        }
+        try context.logRefusal(
+            LogDraft(
+                .documentRefused, outcome: .refused, partner: peer, agreement: agreement, clause: clause, reason: word,
+                details: details ?? ["document": .string(envelope.digest.prefixed)]), at: now)
         return word
     }
 
@@ -133,6 +142,11 @@ public final class DocumentExchange {
             // Signatures that are not of a party under its keyring are noise a relay may have added: they are not stored.
             if try store.agreements().contains(where: { $0.digest != digest && $0.agreement.id == agreement.id && $0.agreement.parties.first?.city == proposer }) {
                 return "id-taken"
+            }
+            if try store.agreement(digest) == nil {
+                let unsigned = try store.agreements().filter { $0.proposer == proposer && !$0.signedBy.contains(self.context.own) }
+                let open = unsigned.lazy.filter { [.proposed, .draft].contains($0.state(at: now)) }.count
+                guard open < DocumentExchange.openProposalsMax, unsigned.count < DocumentExchange.unsignedProposalsMax else { return "too-many-proposals" }
             }
             return nil
         }
@@ -179,10 +193,16 @@ public final class DocumentExchange {
             guard let keyring = try store.keyring(of: step.by, version: step.keyring),
                 envelope.isSigned(by: keyring.officers, threshold: keyring.officerThreshold)
             else { return "signature" }
-            switch step.step {
-            case .reject: return record.signedBy.contains(step.by) ? "rejects-what-it-signed" : nil
-            case .terminate: return record.signedBy.contains(step.by) ? nil : "terminates-what-it-did-not-sign"
-            case .amend, .renew, .suspend, .resume: return "step-not-enforceable"
+            // One end is enough: the same party's next one would only be one more document to keep.
+            if record.steps.contains(where: { $0.step.by == step.by && $0.step.step == step.step }) { return "already-ended" }
+            // The record's own rules: a termination is kept also when its city's signature has not arrived yet.
+            var next = record
+            switch next.add(StepRecord(digest: envelope.digest, step: step)) {
+            case .added, .known: return nil
+            case .refused(.rejectAfterSigning): return "rejects-what-it-signed"
+            case .refused(.notYetEnforceable): return "step-not-enforceable"
+            case .refused(.tooManySteps): return "too-many-steps"
+            case .refused(.notAParty), .refused(.otherAgreement): return "not-a-party"
             }
         }
         if let verdict { return try refuse(envelope, verdict, at: now, agreement: step.agreement) }
@@ -219,18 +239,40 @@ public final class DocumentExchange {
             return nil
         }
         if let verdict { return try refuse(envelope, verdict, at: now) }
-        let location = try context.content.append(document: envelope.binary(), digest: digest)
-        try context.content.sync()
+        let known = try context.metadata.read { try $0.package(release.package) }
+        // Nothing at or below a known withdrawal can come back: this one adds nothing.
+        if let withdrawn = known?.withdrawnSeq, release.seq <= withdrawn { return nil }
+        // Of a package that we know by its withdrawal only, the first document is kept and of the others the number.
+        let isUnseen = known.map { $0.headSeq == 0 } ?? false
+        let counter = "withdrawn-unseen.\(peer)"
+        var unseen: UInt64 = 0
+        if known == nil {
+            for byte in try context.metadata.read({ try $0.value(counter) }) ?? [] { unseen = unseen << 8 | UInt64(byte) }
+            guard unseen < DocumentExchange.withdrawnUnseenMax else { return try refuse(envelope, "too-many-withdrawals", at: now) }
+        }
+        var location: ContentLocation?
+        if !isUnseen {
+            location = try context.content.append(document: envelope.binary(), digest: digest)
+            try context.content.sync()
+        }
         try context.metadata.write(at: now) { tx in
             guard try tx.release(digest) == nil else { return }
-            try tx.insert(ReleaseRow(digest: digest, release: ReleaseSummary(release), document: location, table: [], pages: [], committed: tx.now))
+            if let location {
+                try tx.insert(ReleaseRow(digest: digest, release: ReleaseSummary(release), document: location, table: [], pages: [], committed: tx.now))
+            }
+            let before = try tx.package(release.package)
+            if before == nil {
+                var count = ByteWriter(reserving: 8)
+                count.u64(unseen + 1)
+                try tx.setValue(counter, count.bytes)
+            }
             var row =
-                try tx.package(release.package)
+                before
                 ?? PackageRow(
                     package: release.package, kind: release.kind, head: digest, headVersion: release.version, headSeq: 0, lastSeq: 0, last: digest,
                     tlp: release.tlp, title: release.title, bytes: 0, withdrawnSeq: nil)
             row.withdrawnSeq = max(row.withdrawnSeq ?? 0, release.seq)
-            if release.seq > row.lastSeq { (row.lastSeq, row.last) = (release.seq, digest) }
+            if release.seq > row.lastSeq, location != nil { (row.lastSeq, row.last) = (release.seq, digest) }
             try tx.put(row)
             for var holding in try tx.holdings(of: release.package) where holding.state == .accepted {
                 guard let known = try tx.release(holding.release), known.release.seq <= release.seq, var view = try tx.subscribedView(holding.view) else { continue }

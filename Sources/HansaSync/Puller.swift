@@ -252,6 +252,7 @@ public final class Puller {
         switch feed.status {
         case .equal:
             state.standing = .equal
+            state.policyRounds = 0
             views[feed.view] = state
             try clearMismatch(feed.view, at: now)
             return []
@@ -289,6 +290,7 @@ public final class Puller {
             return state.pages.isEmpty ? try askAgain(at: now) : []
         }
         state.received = feed.cursor
+        state.policyRounds = 0
         state.standing = .behind("fetching")
         var page = Page(cursor: feed.cursor, more: feed.more, reset: feed.status == .reset, outstanding: [])
         views[feed.view] = state

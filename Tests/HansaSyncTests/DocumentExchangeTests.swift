@@ -1,0 +1,114 @@
+import HansaContent
+import HansaCore
+import HansaCrypto
+import HansaDocuments
+import HansaLog
+import HansaSync
+import HansaTerms
+import HansaTestSupport
+import Testing
+
+@Suite struct DocumentExchangeTests {
+    private func exchange(_ world: World, of node: Int, to peer: Int) -> DocumentExchange {
+        DocumentExchange(world.nodes[node].context, peer: world.nodes[peer].city)
+    }
+
+    /// What one side sends, as it goes over; the answers are returned.
+    private func carry(_ from: DocumentExchange, _ to: DocumentExchange, _ world: World) throws -> [DocumentsAcknowledged.Item] {
+        var answers: [DocumentsAcknowledged.Item] = []
+        for frame in try from.pending() {
+            let (answer, _) = try to.receive(frame, at: world.now)
+            try from.acknowledged(answer, at: world.now)
+            answers += try DocumentsAcknowledged(answer).items
+        }
+        return answers
+    }
+
+    private func take(_ envelope: Envelope, by to: DocumentExchange, _ world: World) throws -> String? {
+        let (answer, _) = try to.receive(Documents(items: [Documents.Item(id: 1, envelope: envelope)]).frame, at: world.now)
+        return try DocumentsAcknowledged(answer).items.first?.refusal
+    }
+
+    /// Documents to others do not show in the numbers a partner sees.
+    @Test func documentsAreNumberedForEachSession() throws {
+        let world = try World(seed: 1, cities: ["kitchener.ca", "auckland.nz", "wien.at"])
+        for number in 0..<5 { _ = try world.propose(0, 2, id: "other-\(number)") }
+        _ = try world.propose(0, 1, id: "ours")
+        let frames = try exchange(world, of: 0, to: 1).pending()
+        #expect(try frames.flatMap { try Documents($0).items.map(\.id) } == [1])
+    }
+
+    @Test func onlyWhatWasSentInThisSessionIsAcknowledged() throws {
+        let world = try Exchange.cities()
+        _ = try world.propose(0, 1)
+        let sender = exchange(world, of: 0, to: 1)
+        let ack = DocumentsAcknowledged(items: [DocumentsAcknowledged.Item(id: 1, refusal: nil)]).frame
+        try sender.acknowledged(ack, at: world.now)
+        #expect(try world.nodes[0].metadata.read { try $0.outbox(to: world.nodes[1].city, after: 0, limit: 10) }.count == 1)
+        _ = try sender.pending()
+        try sender.acknowledged(ack, at: world.now)
+        try sender.acknowledged(ack, at: world.now)
+        #expect(try world.nodes[0].metadata.read { try $0.outbox(to: world.nodes[1].city, after: 0, limit: 10) }.isEmpty)
+    }
+
+    @Test func aTerminationThatOvertakesItsCitysSignatureIsKept() throws {
+        let world = try Exchange.cities()
+        let digest = try world.propose(0, 1)
+        let (one, two) = (exchange(world, of: 0, to: 1), exchange(world, of: 1, to: 0))
+        _ = try carry(one, two, world)
+        // Auckland signs and ends it; its signature is lost on the way, the termination is not.
+        #expect(try world.nodes[1].accept(digest))
+        let record = try #require(try world.nodes[1].metadata.read { try $0.agreement(digest) })
+        let (step, _) = try world.nodes[1].stepDocument(.terminate, record)
+        #expect(try take(step, by: one, world) == nil)
+        #expect(try world.nodes[0].metadata.read { try $0.agreement(digest)?.state(at: world.now) } == .proposed)
+        #expect(try take(record.envelope, by: one, world) == nil)
+        #expect(try world.nodes[0].metadata.read { try $0.agreement(digest)?.state(at: world.now) } == .terminated)
+    }
+
+    @Test func oneTerminationOfAPartyIsEnough() throws {
+        let world = try Exchange.cities()
+        let digest = try world.agree(0, 1)
+        let taking = exchange(world, of: 0, to: 1)
+        let record = try #require(try world.nodes[1].metadata.read { try $0.agreement(digest) })
+        #expect(try take(try world.nodes[1].stepDocument(.terminate, record).0, by: taking, world) == nil)
+        let size = try world.nodes[0].metadata.read { try $0.logSize }
+        for _ in 0..<20 {
+            world.run(milliseconds: 100)
+            #expect(try take(try world.nodes[1].stepDocument(.terminate, record).0, by: taking, world) == "already-ended")
+        }
+        #expect(try world.nodes[0].metadata.read { try $0.agreement(digest)?.steps.count } == 1)
+        // One entry for all of them.
+        #expect(try world.nodes[0].metadata.read { try $0.logSize } == size + 1)
+    }
+
+    @Test func openProposalsHaveABound() throws {
+        let world = try Exchange.cities()
+        let (one, two) = (exchange(world, of: 0, to: 1), exchange(world, of: 1, to: 0))
+        for number in 0..<103 { _ = try world.propose(0, 1, id: "number-\(number)") }
+        let refusals = try carry(one, two, world).compactMap(\.refusal)
+        #expect(refusals == Array(repeating: "too-many-proposals", count: 3))
+    }
+
+    /// The partner never saw a release of it: one document is kept, and older or repeated withdrawals cost nothing.
+    @Test func withdrawalsOfAPackageNeverSeenAreKeptOnce() throws {
+        let world = try Exchange.cities()
+        let taking = exchange(world, of: 1, to: 0)
+        let package = try PackageID(city: world.nodes[0].city, path: "never/seen")
+        func withdrawal(_ seq: UInt64) throws -> Envelope {
+            try Release(
+                package: package, kind: .dataset, version: Version(1, 0, 0), operation: .withdraw, writer: world.nodes[0].city,
+                keyring: 1, seq: seq,
+                previous: nil, parents: [], clock: [ClockEntry(city: world.nodes[0].city, seq: seq)], issued: world.now,
+                tlp: .green, title: "t",
+                bytes: 0, files: 0, manifest: nil, index: nil, reason: "It was wrong."
+            ).signed(with: [world.nodes[0].packageKey])
+        }
+        #expect(try take(try withdrawal(5), by: taking, world) == nil)
+        let used = world.nodes[1].disk.usedBytes
+        for seq: UInt64 in [3, 5, 6, 9] { #expect(try take(try withdrawal(seq), by: taking, world) == nil) }
+        #expect(world.nodes[1].disk.usedBytes == used)
+        #expect(try world.nodes[1].metadata.read { try $0.package(package)?.withdrawnSeq } == 9)
+        #expect(try world.nodes[1].metadata.read { try $0.releases(of: package) }.count == 1)
+    }
+}
