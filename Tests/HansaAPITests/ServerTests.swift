@@ -202,6 +202,25 @@ struct ServerTests {
         #expect(try AdminClient.connect(socketPath: fixture.socketPath) == nil)
     }
 
+    @Test func workThatTheNodesEndCutShortIsToldAsSuch() async throws {
+        let entered = Atomic<Bool>(false)
+        var script = FakeServices.Script()
+        script.duringSync = { conversation in
+            entered.store(true, ordering: .sequentiallyConsistent)
+            _ = eventually { conversation.isCancelled }
+        }
+        script.problems["sync"] = Problem(.internalFault, "interrupted", exit: .interrupted)
+        let fixture = try ServerFixture(FakeServices(script))
+        let channel = fixture.connection()
+        try channel.send(
+            .request, try AdminRequest.sync(partners: [], wait: true, timeoutSeconds: nil, dryRun: false).encoded(), within: 1000)
+        #expect(eventually { entered.load(ordering: .sequentiallyConsistent) })
+        fixture.server.stop()
+        let frame = try #require(try channel.receive(within: 5000))
+        #expect(try ProblemCodec.decode(frame.body).code == .nodeStopping)
+        await fixture.server.waitUntilStopped()
+    }
+
     @Test func aLogOfManyEntriesStreamsInBatches() throws {
         var script = FakeServices.Script()
         script.logEntries = (0..<2500).map { ["index": .integer($0), "event": "release.published"] }

@@ -33,7 +33,10 @@ struct RequestHandler: Sendable {
             do {
                 try answer(try AdminRequest(encoded: frame.body), on: channel, for: caller)
             } catch {
-                refuse(channel, error)
+                // Work that ended because we end was not interrupted by its user.
+                let ours = error.exit == .interrupted && stopping() && !channel.peerHasGone
+                refuse(
+                    channel, ours ? Problem(.nodeStopping, "the node is stopping: \(error.message)", try: "hansa status") : error)
                 // After a broken exchange the next bytes mean nothing.
                 if error.code == .adminProtocol { return }
             }

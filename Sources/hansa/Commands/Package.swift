@@ -40,9 +40,14 @@ struct Package: ParsableCommand {
                     try: near.map { "hansa package new \($0) \(directory)" })
             }
             let files = try ListedDirectories(reading: directory, entersHidden: false)
+            let path = files.items[0].path + "/datapackage.json"
+            if !force, !global.dryRun, LocalFile.exists(path) {
+                throw Problem(
+                    .fileUnreadable, "\(path.printable(charactersMax: 500)) exists already, and is not overwritten",
+                    try: "hansa package new \(kind) \(directory.printable()) --force")
+            }
             let document = try result(of: .packageNew(kind: kind), terminal, files: .listed(files))
             let text = document["datapackage"]?.string ?? ""
-            let path = files.items[0].path + "/datapackage.json"
             if !global.dryRun { try LocalFile.write(text, to: path, replacing: force) }
             terminal.show(document) { _, _ in
                 global.dryRun ? text : "written to \(path.printable(charactersMax: 500)); next: hansa package check \(directory)"

@@ -34,6 +34,11 @@ enum LocalFile {
         return Secret(try read(file, path))
     }
 
+    static func exists(_ path: String) -> Bool {
+        var status = stat()
+        return lstat(path, &status) == 0
+    }
+
     /// Writes a new file, durable when it returns; over an existing one only with `replacing`.
     static func write(_ text: String, to path: String, replacing: Bool = false) throws(Problem) {
         let file = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | (replacing ? O_TRUNC : O_EXCL), 0o666)
