@@ -29,3 +29,14 @@ public enum EntryBundle {
         return entries
     }
 }
+
+extension TilePath {
+    /// Whether `bytes` are this partial tile, whole, as the beginning of the wider tile `whole` that took its place.
+    func isBeginning(_ bytes: [UInt8], of whole: [UInt8]) -> Bool {
+        guard whole.starts(with: bytes) else { return false }
+        return switch kind {
+        case .hashes: bytes.count == width * Digest.byteCount
+        case .entries: (try? EntryBundle.decode(bytes, count: width)) != nil
+        }
+    }
+}

@@ -4,7 +4,8 @@
 //   1  bundles and tiles are written and durable        (a crash: leftovers beyond the checkpoint; open() clears them)
 //   2  the checkpoint is signed, written and durable    (a crash: the bodies are still in the table; compared with the tiles)
 //   3  the caller drops the bodies below `tiled`        (a crash: as after 2)
-//   4  partial tiles of the checkpoint before are removed at the next growth
+//   4  partial tiles of the checkpoint before are removed at the next growth, those that contradict the tile in their place are not:
+//      they are evidence, and `LogVerifier` reports them
 //
 // Steps never overlap and nothing is retried: after any failure the sequencer only throws, and the next open() finds out what is
 // true. Call order: open, then `sequence` with everything the table holds, in order of index, in batches of any size.
@@ -122,7 +123,7 @@ public struct LogSequencer: ~Copyable, Sendable {
 
         // Only now may tiles go that the checkpoint before `old` needed; those of `old` stay for one growth more.
         let unneeded = retired.filter { !TileLayout.contains($0, in: checkpoint.size) }
-        try remove(unneeded)
+        try remove(settled(unneeded))
         // A crash here brings removed files back at worst; open() removes them again.
         retired = TileLayout.partialTiles(in: old.size)
         return checkpoint
@@ -189,7 +190,27 @@ public struct LogSequencer: ~Copyable, Sendable {
         if let foreign = leftovers.first(where: { $0.completeAt.map { $0.value > next.value } ?? true }) {
             throw .damaged(path: foreign.text, why: "it has entries that the database never gave out")
         }
-        try remove(leftovers)
+        try remove(settled(leftovers))
+    }
+
+    /// Those tiles that may go: beyond the tree, or as the tile says that took their place.
+    private func settled(_ tiles: [TilePath]) throws(LogFault) -> [TilePath] {
+        var settled: [TilePath] = []
+        for tile in tiles {
+            guard let end = tile.completeAt, end <= builder.size else {
+                settled.append(tile)
+                continue
+            }
+            let width = TileLayout.width(of: tile.index, in: builder.size, level: tile.kind.level)
+            let present = TilePath(tile.kind, index: tile.index, width: width)
+            do {
+                guard let bytes = try storage.read(tile.text) else { continue }
+                if let whole = try storage.read(present.text), tile.isBeginning(bytes, of: whole) { settled.append(tile) }
+            } catch {
+                throw .storage(path: tile.text, cause: error)
+            }
+        }
+        return settled
     }
 
     private func write(_ files: [TileFile]) throws(LogFault) {

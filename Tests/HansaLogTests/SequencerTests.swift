@@ -66,6 +66,41 @@ import Testing
         #expect(storage.files.keys.filter { $0.hasPrefix("tile/entries") } == ["tile/entries/000.p/3"])
     }
 
+    @Test func aSupersededTileThatWasMeddledWithIsKeptAsEvidence() throws {
+        for name in ["tile/0/000.p/4", "tile/entries/000.p/4"] {
+            for change in 0..<4 {
+                let storage = MemoryStorage()
+                var table = Table()
+                var sequencer = try open(storage, table)
+                for _ in 0..<2 {
+                    table.commit(4)
+                    _ = try sequencer.sequence(table.pending)
+                }
+                switch change {
+                case 0: storage.files[name]?[3] ^= 1
+                case 1: storage.files[name]?.append(0)
+                case 2: storage.files[name]?.removeLast()
+                default: storage.files[name] = []
+                }
+                func expectFound(_ what: String) {
+                    let report = LogVerifier.verify(storage, key: Sample.signer().verifierKey, pending: table.pending)
+                    #expect(report.findings == [.leftoverDiffers(path: name)], "\(name), change \(change), \(what)")
+                }
+                expectFound("at once")
+                table.commit(1)
+                _ = try sequencer.sequence(table.pending)
+                table.commit(1)
+                _ = try sequencer.sequence(table.pending)
+                expectFound("after growing")
+                _ = try open(storage, table)
+                expectFound("after opening")
+                table.commit(260)
+                _ = try sequencer.sequence(table.pending)
+                expectFound("after the tile became full")
+            }
+        }
+    }
+
     @Test func aGrowthIsTwoWritesHoweverManyTilesItHas() throws {
         let storage = MemoryStorage()
         var table = Table()

@@ -12,9 +12,9 @@ struct AuditTests {
     private func verify() throws -> Bool { try home.node.auditVerify(home.caller, against: nil)["valid"]?.bool ?? false }
 
     /// A log that has grown in steps, with a partial tile that a later one superseded.
-    private func grow() throws {
+    private func grow(_ round: Int = 0) throws {
         for number in 0..<3 {
-            try data.write("p\(number)/x.csv", "a\n\(number)\n")
+            try data.write("p\(number)/x.csv", "a\n\(number)\n\(round)\n")
             try home.publish([data.path + "/p\(number)"])
             _ = try home.node.auditCheckpoint(home.caller)
         }
@@ -35,7 +35,7 @@ struct AuditTests {
         try grow()
         #expect(try verify())
         let checkpoint = try #require(try home.node.auditCheckpoint(home.caller)["checkpoint"]?.string)
-        try grow()
+        try grow(1)
         #expect(try home.node.auditVerify(home.caller, against: checkpoint)["valid"] == true)
         #expect(problem { _ = try home.node.auditVerify(home.caller, against: "nonsense") }?.exit == .verificationFailed)
     }
@@ -54,6 +54,28 @@ struct AuditTests {
             }
         }
         #expect(try verify())
+    }
+
+    /// Without a node: opening the home clears what a later growth superseded, but not what contradicts it.
+    @Test func aFlippedByteInAnyFileIsFoundByACommandOfItsOwn() throws {
+        var bars = 0
+        var places = 0
+        for place in 0..<8 {
+            try grow(place)
+            guard place < logFiles.count else { break }
+            let name = logFiles[place]
+            do {
+                try home.whileClosed { try flip(name, at: 0) }
+                #expect(try !verify(), "\(name) of \(logFiles)")
+            } catch let fault as Problem {
+                // Where the right edge itself is damaged the node does not even start.
+                #expect(fault.exit == .verificationFailed, "\(name): \(fault)")
+                bars += 1
+            }
+            try home.whileClosed { try flip(name, at: 0) }
+            places += 1
+        }
+        #expect(try verify() && bars > 0 && places > bars)
     }
 
     @Test func readingTheLogIsLoggedOnceAMinute() throws {

@@ -76,7 +76,7 @@ final class TestHome {
 
     /// Closes the node, lets `meddle` at the files, and opens it again.
     func whileClosed(_ meddle: () throws -> Void) throws {
-        try node.close()
+        try opened?.close()
         // The home's lock goes with the last reference.
         opened = nil
         try meddle()
