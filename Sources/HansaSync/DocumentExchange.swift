@@ -34,19 +34,24 @@ public final class DocumentExchange {
             var frames: [Frame] = []
             while true {
                 let rows = try context.metadata.read { try $0.outbox(to: self.peer, after: self.sentTo, limit: Documents.countMax) }
+                guard !rows.isEmpty else { return frames }
                 var items: [Documents.Item] = []
                 var bytes = 0
                 for row in rows {
                     let size = row.envelope.payload.count + row.envelope.signatures.count * 100 + 16
                     if bytes + size > 200 * 1024, !items.isEmpty { break }
-                    bytes += size
+                    sentTo = row.id
                     lastNumber += 1
                     sent[lastNumber] = row.id
+                    // Receipts have a frame of their own: the partner's publishing half takes them.
+                    if row.envelope.type == .receipt {
+                        frames.append(ReceiptMessage(id: lastNumber, envelope: row.envelope).frame)
+                        continue
+                    }
+                    bytes += size
                     items.append(Documents.Item(id: lastNumber, envelope: row.envelope))
-                    sentTo = row.id
                 }
-                guard !items.isEmpty else { return frames }
-                frames.append(Documents(items: items).frame)
+                if !items.isEmpty { frames.append(Documents(items: items).frame) }
             }
         } catch {
             throw .store(error)
@@ -62,6 +67,8 @@ public final class DocumentExchange {
                 for item in message.items {
                     // What was not sent in this session cannot have arrived in it; an acknowledgement that is repeated changes nothing.
                     guard let id = self.sent[item.id], let row = try tx.outbox(to: self.peer, after: id - 1, limit: 1).first, row.id == id else { continue }
+                    // What the partner lacks for it may still come: the next session tries again.
+                    if let refusal = item.refusal, DocumentExchange.transient.contains(refusal) { continue }
                     try tx.removeOutbox(row.id)
                     try tx.log(
                         LogDraft(
@@ -96,6 +103,9 @@ public final class DocumentExchange {
             throw .store(error)
         }
     }
+
+    /// Refusals of what may be taken later.
+    private static let transient: Set<String> = ["unknown-agreement", "keyring"]
 
     private func agreementDigest(of envelope: Envelope) -> Digest? {
         switch DocumentType(rawValue: envelope.payloadType) {
@@ -155,7 +165,13 @@ public final class DocumentExchange {
             var changes = ExchangeChanges()
             let before = try tx.agreement(digest)
             let signed = try self.signatories(of: envelope, agreement, tx)
-            if let before, signed.isSubset(of: before.signedBy) { return changes }
+            // Kept only when it says something new: other spellings of the same would fill the store.
+            if var copy = before {
+                switch copy.merge(envelope, keyrings: { city, version in (try? tx.keyring(of: city, version: version)) ?? nil }) {
+                case .merged: break
+                case .unchanged, .otherDocument, .tooManySignatures, .refused: return changes
+                }
+            }
             try tx.insertAgreement(envelope)
             let after = try tx.agreement(digest)
             try tx.log(

@@ -53,6 +53,12 @@ public struct ExchangeLimits: Sendable {
     public var queuedRunsMax = 16 * 1024
     /// A release issued this far ahead of our clock is parked until due.
     public var aheadMillisecondsMax: Int64 = 10 * 60 * 1000
+    /// Offered releases that a session may have neither committed nor refused, over all views.
+    public var outstandingMax = 1 << 18
+    /// Ids of one view that is told again from its beginning.
+    public var listedMax = 1 << 22
+    /// Pages of a feed in one answer; the recipient asks for more when it has committed them.
+    public var feedPagesMax = 16
     /// Index bytes in memory over all transfers of a session.
     public var indexBytesMax = 64 * 1024 * 1024
 

@@ -49,7 +49,9 @@ public struct Hello: Message {
 
     public static let nonceBytes = 32
 
-    public init(from: CityID, to: CityID, keyring: UInt64, peerKeyring: UInt64, nonce: [UInt8], contentCredit: UInt64, clock: Timestamp) {
+    public init(
+        from: CityID, to: CityID, keyring: UInt64, peerKeyring: UInt64, nonce: [UInt8], contentCredit: UInt64, clock: Timestamp
+    ) {
         versions = Hello.versions
         self.from = from
         self.to = to
@@ -235,7 +237,10 @@ public struct Feed: Message {
     /// The view's digest at `cursor`; zero while more follows.
     public var digest: Digest
 
-    public init(round: UInt64, view: Digest, status: Status, since: [UInt8] = [], changes: [Change] = [], cursor: [UInt8] = [], more: Bool = false, digest: Digest = .zero) {
+    public init(
+        round: UInt64, view: Digest, status: Status, since: [UInt8] = [], changes: [Change] = [], cursor: [UInt8] = [],
+        more: Bool = false, digest: Digest = .zero
+    ) {
         self.round = round
         self.view = view
         self.status = status
@@ -282,7 +287,10 @@ public struct Feed: Message {
             let level = mark & 0x7F
             guard level == 1 || level == 2 else { throw .malformed("level") }
             let release = try reader.digest()
-            changes.append(mark & 0x80 == 0 ? .add(release: release, level: level, transfer: Array(try reader.raw(16))) : .drop(release: release, level: level))
+            changes.append(
+                mark & 0x80 == 0
+                    ? .add(release: release, level: level, transfer: Array(try reader.raw(16)))
+                    : .drop(release: release, level: level))
         }
         cursor = Array(try reader.prefixed(max: Cursor.byteCount))
         guard cursor.count == Cursor.byteCount else { throw .malformed("cursor") }
@@ -482,10 +490,13 @@ public struct IndexParts: Message {
             case 0:
                 let total = try raw.varint()
                 let from = try raw.varint()
-                parts.append(.table(release: release, total: total, from: from, bytes: Array(try raw.prefixed(max: IndexParts.rawBytesMax))))
+                parts.append(
+                    .table(
+                        release: release, total: total, from: from, bytes: Array(try raw.prefixed(max: IndexParts.rawBytesMax))))
             case 1:
                 let number = try raw.varint()
-                parts.append(.page(release: release, number: number, bytes: Array(try raw.prefixed(max: Limits.indexPageChunks * 36))))
+                parts.append(
+                    .page(release: release, number: number, bytes: Array(try raw.prefixed(max: Limits.indexPageChunks * 36))))
             case 2: parts.append(.absent(release: release))
             default: throw .malformed("part")
             }
@@ -550,7 +561,9 @@ public struct Chunks: Message {
     public var rawLength: UInt32
     public var bytes: [UInt8]
 
-    public init(view: Digest, release: Digest, first: UInt64, count: UInt64, codec: Block.Codec, rawLength: UInt32, bytes: [UInt8]) {
+    public init(
+        view: Digest, release: Digest, first: UInt64, count: UInt64, codec: Block.Codec, rawLength: UInt32, bytes: [UInt8]
+    ) {
         self.view = view
         self.release = release
         self.first = first
@@ -579,20 +592,31 @@ public struct Chunks: Message {
         self.codec = codec
         let raw = try reader.count(max: Limits.blockRawBytesMax)
         rawLength = UInt32(raw)
-        guard first <= UInt64(Limits.chunksMax), count <= UInt64(Limits.blockRawBytesMax), codec != .raw || reader.left == raw else {
+        guard first <= UInt64(Limits.chunksMax), count <= UInt64(Limits.blockRawBytesMax), codec != .raw || reader.left == raw
+        else {
             throw .malformed("chunks")
         }
         bytes = Array(reader.rest())
     }
 }
 
-/// A signed receipt.
+/// A signed receipt, with the sender's number for it: sent in every session until `documents-ack` names that number.
 public struct ReceiptMessage: Message {
     public static let type = FrameType.receipt
+    public var id: UInt64
     public var envelope: Envelope
-    public init(envelope: Envelope) { self.envelope = envelope }
-    public func encode(to writer: inout ByteWriter) { writer.prefixed(envelope.binary()) }
-    public init(from reader: inout ByteReader) throws(ByteFault) { envelope = try reader.envelope() }
+    public init(id: UInt64, envelope: Envelope) {
+        self.id = id
+        self.envelope = envelope
+    }
+    public func encode(to writer: inout ByteWriter) {
+        writer.varint(id)
+        writer.prefixed(envelope.binary())
+    }
+    public init(from reader: inout ByteReader) throws(ByteFault) {
+        id = try reader.varint()
+        envelope = try reader.envelope()
+    }
 }
 
 /// The publisher's word, now and then, of where its views stand: push is a hint, the digest is the truth.

@@ -24,6 +24,8 @@ public final class Publisher {
     public private(set) var releasesSent = 0
     /// Changes for the shell: alarms, quarantines.
     private var changes = ExchangeChanges()
+    /// Policy epochs over which documents were put on their way in this session.
+    private var epochsAnswered: Set<Digest> = []
 
     private struct OpenRelease {
         var view: Digest
@@ -31,6 +33,8 @@ public final class Publisher {
         var row: ReleaseRow
         var city: CityID
         var page: (number: Int, entries: [ChunkEntry])?
+        /// Where the group begins that was sent last.
+        var group = 0
     }
 
     public init(_ context: ExchangeContext, peer: CityID) {
@@ -90,7 +94,8 @@ public final class Publisher {
                     return Announce.Line(view: id, digest: view.members.digest(view: id, policyEpoch: record.policyEpoch))
                 }
             }
-            return lines.isEmpty ? nil : Announce(lines: lines).frame
+            // More views than a frame holds are unheard of; a partner asks about the rest by itself.
+            return lines.isEmpty ? nil : Announce(lines: Array(lines.prefix(Views.countMax))).frame
         } catch {
             throw .store(error)
         }
@@ -99,6 +104,7 @@ public final class Publisher {
     // MARK: Views and feeds
 
     private func answer(_ views: Views, at now: Timestamp) throws -> [Frame] {
+        guard Set(views.lines.map(\.view)).count == views.lines.count else { throw ProtocolFault.malformed(.views, "a view twice") }
         var frames: [Frame] = []
         for line in views.lines {
             let standing = try context.metadata.read { try self.standing(of: line, in: $0, at: now) }
@@ -107,6 +113,7 @@ public final class Publisher {
                 frames.append(Feed(round: views.round, view: line.view, status: status).frame)
             case .equal(let position):
                 followed[line.view] = position
+                try noteEqual(line.view, position, at: now)
                 try unseen(line.view, after: position, at: now)
                 frames.append(Feed(round: views.round, view: line.view, status: .equal).frame)
             case .behind(let position):
@@ -116,12 +123,26 @@ public final class Publisher {
             case .differs:
                 frames += try mismatch(line.view, round: views.round, at: now)
             case .policy(let agreement):
-                try context.metadata.write(at: now) { try self.enqueueDocuments(of: agreement, in: $0) }
-                changes.outboxes.insert(peer)
+                // Once for an epoch: asking again fills no outbox.
+                if let epoch = try context.metadata.read({ try $0.agreement(agreement)?.policyEpoch }), epochsAnswered.insert(epoch).inserted {
+                    try context.metadata.write(at: now) { try self.enqueueDocuments(of: agreement, in: $0) }
+                    changes.outboxes.insert(peer)
+                }
                 frames.append(Feed(round: views.round, view: line.view, status: .policy).frame)
             }
         }
         return frames
+    }
+
+    /// An equal digest is as good as the acknowledgement that a broken session lost.
+    private func noteEqual(_ id: Digest, _ position: UInt64, at now: Timestamp) throws {
+        func isNews(_ view: PublishedView) -> Bool { !view.acknowledgedEqual || view.acknowledgedPosition < position || view.mismatches > 0 }
+        guard let view = try context.metadata.read({ try $0.publishedView(id) }), isNews(view) else { return }
+        try context.metadata.write(at: now) { tx in
+            guard var view = try tx.publishedView(id), isNews(view), position <= view.position else { return }
+            (view.acknowledgedEqual, view.acknowledgedPosition, view.mismatches) = (true, max(view.acknowledgedPosition, position), 0)
+            try tx.put(view)
+        }
     }
 
     private enum Standing {
@@ -179,6 +200,7 @@ public final class Publisher {
         var position = start
         var frames: [Frame] = []
         var since = status == .reset ? [] : cursor
+        var pages = 0
         while true {
             let before = position
             let page = try context.metadata.write(at: now) { tx -> Feed? in
@@ -230,6 +252,12 @@ public final class Publisher {
             since = page.cursor
             frames.append(page.frame)
             if !page.more { break }
+            pages += 1
+            // A long way is told in parts: the recipient commits these and asks on. A list from the beginning has no place to stop.
+            if status == .changes, pages == context.limits.feedPagesMax {
+                followed[id] = nil
+                return frames
+            }
         }
         followed[id] = position
         return frames
@@ -242,7 +270,8 @@ public final class Publisher {
                 let position = Cursor.position(message.cursor, feedKey: view.feedKey), position <= view.position
             else { return .fine }
             guard view.quarantine == nil else { return .fine }
-            if position == view.position {
+            // A membership that ran out by itself is a change to come: nothing can be compared yet.
+            if position == view.position, try tx.members(view.id, endedBy: now).isEmpty, record.state(at: now) == .active {
                 let equal = view.members.digest(view: view.id, policyEpoch: record.policyEpoch) == message.digest
                 guard equal else { return .differs }
                 view.mismatches = 0
@@ -434,24 +463,37 @@ public final class Publisher {
         if open?.release != run.release || open?.view != view {
             open = OpenRelease(view: view, release: run.release, row: row, city: writer, page: nil)
         }
-        var entries: [ChunkEntry] = []
+        let entries = try piece(from: Int(run.first), to: Int(run.first + run.count))
+        let locations = try context.metadata.read { try $0.chunkLocations(of: writer, entries.map(\.id)) }
+        guard let message = try encode(view, run, entries, locations) else { return absent() }
+        let after = run.first + message.count
+        let end = run.first + run.count
+        let rest = after < end ? GetChunks.Run(release: run.release, first: after, count: end - after) : nil
+        return (message.frame, rest)
+    }
+
+    /// The chunks that go together from `first` on. The cuts follow from the index and the run alone, never from how bytes lie here: a frame's
+    /// shape would tell what else we hold. Groups are as many chunks as fit a block, counted from the beginning of an index page, which is how a
+    /// publisher writes a package's first blocks too.
+    private func piece(from first: Int, to end: Int) throws -> [ChunkEntry] {
+        let page = first / Limits.indexPageChunks * Limits.indexPageChunks
+        var group = page
+        if let known = open?.group, known <= first, known >= page { group = known }
         var raw = 0
-        var next = Int(run.first)
-        let end = Int(run.first + run.count)
-        // As many chunks as fit a block.
-        while next < end {
+        var entries: [ChunkEntry] = []
+        var next = group
+        while next < min(end, page + Limits.indexPageChunks) {
             let entry = try entry(next)
-            if raw + Int(entry.length) > Limits.blockRawBytesMax { break }
-            entries.append(entry)
+            if raw + Int(entry.length) > Limits.blockRawBytesMax {
+                if next > first { break }
+                (group, raw) = (next, 0)
+            }
             raw += Int(entry.length)
+            if next >= first { entries.append(entry) }
             next += 1
         }
-        let locations = try context.metadata.read { try $0.chunkLocations(of: writer, entries.map(\.id)) }
-        let message = try encode(view, run, entries, locations)
-        guard let message else { return absent() }
-        let after = run.first + message.count
-        let rest = after < UInt64(end) ? GetChunks.Run(release: run.release, first: after, count: UInt64(end) - after) : nil
-        return (message.frame, rest)
+        open?.group = group
+        return entries
     }
 
     private func entry(_ number: Int) throws -> ChunkEntry {
@@ -465,37 +507,35 @@ public final class Publisher {
         return entries[number % Limits.indexPageChunks]
     }
 
-    /// A stored block goes out as it lies when all of it lies inside the run; otherwise the wanted chunks are compressed anew:
+    /// A stored block goes out as it lies when it is exactly the chunks that are to be sent; otherwise they are gathered and compressed anew:
     /// a neighbour in the block may belong to another view, an older version or an unredacted original (SYNC.md §5).
-    private func encode(_ view: Digest, _ run: GetChunks.Run, _ entries: [ChunkEntry], _ locations: [ChunkLocation?]) throws -> Chunks? {
-        guard let first = locations.first, let first else { return nil }
-        let stored = try context.content.block(at: first.block)
-        if first.offset == 0, stored.chunks.count <= entries.count, zip(stored.chunks, entries).allSatisfy({ $0 == $1 }) {
+    private func encode(_ view: Digest, _ run: GetChunks.Run, _ entries: [ChunkEntry], _ locations: [ChunkLocation?]) throws
+        -> Chunks?
+    {
+        let places = locations.compactMap { $0 }
+        guard let first = places.first, places.count == entries.count else { return nil }
+        var block = (location: first.block, stored: try context.content.block(at: first.block), raw: [UInt8]?.none)
+        if block.stored.chunks == entries {
             return Chunks(
-                view: view, release: run.release, first: run.first, count: UInt64(stored.chunks.count), codec: stored.codec,
-                rawLength: UInt32(stored.rawLength), bytes: stored.bytes)
+                view: view, release: run.release, first: run.first, count: UInt64(entries.count), codec: block.stored.codec,
+                rawLength: UInt32(block.stored.rawLength), bytes: block.stored.bytes)
         }
-        // Chunks of the same block that follow one another in both, or a mixture from several blocks: gather raw, stop before the next whole block.
         var raw: [UInt8] = []
-        var count: UInt64 = 0
-        var block: (location: ContentLocation, raw: [UInt8])?
-        for (entry, location) in zip(entries, locations) {
-            guard let location else { break }
-            if count > 0, location.offset == 0, location.block != block?.location, raw.count >= 64 * 1024 { break }
-            if block?.location != location.block {
-                let stored = location.block == first.block ? stored : try context.content.block(at: location.block)
-                block = (location.block, try Block.decode(stored.codec, stored.bytes, rawLength: stored.rawLength))
-            }
-            guard let bytes = block?.raw, Int(location.offset) + Int(location.length) <= bytes.count, location.length == entry.length else {
+        raw.reserveCapacity(entries.reduce(0) { $0 + Int($1.length) })
+        for (entry, place) in zip(entries, places) {
+            if block.location != place.block { block = (place.block, try context.content.block(at: place.block), nil) }
+            let bytes = try block.raw ?? Block.decode(block.stored.codec, block.stored.bytes, rawLength: block.stored.rawLength)
+            block.raw = bytes
+            guard Int(place.offset) + Int(place.length) <= bytes.count, place.length == entry.length else {
                 throw StoreFault.damaged("chunk \(entry.id.short) lies outside its block")
             }
-            raw += bytes[Int(location.offset)..<Int(location.offset + location.length)]
-            count += 1
+            raw += bytes[Int(place.offset)..<Int(place.offset + place.length)]
         }
-        guard count > 0 else { return nil }
-        let packed = raw.withUnsafeBytes { Block.encode(raw: $0, level: 1) }
+        let packed = raw.withUnsafeBytes { Block.encode(raw: $0) }
         return Chunks(
-            view: view, release: run.release, first: run.first, count: count, codec: packed.codec, rawLength: UInt32(raw.count), bytes: packed.bytes)
+            view: view, release: run.release, first: run.first, count: UInt64(entries.count), codec: packed.codec,
+            rawLength: UInt32(raw.count),
+            bytes: packed.bytes)
     }
 
     // MARK: Receipts
@@ -517,10 +557,11 @@ public final class Publisher {
             else { return (false, false, false) }
             return (false, true, try receipt.items.contains { if case .new = try self.word($0, in: receipt.view, store) { true } else { false } })
         }
-        if look.isKnown { return [] }
+        func answer(_ refusal: String?) -> [Frame] { [DocumentsAcknowledged(items: [.init(id: message.id, refusal: refusal)]).frame] }
+        if look.isKnown { return answer(nil) }
         guard look.isGood else {
             try context.logRefusal(LogDraft(.receiptRefused, outcome: .refused, partner: peer, reason: "signature-or-view"), at: now)
-            return []
+            return answer("receipt")
         }
         var location: ContentLocation?
         if look.isNew {
@@ -549,7 +590,7 @@ public final class Publisher {
                 }
             }
         }
-        return []
+        return answer(nil)
     }
 
     private enum Word {

@@ -30,7 +30,8 @@ public final class Puller {
     private struct Page {
         var cursor: [UInt8]
         var more: Bool
-        var reset: Bool
+        /// The publisher's digest at the cursor; means nothing while more follows.
+        var digest: Digest
         var outstanding: Set<Digest>
     }
 
@@ -40,8 +41,17 @@ public final class Puller {
         var round: UInt64 = 0
         var policyRounds = 0
         var pages: [Page] = []
-        /// The last cursor received: pages must follow one another.
+        /// The last cursor received: a push must follow it.
         var received: [UInt8] = []
+        /// Where the answers to our asks go on, by round. A push that left before the answer may have moved `received` meanwhile; the answer
+        /// tells its changes again, which changes nothing.
+        var answers: [UInt64: [UInt8]] = [:]
+        /// What was asked last and not yet answered: it is not asked twice.
+        var asked: Views.Line?
+        /// An ask came while pages were open: it follows when they are done.
+        var asksAfterPages = false
+        /// When to ask again where the policy epochs differed.
+        var retry: Timestamp?
         /// While a whole view is told again: the ids listed so far.
         var listed: Set<Digest>?
     }
@@ -123,6 +133,11 @@ public final class Puller {
     private var creditOwed: UInt64 = 0
     private var creditGranted: UInt64 = 0
 
+    /// For the shell: documents that wait for the partner.
+    private var changes = ExchangeChanges()
+    /// Offered ids that are neither committed nor refused.
+    private var outstandingCount: Int { views.values.reduce(0) { $0 + $1.pages.reduce(0) { $0 + $1.outstanding.count } } }
+
     public private(set) var releasesReceived = 0
     public private(set) var contentBytesReceived: UInt64 = 0
 
@@ -142,6 +157,11 @@ public final class Puller {
     }
     /// Chunks here and wanted, over the transfers that run.
     public var progress: (held: Int, total: Int) { transfers.values.reduce((0, 0)) { ($0.0 + $1.held, $0.1 + $1.entries.count) } }
+    /// What has changed since the last call: the shell tells the sessions concerned.
+    public func takeChanges() -> ExchangeChanges {
+        defer { changes = ExchangeChanges() }
+        return changes
+    }
     /// The moment at which the first parked release falls due.
     public var nextDue: Timestamp? { parked.values.map(\.until).min() }
 
@@ -149,6 +169,7 @@ public final class Puller {
     public func ask(at now: Timestamp) throws(ExchangeFault) -> [Frame] {
         do {
             round += 1
+            var alive: Set<Digest> = []
             let lines = try context.metadata.read { store -> [Views.Line] in
                 var lines: [Views.Line] = []
                 for record in try store.agreements() where record.state(at: now) == .active {
@@ -157,22 +178,36 @@ public final class Puller {
                     else { continue }
                     let id = record.viewID(publisher: self.peer, recipient: self.context.own)
                     guard let view = try store.subscribedView(id) else { continue }
+                    alive.insert(id)
                     // While a page is being fetched its answer stands; asking again now would only repeat it.
-                    if let state = self.views[id], !state.pages.isEmpty { continue }
+                    if self.views[id]?.pages.isEmpty == false {
+                        self.views[id]?.asksAfterPages = true
+                        continue
+                    }
                     var state = self.views[id] ?? ViewState(agreement: record.digest)
-                    state.standing = view.quarantine.map { .quarantined($0) } ?? .asked
+                    if let why = view.quarantine {
+                        state.standing = .quarantined(why)
+                        self.views[id] = state
+                        continue
+                    }
+                    let line = Views.Line(
+                        view: id, policyEpoch: record.policyEpoch, cursor: view.cursor,
+                        digest: view.members.digest(view: id, policyEpoch: record.policyEpoch))
+                    if state.asked == line, state.standing == .asked { continue }
+                    state.standing = .asked
+                    state.asked = line
                     state.round = self.round
+                    state.answers[self.round] = view.cursor
                     state.received = view.cursor
                     state.listed = nil
+                    state.retry = nil
                     self.views[id] = state
-                    if view.quarantine != nil { continue }
-                    lines.append(
-                        Views.Line(
-                            view: id, policyEpoch: record.policyEpoch, cursor: view.cursor,
-                            digest: view.members.digest(view: id, policyEpoch: record.policyEpoch)))
+                    lines.append(line)
                 }
                 return lines
             }
+            // What runs under an agreement that has ended goes no further.
+            for id in views.keys.sorted() where !alive.contains(id) { cancel(id) }
             return stride(from: 0, to: lines.count, by: Views.countMax).map {
                 Views(round: round, lines: Array(lines[$0..<min($0 + Views.countMax, lines.count)])).frame
             }
@@ -217,7 +252,10 @@ public final class Puller {
         do {
             let due = parked.filter { $0.value.until <= now }.keys.sorted()
             for digest in due { if let item = parked.removeValue(forKey: digest) { want(item.wanted) } }
-            let frames = try settleAll(at: now)
+            var frames = try settleAll(at: now)
+            let retries = views.keys.sorted().filter { views[$0]?.retry.map { $0 <= now } ?? false }
+            for id in retries { views[id]?.retry = nil }
+            if !retries.isEmpty { frames += try askAgain(at: now) }
             try context.flushRefusals(at: now)
             if unflushedBytes > 0, let last = lastFlush, now.milliseconds - last.milliseconds >= context.limits.flushMilliseconds {
                 try flush(at: now)
@@ -243,74 +281,133 @@ public final class Puller {
     // MARK: Feed
 
     private func take(_ feed: Feed, at now: Timestamp) throws -> [Frame] {
+        // A push for a view whose agreement we have just learnt of: our own ask follows.
         guard var state = views[feed.view] else {
-            // A push for a view whose agreement we have just learnt of: our own ask follows.
-            if feed.round == 0 { return [] }
-            throw ProtocolFault.unexpected(.feed, "a view we did not ask for")
+            guard feed.round == 0 else { throw ProtocolFault.unexpected(.feed, "a view we did not ask for") }
+            return []
         }
-        guard feed.round == 0 || feed.round == state.round else { return [] }
+        if feed.round != 0, state.answers[feed.round] == nil {
+            // Under an agreement that has ended meanwhile, or told twice.
+            guard feed.round <= round else { throw ProtocolFault.unexpected(.feed, "an answer to nothing") }
+            return []
+        }
         switch feed.status {
-        case .equal:
-            state.standing = .equal
-            state.policyRounds = 0
-            views[feed.view] = state
-            try clearMismatch(feed.view, at: now)
-            return []
-        case .none:
-            state.standing = .none
-            views[feed.view] = state
-            return []
-        case .quarantined:
-            state.standing = .quarantined("the publisher stopped this view: digests differ")
-            views[feed.view] = state
-            try quarantine(feed.view, "digests differ after a full list", at: now)
-            return []
-        case .policy:
-            state.policyRounds += 1
-            state.standing = .behind(state.policyRounds > 3 ? "policy-differs" : "policy")
-            views[feed.view] = state
-            guard state.policyRounds <= 3 else { return [] }
-            let agreement = state.agreement
-            try context.metadata.write(at: now) { tx in
-                for envelope in try tx.agreementEnvelopes(agreement) { try tx.enqueue(envelope, to: self.peer) }
-            }
-            return []
-        case .changes, .reset:
-            break
+        case .equal, .none, .quarantined, .policy: return try takeStanding(feed, state, at: now)
+        case .changes, .reset: break
         }
-        if feed.status == .reset, feed.round != 0 || feed.since.isEmpty, state.listed == nil {
+        if feed.status == .reset, feed.since.isEmpty {
+            // Everything is told again; what is under way goes on, and counts when it is listed.
             state.listed = []
-            state.received = feed.since
             state.pages = []
+            state.answers[feed.round] = feed.round == 0 ? nil : []
+            state.received = []
+        } else if feed.status == .reset, state.listed == nil {
+            throw ProtocolFault.unexpected(.feed, "a list without its beginning")
         }
-        // A push that does not follow what we have: we ask instead of guessing.
-        guard feed.since == state.received || (feed.status == .reset && state.listed?.isEmpty == true) else {
-            guard feed.round == 0 else { throw ProtocolFault.unexpected(.feed, "a page that does not follow the last") }
-            views[feed.view] = state
-            return state.pages.isEmpty ? try askAgain(at: now) : []
+        if feed.round == 0 {
+            // A push that does not follow what we have: we ask instead of guessing.
+            guard feed.since == state.received else {
+                views[feed.view] = state
+                if state.pages.isEmpty { return try askAgain(at: now) }
+                views[feed.view]?.asksAfterPages = true
+                return []
+            }
+        } else {
+            guard feed.since == state.answers[feed.round] else {
+                throw ProtocolFault.unexpected(.feed, "a page that does not follow the last")
+            }
+            state.answers = feed.more ? [feed.round: feed.cursor] : state.answers.filter { $0.key > feed.round }
+            if feed.round == state.round { state.asked = nil }
+        }
+        guard outstandingCount + feed.changes.count <= context.limits.outstandingMax,
+            (state.listed?.count ?? 0) <= context.limits.listedMax
+        else {
+            throw ProtocolFault.unexpected(.feed, "more than a recipient can take")
         }
         state.received = feed.cursor
         state.policyRounds = 0
         state.standing = .behind("fetching")
-        var page = Page(cursor: feed.cursor, more: feed.more, reset: feed.status == .reset, outstanding: [])
-        views[feed.view] = state
-        var drops: [(Digest, UInt8)] = []
+        var drops: [(release: Digest, level: UInt8)] = []
         var news: [Wanted] = []
         for change in feed.changes {
             switch change {
             case .add(let release, let level, let number):
-                if state.listed != nil { state.listed?.insert(release) }
+                state.listed?.insert(release)
                 news.append(Wanted(view: feed.view, release: release, level: level, number: number))
             case .drop(let release, let level): drops.append((release, level))
             }
         }
+        views[feed.view] = state
         try end(drops, in: feed.view, at: now)
+        var outstanding: Set<Digest> = []
         try context.metadata.read { store in
-            for item in news where try self.takeUp(item, store, at: now) { page.outstanding.insert(item.release) }
+            for item in news where try self.takeUp(item, store, at: now) { outstanding.insert(item.release) }
         }
         // Read again: a drop has taken its id from the pages before this one.
-        views[feed.view]?.pages.append(page)
+        views[feed.view]?.pages.append(Page(cursor: feed.cursor, more: feed.more, digest: feed.digest, outstanding: outstanding))
         return []
+    }
+
+    private func takeStanding(_ feed: Feed, _ before: ViewState, at now: Timestamp) throws -> [Frame] {
+        var state = before
+        guard feed.round == 0 || feed.round == state.round else {
+            // An older question; the newer one is still to be answered.
+            views[feed.view]?.answers[feed.round] = nil
+            return []
+        }
+        state.answers = [:]
+        state.asked = nil
+        switch feed.status {
+        case .equal:
+            // Pushed pages that are still open say more than this answer.
+            if state.pages.isEmpty { state.standing = .equal }
+            state.policyRounds = 0
+            views[feed.view] = state
+            try clearMismatch(feed.view, at: now)
+        case .none:
+            views[feed.view] = state
+            cancel(feed.view)
+        case .quarantined:
+            state.standing = .quarantined("the publisher stopped this view: digests differ")
+            views[feed.view] = state
+            try quarantine(feed.view, "digests differ after a full list", at: now)
+        case .policy:
+            state.policyRounds += 1
+            state.standing = .behind(state.policyRounds > 3 ? "policy-differs" : "policy")
+            state.retry = now.adding(seconds: min(60, 1 << Int64(min(state.policyRounds, 6))))
+            views[feed.view] = state
+            // Ours may be what the publisher lacks; once a session says it.
+            guard state.policyRounds == 1 else { return [] }
+            try context.metadata.write(at: now) { tx in
+                for envelope in try tx.agreementEnvelopes(state.agreement) { try tx.enqueue(envelope, to: self.peer) }
+            }
+            changes.outboxes.insert(peer)
+        case .changes, .reset: preconditionFailure("these are pages")
+        }
+        return []
+    }
+
+    /// The view gives nothing more in this session: what is under way in it ends, and other views that wait for it go on.
+    private func cancel(_ id: Digest) {
+        guard views[id] != nil else { return }
+        views[id]?.pages = []
+        views[id]?.listed = nil
+        views[id]?.answers = [:]
+        views[id]?.asked = nil
+        views[id]?.asksAfterPages = false
+        views[id]?.retry = nil
+        views[id]?.standing = .none
+        settled.removeAll { $0.view == id }
+        ready.removeAll { $0.view == id }
+        for release in waiting.keys.sorted() { waiting[release]?.removeAll { $0.view == id } }
+        for release in underWay.keys.sorted() where underWay[release] == id { stop(release) }
+    }
+
+    private func stop(_ release: Digest) {
+        wanted[release] = nil
+        parked[release] = nil
+        discard(release)
+        done(release)
     }
 
     private func take(_ announce: Announce, at now: Timestamp) throws -> [Frame] {
@@ -428,12 +525,7 @@ public final class Puller {
         for drop in drops {
             waiting[drop.release]?.removeAll { $0.view == id }
             // In another view it may still be wanted.
-            if underWay[drop.release] == id {
-                wanted[drop.release] = nil
-                parked[drop.release] = nil
-                discard(drop.release)
-                done(drop.release)
-            }
+            if underWay[drop.release] == id { stop(drop.release) }
             if var state = views[id] {
                 state.listed?.remove(drop.release)
                 for index in state.pages.indices { state.pages[index].outstanding.remove(drop.release) }
@@ -773,6 +865,9 @@ public final class Puller {
         // Pages with nothing to fetch (all held, or only drops) are done without a commit of releases.
         let done = views.keys.sorted().filter { id in views[id]?.pages.first?.outstanding.isEmpty == true }
         if !done.isEmpty, settled.isEmpty { frames += try commit([], at: now) }
+        let again = views.keys.sorted().filter { views[$0]?.asksAfterPages == true && views[$0]?.pages.isEmpty == true }
+        for id in again { views[id]?.asksAfterPages = false }
+        if !again.isEmpty { frames += try askAgain(at: now) }
         return frames
     }
 
@@ -794,7 +889,8 @@ public final class Puller {
     }
 
     /// One durable step: chunks, releases, holdings, cursors and log entries together; then the frames that say so.
-    private func commit(_ batch: [Settled], at now: Timestamp) throws -> [Frame] {
+    private func commit(_ offered: [Settled], at now: Timestamp) throws -> [Frame] {
+        let batch = try lastCheck(offered)
         var byView: [Digest: [Settled]] = [:]
         for item in batch { byView[item.view, default: []].append(item) }
         var receipts: [(view: Digest, envelope: Envelope, location: ContentLocation)] = []
@@ -812,7 +908,7 @@ public final class Puller {
             receipts.append((view, envelope, try context.content.append(document: envelope.binary(), digest: envelope.digest)))
         }
         // Bytes before rows: after this line everything the transaction points to is on the disk.
-        if !batch.isEmpty { try context.content.sync() }
+        if !batch.isEmpty || !unrecordedBlocks.isEmpty { try context.content.sync() }
 
         // Which pages this makes complete.
         var states = views
@@ -821,21 +917,28 @@ public final class Puller {
             for index in state.pages.indices { state.pages[index].outstanding.remove(item.digest) }
             states[item.view] = state
         }
-        var advanced: [(view: Digest, cursor: [UInt8], last: Bool, listed: Set<Digest>?)] = []
+        var advanced: [(view: Digest, cursor: [UInt8], last: Bool, listed: Set<Digest>?, digest: Digest)] = []
         for id in states.keys.sorted() {
             guard var state = states[id] else { continue }
             var cursor: [UInt8]?
             var last = false
+            var digest = Digest.zero
             while let page = state.pages.first, page.outstanding.isEmpty {
                 cursor = page.cursor
                 last = !page.more
+                digest = page.digest
                 state.pages.removeFirst()
             }
             guard let cursor else { continue }
             let complete = last && state.pages.isEmpty
             // While the whole view is told again the cursor moves only at its end: half of a list is no place to stand.
-            if state.listed == nil || complete { advanced.append((id, cursor, complete, state.listed)) }
-            if complete { state.listed = nil }
+            if state.listed == nil || complete { advanced.append((id, cursor, complete, state.listed, digest)) }
+            if complete {
+                state.listed = nil
+            } else if state.pages.isEmpty, state.listed == nil {
+                // The publisher told a part; the rest is for asking.
+                state.asksAfterPages = true
+            }
             states[id] = state
         }
 
@@ -844,6 +947,8 @@ public final class Puller {
             for block in blocks { try tx.insertChunks(of: block.city, block: block.location, block.chunks) }
             for receipt in receipts {
                 try tx.insertReceipt(receipt.envelope.digest, document: receipt.location, view: receipt.view, from: self.context.own)
+                // It leaves from the outbox until the partner says it has it: a crash here or there loses none.
+                try tx.enqueue(receipt.envelope, to: self.peer)
             }
             for view in byView.keys.sorted() { try self.record(byView[view] ?? [], in: view, tx) }
             return try advanced.compactMap { try self.advance($0.view, to: $0.cursor, listed: $0.last ? $0.listed : nil, tx) }
@@ -856,12 +961,42 @@ public final class Puller {
         }
         views = states
         for item in batch { done(item.digest) }
-        for ack in advanced where ack.last { views[ack.view]?.standing = .equal }
+        if !receipts.isEmpty { changes.outboxes.insert(peer) }
+        let digests = Dictionary(acknowledgements.map { ($0.view, $0.digest) }) { $1 }
+        for ack in advanced where ack.last {
+            // Complete is what the publisher's digest says, not that nothing is missing from a list.
+            views[ack.view]?.standing = digests[ack.view] == ack.digest ? .equal : .behind("digests differ")
+        }
         for item in batch where item.refusal == nil {
             if case .moved = item { continue }
             releasesReceived += 1
         }
-        return receipts.map { ReceiptMessage(envelope: $0.envelope).frame } + acknowledgements.map { $0.frame }
+        return acknowledgements.map { $0.frame }
+    }
+
+    /// What became known while content was under way: a withdrawal, or another release of the same number (also within this batch).
+    private func lastCheck(_ batch: [Settled]) throws -> [Settled] {
+        struct Number: Hashable {
+            let package: PackageID
+            let seq: UInt64
+        }
+        var first: [Number: Digest] = [:]
+        return try context.metadata.read { store in
+            try batch.map { item in
+                guard case .accepted(let transfer) = item else { return item }
+                let release = transfer.release
+                let wanted = Wanted(view: transfer.view, release: transfer.digest, level: transfer.level, number: transfer.number)
+                if let withdrawn = try store.package(release.package)?.withdrawnSeq, release.seq <= withdrawn {
+                    return .refused(wanted, .withdrawn, release.package)
+                }
+                let number = Number(package: release.package, seq: release.seq)
+                let known =
+                    try store.releaseDigest(of: release.package, writer: release.writer, seq: release.seq) ?? first[number]
+                if let known, known != transfer.digest { return .refused(wanted, .fork, release.package) }
+                first[number] = transfer.digest
+                return item
+            }
+        }
     }
 
     private func record(_ items: [Settled], in id: Digest, _ tx: any MetadataWriting) throws {

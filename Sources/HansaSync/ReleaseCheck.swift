@@ -82,6 +82,8 @@ public enum ReleaseCheck {
         let request = AccessRequest(
             package: release.package, kind: release.kind, tlp: release.tlp, withdrawn: false, publisher: publisher, recipient: recipient)
         if case .deny(let denial) = Policy.receiverDecision(on: request, under: agreement, at: now) {
+            // The publisher's clock may be a little ahead of ours on an agreement's first day.
+            if denial.reason == .notYetEffective { return .notYetDue(release, until: agreement.effective) }
             return .refused(.terms(denial.reason, clause: denial.clause), release)
         }
         let due = release.issued.adding(milliseconds: -aheadMillisecondsMax)

@@ -45,10 +45,12 @@ extension World {
             var members = MemberSet()
             var errors: [String] = []
             for package in try store.packages(of: publisher.city, after: nil, limit: .max) {
-                for row in try store.releases(of: package.package) where row.release.operation != .withdraw {
+                let releases = try store.releases(of: package.package)
+                let withdrawn = releases.last { $0.release.operation == .withdraw }?.release.seq ?? 0
+                for row in releases where row.release.operation != .withdraw {
                     let request = AccessRequest(
                         package: row.release.package, kind: row.release.kind, tlp: row.release.tlp,
-                        withdrawn: package.withdrawnSeq.map { row.release.seq <= $0 } ?? false, publisher: publisher.city,
+                        withdrawn: row.release.seq <= withdrawn, publisher: publisher.city,
                         recipient: view.recipient)
                     let member = try store.member(id, row.digest)
                     guard case .permit(let permit) = policy.decision(on: request, under: record.digest, at: publisher.now) else {
@@ -183,7 +185,9 @@ public final class TaintWatch {
             let policy = try store.policy()
             let agreements = try store.agreements().filter { $0.isParty(peer) && $0.state(at: now) == .active }
             for package in try store.packages(of: node.city, after: nil, limit: .max) {
-                for row in try store.releases(of: package.package) {
+                let releases = try store.releases(of: package.package)
+                let withdrawn = releases.last { $0.release.operation == .withdraw }?.release.seq ?? 0
+                for row in releases {
                     packageOf[row.digest] = package.package
                     if row.release.operation == .withdraw { withdrawals.insert(row.digest) }
                     for record in try store.agreements() where record.isParty(peer) {
@@ -192,7 +196,7 @@ public final class TaintWatch {
                     }
                     let request = AccessRequest(
                         package: row.release.package, kind: row.release.kind, tlp: row.release.tlp,
-                        withdrawn: package.withdrawnSeq.map { row.release.seq <= $0 } ?? false, publisher: node.city,
+                        withdrawn: row.release.seq <= withdrawn, publisher: node.city,
                         recipient: peer)
                     for record in agreements {
                         if case .permit(let permit) = policy.decision(on: request, under: record.digest, at: now) {

@@ -208,6 +208,7 @@ final class WorldConnection {
             } catch {
                 fault = error
             }
+            changes.formUnion(parts.puller.takeChanges())
             self.world.record(self.node, to: peer, frames)
             // Between the work and its frames the process may end.
             self.world.after(self.jobDelay()) { [weak self] in self?.pulled(frames, changes, fault) }

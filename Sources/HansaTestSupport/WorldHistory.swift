@@ -291,7 +291,8 @@ public struct WorldHistory {
         // S4: nothing of a withdrawn package is live anywhere.
         for publisher in world.nodes {
             for package in try publisher.metadata.read({ try $0.packages(of: publisher.city, after: nil, limit: .max) }) {
-                guard let withdrawn = package.withdrawnSeq else { continue }
+                let releases = try publisher.metadata.read { try $0.releases(of: package.package) }
+                guard let withdrawn = releases.last(where: { $0.release.operation == .withdraw })?.release.seq else { continue }
                 for recipient in world.nodes where recipient !== publisher {
                     try recipient.metadata.read { store in
                         for holding in try store.holdings(of: package.package) where holding.state == .accepted {

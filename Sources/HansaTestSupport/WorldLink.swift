@@ -10,13 +10,14 @@ public final class WorldLink {
     private(set) var ends: [WorldConnection] = []
     /// Bytes arrive in order within a direction.
     private var lastArrival: [Int64] = [0, 0]
-    private var session: UInt64 = 0
     /// While it is cut no session begins; one that runs ends.
     public private(set) var isCut = false
     /// Sessions are begun again by themselves after they ended.
     public var redials = true
     private var isDialling = false
     public private(set) var sessions = 0
+    private var begun: Int64 = 0
+    private var failures: UInt64 = 0
 
     init(_ world: World, _ left: WorldNode, _ right: WorldNode, seed: UInt64) {
         self.world = world
@@ -34,7 +35,7 @@ public final class WorldLink {
     func connect() {
         guard ends.isEmpty, !isCut, !left.isDown, !right.isDown else { return dialLater() }
         sessions += 1
-        session += 1
+        begun = world.now.milliseconds
         let seed = random.next()
         let leftDials = random.next() & 1 == 0
         lastArrival = [0, 0]
@@ -49,10 +50,12 @@ public final class WorldLink {
         two.handshakeCompleted(left.spki)
     }
 
+    /// Waits longer after each session that did not last, up to a minute.
     private func dialLater() {
         guard redials, !isDialling else { return }
         isDialling = true
-        world.after(200 + random.next() % 2000) { [weak self] in
+        failures = world.now.milliseconds - begun > 10_000 ? 0 : min(failures + 1, 6)
+        world.after(200 + random.next() % (1000 << failures)) { [weak self] in
             guard let self else { return }
             self.isDialling = false
             if self.ends.isEmpty { self.connect() }

@@ -13,6 +13,8 @@ struct Exchange {
     let world: World
     let publisher: Publisher
     let puller: Puller
+    /// The recipient's: receipts leave through it.
+    let documents: DocumentExchange
 
     var kitchener: WorldNode { world.nodes[0] }
     var auckland: WorldNode { world.nodes[1] }
@@ -29,6 +31,7 @@ struct Exchange {
         self.world = world
         publisher = Publisher(world.nodes[0].context, peer: world.nodes[1].city)
         puller = Puller(world.nodes[1].context, peer: world.nodes[0].city)
+        documents = DocumentExchange(world.nodes[1].context, peer: world.nodes[0].city)
     }
 
     static func content(_ number: UInt64, chunks: UInt64 = 3) -> WorldContent {
@@ -43,12 +46,18 @@ struct Exchange {
         return answers
     }
 
+    /// What the puller says to these frames, and what waits in its outbox then.
+    func asks(after frames: [Frame]) throws -> [Frame] {
+        for frame in frames where frame.type == .documentsAcknowledged { try documents.acknowledged(frame, at: now) }
+        return try puller.receive(frames.filter { $0.type != .documentsAcknowledged }, at: now) + documents.pending()
+    }
+
     /// Carries frames to and fro until nothing is left. Returns what the puller sent last.
     func run(_ first: [Frame]) throws {
         var asks = first
         for _ in 0..<1000 {
             let answers = try answers(to: asks)
-            asks = try puller.receive(answers, at: now)
+            asks = try self.asks(after: answers)
             if asks.isEmpty { return }
         }
         Issue.record("the exchange does not end")

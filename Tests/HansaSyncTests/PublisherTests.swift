@@ -28,7 +28,7 @@ import Testing
         var asks = try exchange.puller.ask(at: world.now)
         while !asks.isEmpty {
             receipt = asks.first { $0.type == .receipt } ?? receipt
-            asks = try exchange.puller.receive(try exchange.answers(to: asks), at: world.now)
+            asks = try exchange.asks(after: try exchange.answers(to: asks))
         }
         let frame = try #require(receipt)
         let view = try view(world)
@@ -44,7 +44,7 @@ import Testing
                 view: view, from: world.nodes[1].city, to: world.nodes[0].city, issued: world.now.adding(seconds: minute),
                 items: [Receipt.Item(release: release, transfer: Hex.encode(row.transfer), outcome: outcome, reason: "no")],
                 log: nil, keyring: 1)
-            return ReceiptMessage(envelope: Envelope.sign(receipt.payload(), as: .receipt, with: [key])).frame
+            return ReceiptMessage(id: 1, envelope: Envelope.sign(receipt.payload(), as: .receipt, with: [key])).frame
         }
         for number in 0..<50 {
             _ = try exchange.answers(to: [try forged(.refused, world.nodes[0].packageKey, minute: Int64(number))])
@@ -63,7 +63,7 @@ import Testing
         let exchange = Exchange(world)
         var asks = try exchange.puller.ask(at: world.now)
         while !asks.contains(where: { $0.type == .getChunks }) {
-            asks = try exchange.puller.receive(try exchange.answers(to: asks), at: world.now)
+            asks = try exchange.asks(after: try exchange.answers(to: asks))
         }
         for frame in asks { _ = try exchange.publisher.receive(frame, at: world.now) }
         let made = try exchange.publisher.content(upTo: 64 * 1024, at: world.now)

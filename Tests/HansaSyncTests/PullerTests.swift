@@ -113,7 +113,7 @@ import Testing
         // Until content was asked for; it never comes.
         var asks = try exchange.puller.ask(at: world.now)
         while !asks.contains(where: { $0.type == .getChunks }) {
-            asks = try exchange.puller.receive(try exchange.answers(to: asks), at: world.now)
+            asks = try exchange.asks(after: try exchange.answers(to: asks))
         }
         try world.nodes[0].revoke(grant)
         let release = try world.nodes[0].publish("new", Exchange.content(2))
@@ -138,10 +138,11 @@ import Testing
                 guard frame.type == .chunks, let chunks = try? Chunks(frame) else { return true }
                 return chunks.release != large
             }
-            asks = try exchange.puller.receive(answers, at: world.now)
+            asks = try exchange.asks(after: answers)
         }
         #expect(try exchange.holding(small) == nil)
-        let receipts = try exchange.puller.tick(at: world.now.adding(milliseconds: 300))
+        _ = try exchange.puller.tick(at: world.now.adding(milliseconds: 300))
+        let receipts = try exchange.documents.pending()
         #expect(receipts.contains { $0.type == .receipt })
         #expect(try exchange.holding(small)?.state == .accepted)
         #expect(try exchange.holding(large) == nil)

@@ -380,6 +380,7 @@ final class Connection: ChannelDuplexHandler, @unchecked Sendable {
             } catch {
                 result.fault = error
             }
+            result.changes.formUnion(parts.puller.takeChanges())
             result.progress = PullProgress(parts.puller)
             return result
         } done: { [self] result in
