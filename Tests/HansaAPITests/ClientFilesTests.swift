@@ -355,19 +355,28 @@ struct ClientFilesTests {
 
     @Test func whatAKilledCheckoutLeftIsNoChangeOfTheUser() throws {
         let directory = TemporaryDirectory()
-        directory.file(".hansa-4194305-1.tmp")
-        directory.file(".hansa-notes")
-        directory.file(".hansa-\(getpid())-2.tmp")
-        directory.file(".hansa-4194305-3.tmp")
-        // Two hours old: the first names no living process, the second is ours.
-        for name in [".hansa-4194305-1.tmp", ".hansa-\(getpid())-2.tmp"] {
-            var now = timespec()
-            clock_gettime(CLOCK_REALTIME, &now)
-            now.tv_sec -= 7200
-            utimensat(AT_FDCWD, directory.path + "/" + name, [now, now], 0)
-        }
-        #expect(try CheckoutTarget(directory: directory.path).listing(of: "").entries.map(\.path) == [".hansa-notes"])
-        #expect(directory.names == [".hansa-4194305-3.tmp", ".hansa-\(getpid())-2.tmp", ".hansa-notes"].sorted())
+        // Above Linux's largest process id, and our own.
+        let dead = ".hansa-4194305-1.tmp"
+        let living = ".hansa-\(getpid())-2.tmp"
+        for name in [dead, "data/" + dead, living, ".hansa-notes"] { directory.file(name) }
+        let dry = CheckoutTarget(directory: directory.path, changesNothing: true)
+        #expect(Set(try dry.listing(of: "").entries.map(\.path)) == [".hansa-notes", "data"])
+        #expect(directory.names.contains(dead))
+        let target = CheckoutTarget(directory: directory.path)
+        #expect(Set(try target.listing(of: "").entries.map(\.path)) == [".hansa-notes", "data"])
+        #expect(directory.names == [living, ".hansa-notes", "data"].sorted())
+        #expect(directory.text("data/" + dead) == nil)
+    }
+
+    @Test func twoCheckoutsDoNotWorkInOneDirectory() throws {
+        let directory = TemporaryDirectory()
+        let first = CheckoutTarget(directory: directory.path)
+        _ = try first.listing(of: "")
+        #expect(problem { _ = try CheckoutTarget(directory: directory.path).listing(of: "") }?.exit == .conflict)
+        // A dry run looks on.
+        _ = try CheckoutTarget(directory: directory.path, changesNothing: true).listing(of: "")
+        first.finish()
+        _ = try CheckoutTarget(directory: directory.path).listing(of: "")
     }
 
     @Test func manyFilesAreCommittedTogether() throws {

@@ -10,9 +10,11 @@ import Testing
 @testable import HansaAPI
 
 struct ServerTests {
-    private static func options(clients: Int = 32, request: Int = 5000, answer: Int = 5000) -> AdminServer.Options {
+    private static func options(clients: Int = 32, request: Int = 5000, answer: Int = 5000, longestAnswer: Int = 5000)
+        -> AdminServer.Options
+    {
         var options = AdminServer.Options(clientsMax: clients, drainMilliseconds: 2000)
-        options.patience = Patience(request: request, answer: answer, sending: 1000)
+        options.patience = Patience(request: request, answer: answer, longestAnswer: longestAnswer, sending: 1000)
         return options
     }
 
@@ -163,6 +165,20 @@ struct ServerTests {
         #expect(fixture.services.published.isEmpty)
     }
 
+    @Test func aClientThatAnswersLaterForEverIsGivenUp() throws {
+        let fixture = try ServerFixture(options: Self.options(longestAnswer: 200))
+        let channel = fixture.connection()
+        try channel.send(.request, try AdminRequest.packagePublish(PublishOptions()).encoded(), within: 1000)
+        #expect(try channel.receive(within: 5000)?.type == .nextListings)
+        var told = false
+        for _ in 0..<1_000_000 where !told {
+            do throws(ChannelFault) { try channel.send(.waiting, within: 1000) } catch { break }
+            told = channel.isReadableNow
+        }
+        let frame = try #require(try channel.receive(within: 5000))
+        #expect(try ProblemCodec.decode(frame.body).code == .adminProtocol)
+    }
+
     @Test func interruptingAClientGivesExitCode130() throws {
         let started = Atomic<Bool>(false)
         let shared = Mutex<AdminClient?>(nil)
@@ -261,4 +277,8 @@ struct ServerTests {
         #expect(services.calls == ["partner list admin"])
         #expect(session.close(waitingSeconds: 10))
     }
+}
+
+extension FrameChannel {
+    fileprivate var isReadableNow: Bool { (try? isReadable(within: 0)) ?? true }
 }

@@ -73,12 +73,12 @@ public final class AdminClient: Sendable {
         throws(Problem) -> JSONValue
     {
         let body = try request.encoded()
+        defer { if case .target(let target) = files { target.finish() } }
         do {
             // A node that refuses us says so and closes, perhaps before it has read anything: what it said is still there to read.
             do { try channel.send(.request, body, within: Self.sendingMilliseconds) } catch ChannelFault.closed {}
             return try converse(files, observer)
         } catch {
-            if case .target(let target) = files { target.discardPending() }
             if interrupted.load(ordering: .sequentiallyConsistent) { throw Problem(.interrupted, "interrupted") }
             switch error {
             case let problem as Problem: throw problem

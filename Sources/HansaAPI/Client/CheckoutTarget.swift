@@ -12,6 +12,8 @@ public final class CheckoutTarget: Sendable {
         /// Temporary names by target path, of files not yet committed.
         var pending: [String: String] = [:]
         var counter = 0
+        /// No other checkout works here: what lies around was left behind.
+        var isLocked = false
     }
 
     /// Above this many files in one commit the whole file system is synced once: a thousand fsyncs wait for a thousand journal commits.
@@ -22,14 +24,23 @@ public final class CheckoutTarget: Sendable {
     public let directory: String
     private let state = Mutex(State())
 
-    /// Nothing is made until the node creates the first file.
-    public init(directory: String) { self.directory = UserPath.absolute(directory) }
+    private let changesNothing: Bool
 
-    /// Removes what was created and not committed. Safe to call at any time; a later create works.
-    public func discardPending() {
+    /// Nothing is made until the node creates the first file. With `changesNothing`, for a dry run, nothing that a killed checkout left is removed
+    /// either, and no lock is taken. Otherwise the directory is locked from its first use to `finish`: a second checkout into it fails.
+    public init(directory: String, changesNothing: Bool = false) {
+        self.directory = UserPath.absolute(directory)
+        self.changesNothing = changesNothing
+    }
+
+    /// Removes what was created and not committed, and lets go of the directory. `AdminClient.run` does it at the end of its request; safe to call
+    /// twice, and a later request begins anew.
+    public func finish() {
         state.withLock { state in
             for (path, temporary) in state.pending { Self.removeTemporary(path, temporary, &state) }
             state.pending = [:]
+            state.tree = nil
+            state.isLocked = false
         }
     }
 
@@ -53,7 +64,7 @@ public final class CheckoutTarget: Sendable {
         try state.withLock { state throws(Problem) in
             let path = below.isEmpty ? directory : directory + "/" + below
             let empty = DirectoryListing(number: 0, path: path, derivedName: nil, listedAt: 0, entries: [])
-            guard let tree = try Self.tree(&state, at: directory, creating: false),
+            guard let tree = try tree(&state, creating: false),
                 let found = try tree.directory(below, creating: false)
             else {
                 return empty
@@ -63,9 +74,11 @@ public final class CheckoutTarget: Sendable {
             guard own >= 0 else { throw FileFault.problem("read", path, -own) }
             var entries: [FileStat] = []
             // What a killed checkout left is none of the user's changes, and goes with the next one.
+            let removes = !changesNothing
+            let isLocked = state.isLocked
             let walker = DirectoryWalker(entersHidden: true) { parent, name in
                 guard let process = Self.process(ofTemporary: name) else { return false }
-                Self.removeIfAbandoned(name, in: parent, process: process)
+                if removes { Self.removeIfAbandoned(name, in: parent, process: process, isLocked: isLocked) }
                 return true
             }
             try walker.walk(own, prefix: "", root: path, depth: 0, into: &entries)
@@ -75,7 +88,7 @@ public final class CheckoutTarget: Sendable {
 
     func openExisting(_ paths: [String]) throws(Problem) -> [CInt] {
         try state.withLock { state throws(Problem) in
-            guard let tree = try Self.tree(&state, at: directory, creating: false) else {
+            guard let tree = try tree(&state, creating: false) else {
                 throw Problem(.fileChanged, "\(directory.printable(charactersMax: 300)) is gone")
             }
             return try Self.collect(paths) { path throws(Problem) in try tree.openRegular(path) }
@@ -85,7 +98,7 @@ public final class CheckoutTarget: Sendable {
     func create(_ paths: [String]) throws(Problem) -> [CInt] {
         try state.withLock { state throws(Problem) in
             // Made above when missing.
-            let tree = try Self.tree(&state, at: directory, creating: true).unsafelyUnwrapped
+            let tree = try tree(&state, creating: true).unsafelyUnwrapped
             return try Self.collect(paths) { path throws(Problem) in
                 if let earlier = state.pending[path] { Self.removeTemporary(path, earlier, &state) }
                 // Likewise.
@@ -111,15 +124,11 @@ public final class CheckoutTarget: Sendable {
             guard let tree = state.tree, paths.allSatisfy({ state.pending[$0] != nil }) else {
                 throw Problem(.adminProtocol, "the node committed a file that it did not create")
             }
-            let wholesale = paths.count > Self.filesSyncedSinglyMax
-            if wholesale, let root = try tree.directory("", creating: false) {
-                let result = hansa_sync_file_system(root)
-                guard result == 0 else { throw FileFault.problem("sync", directory, -result) }
-            }
-            var parents: Set<String> = []
+            try sync(paths, state, tree)
+            var parents = tree.takeGrown()
             for path in paths {
                 guard let temporary = state.pending[path] else { continue }
-                try Self.rename(path, from: temporary, in: tree, syncing: !wholesale)
+                try Self.rename(path, from: temporary, in: tree)
                 state.pending[path] = nil
                 parents.insert(Self.parent(of: path))
             }
@@ -132,9 +141,35 @@ public final class CheckoutTarget: Sendable {
         }
     }
 
+    /// Makes the bytes of created files durable. First all begin to be written, so that the first fsync waits for the others' data as well and they
+    /// cost little; above a number of files one syncfs is cheaper still.
+    private func sync(_ paths: [String], _ state: State, _ tree: DirectoryTree) throws(Problem) {
+        if paths.count > Self.filesSyncedSinglyMax, let root = try tree.directory("", creating: false) {
+            let result = hansa_sync_file_system(root)
+            guard result == 0 else { throw FileFault.problem("sync", directory, -result) }
+            return
+        }
+        var files: [(path: String, descriptor: CInt)] = []
+        defer { for file in files { close(file.descriptor) } }
+        for path in paths {
+            guard let temporary = state.pending[path], let (parent, _) = try tree.parent(of: path, creating: false) else {
+                continue
+            }
+            let file = FileFault.call { openat(parent, temporary, O_RDONLY | O_NOFOLLOW | O_CLOEXEC) }
+            guard file >= 0 else { throw FileFault.problem("sync", directory + "/" + path, -file) }
+            files.append((path, file))
+            // A hint: where it fails, fsync does all of the work.
+            _ = hansa_begin_writing(file)
+        }
+        for file in files {
+            let result = FileFault.call { fsync(file.descriptor) }
+            guard result == 0 else { throw FileFault.problem("sync", directory + "/" + file.path, -result) }
+        }
+    }
+
     func remove(_ paths: [String]) throws(Problem) {
         try state.withLock { state throws(Problem) in
-            guard let tree = try Self.tree(&state, at: directory, creating: false) else { return }
+            guard let tree = try tree(&state, creating: false) else { return }
             for path in paths {
                 guard let (parent, name) = try tree.parent(of: path, creating: false) else { continue }
                 let result = FileFault.call { unlinkat(parent, name, 0) }
@@ -149,15 +184,24 @@ public final class CheckoutTarget: Sendable {
 
     // MARK: Steps
 
-    private static func tree(_ state: inout State, at directory: String, creating: Bool) throws(Problem) -> DirectoryTree? {
+    private func tree(_ state: inout State, creating: Bool) throws(Problem) -> DirectoryTree? {
         if let tree = state.tree { return tree }
         var status = stat()
         if stat(directory, &status) != 0 {
             guard errno == ENOENT else { throw FileFault.problem("read", directory, errno) }
             guard creating else { return nil }
-            try makeWithParents(directory)
+            try Self.makeWithParents(directory)
         }
         let tree = try DirectoryTree(root: directory)
+        if !changesNothing {
+            let result = tree.lock()
+            guard result != -EAGAIN else {
+                throw Problem(
+                    .checkoutModified, "another checkout works in \(directory.printable(charactersMax: 300))",
+                    try: "run it again when that has ended")
+            }
+            state.isLocked = result == 0
+        }
         state.tree = tree
         return tree
     }
@@ -173,17 +217,10 @@ public final class CheckoutTarget: Sendable {
         }
     }
 
-    private static func rename(_ path: String, from temporary: String, in tree: DirectoryTree, syncing: Bool) throws(Problem) {
+    private static func rename(_ path: String, from temporary: String, in tree: DirectoryTree) throws(Problem) {
         let full = tree.root + "/" + path
         guard let (parent, name) = try tree.parent(of: path, creating: false) else {
             throw FileFault.problem("rename", full, ENOENT)
-        }
-        if syncing {
-            let file = FileFault.call { openat(parent, temporary, O_RDONLY | O_NOFOLLOW | O_CLOEXEC) }
-            guard file >= 0 else { throw FileFault.problem("sync", full, -file) }
-            let result = FileFault.call { fsync(file) }
-            close(file)
-            guard result == 0 else { throw FileFault.problem("sync", full, -result) }
         }
         let result = FileFault.call { renameat(parent, temporary, parent, name) }
         if result == -EISDIR || result == -ENOTEMPTY || result == -EEXIST {
@@ -237,13 +274,13 @@ public final class CheckoutTarget: Sendable {
         return pid_t(parts[0])
     }
 
-    /// Its process has gone, and it is an hour old: another container's processes have ids that we cannot see.
-    private static func removeIfAbandoned(_ name: String, in directory: CInt, process: pid_t) {
+    /// Its process has gone, and either nobody else works here or it is an hour old: another container's processes have ids that we cannot see.
+    private static func removeIfAbandoned(_ name: String, in directory: CInt, process: pid_t, isLocked: Bool) {
         var status = stat()
         var now = timespec()
         clock_gettime(CLOCK_REALTIME_COARSE, &now)
         guard kill(process, 0) != 0, errno == ESRCH, fstatat(directory, name, &status, AT_SYMLINK_NOFOLLOW) == 0,
-            status.st_mode & S_IFMT == S_IFREG, status.st_mtim.tv_sec < now.tv_sec - 3600
+            status.st_mode & S_IFMT == S_IFREG, isLocked || status.st_mtim.tv_sec < now.tv_sec - 3600
         else { return }
         unlinkat(directory, name, 0)
     }

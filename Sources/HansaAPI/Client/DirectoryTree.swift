@@ -1,5 +1,6 @@
 // A directory of the user, and the way down from it without following a link: each component is opened from its parent with O_NOFOLLOW, so nobody
 // who swaps a directory for a link meanwhile leads us elsewhere. Opened directories are kept, a bounded number of them.
+internal import CLinux
 internal import Glibc
 internal import HansaCore
 
@@ -9,6 +10,8 @@ final class DirectoryTree {
     let root: String
     private let rootDescriptor: CInt
     private var kept: [String: CInt] = [:]
+    /// Directories that got a new directory since they were last taken: their entries are not durable yet.
+    private var grown: Set<String> = []
 
     /// Opens an existing directory; links in the path that the user gave are followed.
     init(root: String) throws(Problem) {
@@ -52,6 +55,7 @@ final class DirectoryTree {
                 guard creating else { return nil }
                 let made = FileFault.call { mkdirat(from, String(component), 0o777) }
                 guard made == 0 || made == -EEXIST else { throw FileFault.problem("make", root + "/" + walked, -made) }
+                grown.insert(walked.utf8.lastIndex(of: 0x2F).map { String(walked[..<$0]) } ?? "")
                 next = FileFault.call { openat(from, String(component), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC) }
             }
             if next == -ENOTDIR || next == -ELOOP {
@@ -66,6 +70,15 @@ final class DirectoryTree {
         }
         return current
     }
+
+    /// Relative paths of directories in which others were made since the last call.
+    func takeGrown() -> Set<String> {
+        defer { grown = [] }
+        return grown
+    }
+
+    /// Locks the root against another checkout: 0, -EAGAIN while one runs, another errno where the file system cannot lock.
+    func lock() -> CInt { hansa_flock(rootDescriptor) }
 
     /// Forgets a directory that is about to be removed, and what lies below it.
     func forget(_ path: String) {

@@ -26,6 +26,9 @@ struct HomeGuard: Sendable {
             }
             closedir(keys)
         }
+        for name in ["hansa.yaml", "hansa.sqlite", "hansa.sqlite-wal", "hansa.sqlite-shm"] {
+            if let inode = HomeGuard.inode(home + "/" + name) { secrets.insert(inode) }
+        }
         self.places = places
         self.secrets = secrets
     }
@@ -39,14 +42,17 @@ struct HomeGuard: Sendable {
         guard !inside, !holds else {
             throw Problem(
                 .fileUnsafe,
-                "\(listing.path.printable()) \(inside ? "lies in" : "holds") the home of this node, which is never published")
+                "\(listing.path.printable()) \(inside ? "lies in" : "holds") the home of this node or a part of it, which is never published"
+            )
         }
     }
 
     /// Refuses a file that is one of the keys, also by a hard link.
     func check(_ status: stat, path: String) throws(Problem) {
         guard !secrets.contains(Inode(device: UInt64(status.st_dev), number: UInt64(status.st_ino))) else {
-            throw Problem(.fileUnsafe, "\(path.printable()) is a key of this node, which is never published")
+            throw Problem(
+                .fileUnsafe,
+                "\(path.printable()) is a key of this node, or its configuration or database, which are never published")
         }
     }
 

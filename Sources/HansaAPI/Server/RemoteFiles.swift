@@ -11,6 +11,8 @@ struct Patience: Sendable {
     var request = 30_000
     /// An answer to an ask, or a sign that it is coming.
     var answer = 60_000
+    /// The same with all signs that it is coming: a client may not hold up the node for ever.
+    var longestAnswer = 600_000
     /// Room in the socket for what we send.
     var sending = 120_000
 }
@@ -85,8 +87,11 @@ final class RemoteConversation: Conversation {
     }
 
     private func answer() throws -> Frame {
+        let last = Deadline(milliseconds: patience.longestAnswer)
         while true {
-            guard let frame = try channel.receive(within: patience.answer) else { throw ChannelFault.closed }
+            guard let frame = try channel.receive(within: min(patience.answer, last.millisecondsLeft)) else {
+                throw ChannelFault.closed
+            }
             switch frame.type {
             case .waiting: continue
             case .refusal: throw try ProblemCodec.decode(frame.body)

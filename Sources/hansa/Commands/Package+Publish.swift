@@ -95,8 +95,7 @@ extension Package {
         @OptionGroup var global: GlobalOptions
 
         func execute(_ terminal: Terminal) throws(Problem) -> Problem.Exit {
-            let target = CheckoutTarget(directory: directory)
-            defer { target.discardPending() }
+            let target = CheckoutTarget(directory: directory, changesNothing: global.dryRun)
             let request = AdminRequest.packageCheckout(
                 reference: reference, payload: payload, purpose: purpose, force: force, dryRun: global.dryRun)
             let document = target.locating(try result(of: request, terminal, files: .target(target)))
