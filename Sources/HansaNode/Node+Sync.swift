@@ -57,10 +57,11 @@ extension Node {
 
     private func begin(_ city: CityID, _ network: Network) -> Target {
         let link = network.link(to: city)
+        let before = link.connection.map { (link, $0.traffic.bytesReceived, $0.traffic.bytesSent) }
         let asks = link.connection?.ask() ?? 1
         if link.connection == nil { network.dial(city) }
         return Target(
-            city: city, started: .now, before: link.connection.map { (link, $0.traffic.bytesReceived, $0.traffic.bytesSent) }, failuresBefore: link.failures,
+            city: city, started: .now, before: before, failuresBefore: link.failures,
             connectionBefore: link.connection.map { ObjectIdentifier($0) }, asksNeeded: asks)
     }
 

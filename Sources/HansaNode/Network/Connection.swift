@@ -61,6 +61,7 @@ final class Connection: ChannelDuplexHandler, @unchecked Sendable {
     private var answersPending = 0
     private static let answersPendingBytesMax = 1024 * 1024
     private var hasContent = false
+    private var contentGeneration: UInt64 = 0
     private var timer: RepeatedTask?
     private var announcement: Scheduled<Void>?
     /// The first round is begun by the session itself.
@@ -83,6 +84,8 @@ final class Connection: ChannelDuplexHandler, @unchecked Sendable {
     fileprivate enum PublishEvent: Sendable {
         case frame(Frame)
         case viewsChanged(Set<Digest>)
+        /// Content that was made and has not left: made anew, so that what was revoked meanwhile stays.
+        case requeue([Frame])
         case announce
     }
 
@@ -308,7 +311,16 @@ final class Connection: ChannelDuplexHandler, @unchecked Sendable {
 
     // MARK: From the node
 
-    func viewsChanged(_ views: Set<Digest>) { onLoop { self.enqueue(publish: .viewsChanged(views)) } }
+    func viewsChanged(_ views: Set<Digest>) {
+        onLoop {
+            // What was made before the change is judged again; so is what a running job is making (`contentGeneration`).
+            self.contentGeneration += 1
+            let ready = self.contentReady
+            self.contentReady = []
+            if !ready.isEmpty { self.enqueue(publish: .requeue(ready)) }
+            self.enqueue(publish: .viewsChanged(views))
+        }
+    }
     func documentsWait() { onLoop { self.enqueue(pull: .sendDocuments) } }
     /// A fresh round: where do all views stand?
     /// Returns its number: `PullProgress.asks` reaches it once the round was begun.
@@ -425,6 +437,7 @@ final class Connection: ChannelDuplexHandler, @unchecked Sendable {
         let allowance = contentReady.isEmpty && hasContent ? min(session.contentAllowance, Connection.contentBatchBytes) : 0
         guard !publishInbox.isEmpty || allowance > 0 else { return }
         isPublishing = true
+        let generation = contentGeneration
         let events = publishInbox
         publishInbox = []
         let now = host.now
@@ -434,6 +447,7 @@ final class Connection: ChannelDuplexHandler, @unchecked Sendable {
                 for event in events {
                     switch event {
                     case .frame(let frame): result.frames += try parts.publisher.receive(frame, at: now)
+                    case .requeue(let frames): parts.publisher.requeue(frames)
                     case .viewsChanged(let views): result.frames += try parts.publisher.viewsChanged(views, at: now)
                     case .announce: result.frames += try parts.publisher.announcement().map { [$0] } ?? []
                     }
@@ -452,7 +466,11 @@ final class Connection: ChannelDuplexHandler, @unchecked Sendable {
             inboxBytes -= events.reduce(0) { $0 + $1.bytes }
             send(result.frames)
             hasContent = result.hasContent
-            contentReady += result.content
+            if generation == contentGeneration {
+                contentReady += result.content
+            } else if !result.content.isEmpty {
+                enqueue(publish: .requeue(result.content))
+            }
             if let peer { host.published(self, peer: peer, releasesSent: result.releasesSent, contentBytesSent: result.contentBytesSent, changes: result.changes) }
             if let fault = result.fault { return failed(fault) }
             if result.changes.outboxes.contains(where: { $0 == peer }) { enqueue(pull: .sendDocuments) }

@@ -131,6 +131,8 @@ final class Network: ConnectionHost {
     private static let keepIdle = ChannelOptions.Types.SocketOption(level: .tcp, name: .init(rawValue: TCP_KEEPIDLE))
     private static let keepInterval = ChannelOptions.Types.SocketOption(level: .tcp, name: .init(rawValue: TCP_KEEPINTVL))
     private static let keepCount = ChannelOptions.Types.SocketOption(level: .tcp, name: .init(rawValue: TCP_KEEPCNT))
+    /// The kernel keeps little that it has not sent: otherwise megabytes of content leave after a revocation, and control waits behind them.
+    private static let notSent = ChannelOptions.Types.SocketOption(level: .tcp, name: .init(rawValue: TCP_NOTSENT_LOWAT))
     private static let userTimeout = ChannelOptions.Types.SocketOption(level: .tcp, name: .init(rawValue: TCP_USER_TIMEOUT))
 
     // MARK: Listening
@@ -147,6 +149,7 @@ final class Network: ConnectionHost {
             .childChannelOption(Network.keepInterval, value: 10)
             .childChannelOption(Network.keepCount, value: 3)
             .childChannelOption(Network.userTimeout, value: 30_000)
+            .childChannelOption(Network.notSent, value: 256 * 1024)
             .childChannelOption(.maxMessagesPerRead, value: 4)
             .childChannelOption(.recvAllocator, value: FixedSizeRecvByteBufferAllocator(capacity: 256 * 1024))
             .childChannelOption(.writeBufferWaterMark, value: .init(low: 128 * 1024, high: 512 * 1024))
@@ -254,6 +257,7 @@ final class Network: ConnectionHost {
             .channelOption(Network.keepInterval, value: 10)
             .channelOption(Network.keepCount, value: 3)
             .channelOption(Network.userTimeout, value: 30_000)
+            .channelOption(Network.notSent, value: 256 * 1024)
             .channelOption(.maxMessagesPerRead, value: 4)
             .channelOption(.recvAllocator, value: FixedSizeRecvByteBufferAllocator(capacity: 256 * 1024))
             .channelOption(.writeBufferWaterMark, value: .init(low: 128 * 1024, high: 512 * 1024))
@@ -350,6 +354,9 @@ final class Network: ConnectionHost {
             link.lastError = reason
             link.wasRefused = reason == "the partner closed: refused"
             link.spki = nil
+            link.progress = PullProgress()
+            link.releasesSent = 0
+            link.contentBytesSent = 0
             // A session that lasted ends the back-off; one that broke at once goes on with it.
             let lasted = link.connectedSince.map { clock.now.milliseconds - $0.milliseconds > 10_000 } ?? false
             link.failures = lasted ? 0 : link.failures + 1
