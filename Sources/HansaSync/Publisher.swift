@@ -4,6 +4,8 @@
 // the release is a member of the view now. What is refused and what does not exist answer alike. Nothing leaves before its entry is in the log.
 //
 // Confined to one thread at a time; blocks on the stores.
+//
+// Long because it is one half of a session over one set of state, as the puller is the other.
 internal import HansaContent
 public import HansaCore
 internal import HansaCrypto

@@ -24,6 +24,10 @@ struct HouseStyleTests {
     @Test func aLibraryNeverTrapsOnAnErrorNorPrints() throws {
         let offences = try SourceTree.swiftFiles("Sources").flatMap { file in
             file.code.compactMap { number, line -> String? in
+                guard
+                    line.contains("try!") || line.contains("print(") || line.contains("Print(") || line.contains("dump(")
+                        || line.contains("NSLog(")
+                else { return nil }
                 if line.contains(/\btry!/) { return "\(file.path):\(number) try!" }
                 // stdout belongs to the command line, which writes through its Terminal; the log is written through Logging.
                 if file.module != "HansaSimulator", line.contains(/(^|[^.\w])(print|debugPrint|dump|NSLog)\(/) {

@@ -42,6 +42,8 @@ struct ImportTests {
         "HansaYAML": ["Yams"],
         // A pool of compressors that threads share, and memcmp.
         "HansaContent": ["Synchronization", "Glibc"],
+        // A mutex around what the publishing and the pulling worker of one session share.
+        "HansaSync": ["Synchronization"],
         "HansaStore": ["GRDB", "GRDBSQLite", "Dispatch", "Synchronization", "Glibc", "Foundation"],
         "HansaTLS": ["NIOCore", "Synchronization"],
         "HansaNode": [
@@ -135,10 +137,16 @@ struct ImportTests {
             ("a task", /\bTask\s*(?:\{|\(|\.)|\bwithTaskGroup\b|\bwithThrowingTaskGroup\b|\basync\b|\bawait\b/),
             ("an environment", /\bProcessInfo\b|\bgetenv\b/),
         ]
+        let suspicious = [
+            "Date", "Clock", "DispatchTime", "clock_gettime", "andom", "shuffled", "UUID", "Task", "async", "await",
+            "ProcessInfo", "getenv",
+        ]
         var offences: [String] = []
         for module in Self.pure {
             for file in try SourceTree.swiftFiles("Sources/" + module) {
                 for (number, line) in file.code {
+                    // Most lines name none of it; a regular expression for each would take most of the tests' time.
+                    guard suspicious.contains(where: { line.contains($0) }) else { continue }
                     for (name, expression) in forbidden where line.contains(expression) {
                         offences.append("\(file.path):\(number) uses \(name)")
                     }
