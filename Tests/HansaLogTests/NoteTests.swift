@@ -141,12 +141,14 @@ import Testing
         "\n\n— a AAAAAAE=\n",  // no text
         "text\n\n— a AAAAAAE=",  // no line feed at the end
         "text\n\n— a AAAAAAE=\n\n",  // nothing after the last blank line
-        "text\n\n- a AAAAAAE=\n", "text\n\n– a AAAAAAE=\n", "text\n\n—a AAAAAAE=\n", "text\n\n—  AAAAAAE=\n",  // dashes and spaces
+        // dashes and spaces
+        "text\n\n- a AAAAAAE=\n", "text\n\n– a AAAAAAE=\n", "text\n\n—a AAAAAAE=\n", "text\n\n—  AAAAAAE=\n",
         "text\n\n— a  AAAAAAE=\n", "text\n\n— a AAAAAAE= \n", "text\n\n— a b AAAAAAE=\n", "text\n\n— a\n",
         " text\n\n — a AAAAAAE=\n",
         "text\n\n— a+b AAAAAAE=\n", "text\n\n— a\u{A0}b AAAAAAE=\n", "text\n\n— a\u{2003}b AAAAAAE=\n",
         "text\n\n— a\u{85}b AAAAAAE=\n",  // names
-        "text\n\n— a AAAAAAE\n", "text\n\n— a AAAAAAF=\n", "text\n\n— a AAAA\n", "text\n\n— a AAAAAA==\n", "text\n\n— a \n",  // base64
+        // base64
+        "text\n\n— a AAAAAAE\n", "text\n\n— a AAAAAAF=\n", "text\n\n— a AAAA\n", "text\n\n— a AAAAAA==\n", "text\n\n— a \n",
         "text\n\n— a AAAAA-E=\n", "text\n\n— a AAAA AE=\n", "text\n\n— a AAAAAAE=A\n", "text\n\n— a AAAAAAE==\n",
         "text\n\n— a AAAAAAE=\nmore\n",
         "text\r\n\r\n— a AAAAAAE=\r\n", "te\u{0}xt\n\n— a AAAAAAE=\n", "te\txt\n\n— a AAAAAAE=\n",

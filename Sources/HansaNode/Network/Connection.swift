@@ -6,6 +6,8 @@
 //
 //   socket ─ ByteCounter ─ TLSHandler ─ Connection ─┬─▶ publishing job ─▶ frames
 //                                                   └─▶ pulling job    ─▶ frames
+//
+// Long because everything that touches one event loop's state stands together.
 internal import HansaCore
 internal import HansaCrypto
 internal import HansaSync
