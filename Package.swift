@@ -91,7 +91,7 @@ let package = Package(
         ]),
         tests("HansaTermsTests", ["HansaCore", "HansaCrypto", "HansaDocuments", "HansaTerms"]),
         .target(name: "FakeNode", dependencies: ["HansaCore", "HansaNode"], path: "Tests/FakeNode", swiftSettings: settings),
-        tests("HansaNodeTests", ["HansaAPI", "HansaCore", "HansaDocuments", "HansaNode", "HansaSync"]),
+        tests("HansaNodeTests", ["HansaAPI", "HansaCore", "HansaCrypto", "HansaDocuments", "HansaLog", "HansaNode", "HansaSync"]),
         tests("HansaAPITests", ["HansaAPI", "HansaCore", "HansaNode", "CLinux", "FakeNode", logging]),
         .testTarget(
             name: "CLITests", dependencies: ["hansa", "HansaAPI", "HansaCore", "HansaNode", "FakeNode", logging], exclude: ["Transcripts"],

@@ -41,7 +41,12 @@ extension Node {
             id: Grant.id(random: random.bytes(5)), partner: partner.city, pattern: pattern, agreement: record.digest, level: level, until: end, ceiling: ceiling,
             issued: clock.now, grantedBy: actor(caller))
         switch grant.fits(record, publisher: city) {
-        case .fits: break
+        case .fits(_, isWithin: true): break
+        case .fits(let clauses, isWithin: false):
+            let covered = record.agreement.terms.filter { $0.from == city && $0.to.contains(partner.city) }.flatMap(\.packages).map(\.text)
+            throw Problem(
+                .grantExceedsAgreement, "\(record.agreement.id) covers only part of \(pattern): \(covered.joined(separator: ", "))", clause: clauses.first,
+                try: covered.first.map { "hansa access grant \(partner.city) '\($0)' --under \(record.agreement.id)" })
         case .exceeds(let misfit):
             throw Problem(.grantExceedsAgreement, "\(record.agreement.id) does not allow it: \(misfit)", try: "hansa agreement show \(record.agreement.id)")
         }

@@ -121,6 +121,17 @@ extension Node {
             throw Problem(
                 .agreementIDTaken, "we have proposed another text under the id \(agreement.id): the first one binds", try: "give it another id")
         }
+        if let known = existing.first(where: { $0.digest == envelope.digest }) {
+            switch known.state(at: clock.now) {
+            case .draft, .proposed, .active: break
+            case let state:
+                throw Problem(
+                    .agreementState, "\(agreement.id) is \(state.rawValue): the same text cannot be proposed again", try: "give it another id, then hansa agreement propose FILE")
+            }
+        }
+        if agreement.term.expires.end <= clock.now {
+            throw Problem(.agreementInvalid, "\(agreement.id) expired on \(agreement.term.expires) before it began", try: "set term.expires to a day to come")
+        }
         if !dryRun { try sign(envelope, agreement, caller, .agreementProposed) }
         return try standing("hansa.agreement-propose/1", envelope.digest, agreement, dryRun: dryRun)
     }

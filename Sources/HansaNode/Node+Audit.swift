@@ -6,6 +6,7 @@ internal import HansaLog
 internal import HansaStore
 internal import HansaSync
 internal import HansaTerms
+internal import Logging
 
 extension Node {
     /// One entry a minute for one account that reads.
@@ -91,10 +92,18 @@ extension Node {
         let known = try checkpoint.map { (text) throws(Problem) in try read(checkpoint: text) }
         let report = try guarded { try logService.verify(against: known.map { [$0] } ?? []) }
         // A log that is damaged takes no further entry: the node would stop at it before this answer is out.
-        if !report.findings.contains(where: \.isDamage) { try logRead(caller, "verify") }
+        var isLogged = false
+        if !report.findings.contains(where: \.isDamage) {
+            // With a full disk or a clock that is behind nothing can be logged, and the verdict is wanted most.
+            do throws(Problem) {
+                try logRead(caller, "verify")
+                isLogged = true
+            } catch { log.warning("a verification could not be logged", metadata: ["error": "\(error.message)"]) }
+        }
         return [
             "schema": "hansa.audit-verify/1", "valid": .bool(report.isValid), "size": JSONValue(report.size.value), "root": JSONValue(report.root),
             "findings": .array(report.findings.map { ["problem": .string("\($0)"), "damage": .bool($0.isDamage)] }),
+            "logged": .bool(isLogged),
         ]
     }
 

@@ -57,6 +57,12 @@ extension Node {
                 sink.warn(error.message)
             }
         }
+        for nested in chosen.sorted(by: { $0.release.package < $1.release.package }) {
+            guard let outer = chosen.first(where: { CheckoutRun.meet(outer: $0.release.package, inner: nested.release.package, payload: payload) }) else { continue }
+            throw Problem(
+                .usage, "the files of \(nested.release.package) would lie among those of \(outer.release.package)",
+                try: "check them out one by one, each into a directory of its own")
+        }
         guard !chosen.isEmpty else { throw Problem(.packageEnded, "none of the \(matching.count) packages that match may be checked out any more", try: "hansa package list") }
         if !dryRun { try logCheckout(caller, chosen, purpose) }
         let run = CheckoutRun(self, sink: sink, payloadOnly: payload, force: force, dryRun: dryRun)
@@ -111,39 +117,81 @@ extension Node {
             guard descriptors.count == 1 else { throw Problem(.adminProtocol, "the client opened \(descriptors.count) files for one") }
             return try FileReader(descriptors[0], path: path)
         }
-        if listing.entries.contains(where: { $0.path == Bag.releaseName && $0.kind == .file }) {
-            let bytes = try guarded { try open(Bag.releaseName).readAll(limit: Limits.documentBytesMax * 2, path: Bag.releaseName) }
-            if let envelope = try? Envelope(json: bytes), let parsed = try? Release(envelope) {
+        var entries = listing.entries
+        if entries.contains(where: { $0.path == Bag.releaseName && $0.kind == .file }) {
+            if let envelope = try envelope(Bag.releaseName, open), let parsed = try? Release(envelope) {
                 (release, digest) = (parsed, envelope.digest)
-                let keyring = try read { try $0.keyring(of: parsed.writer, version: parsed.keyring) } ?? (parsed.writer == city && parsed.keyring == self.keyring.version ? self.keyring : nil)
-                if let keyring {
-                    if !envelope.isSigned(by: keyring.packageKeys, threshold: keyring.packageThreshold) {
-                        findings.append((Bag.releaseName, "the signature is not \(parsed.writer)'s"))
-                    }
-                } else {
-                    findings.append((Bag.releaseName, "keyring \(parsed.keyring) of \(parsed.writer) is not known here: its signature cannot be checked"))
-                }
+                for problem in try authorityProblems(parsed, envelope) { findings.append((Bag.releaseName, problem)) }
+                entries = try withoutNestedPackages(entries, in: parsed.package, open)
             } else {
                 findings.append((Bag.releaseName, "is no signed release"))
             }
         } else {
             findings.append((Bag.releaseName, "is missing: this is no checked-out package"))
         }
-        if let manifest = release?.manifest {
+        if let release, let manifest = release.manifest {
             let problems = try guarded { () throws -> [BagFinding] in
-                let verifier = BagVerifier(listing: listing.entries.map(DirectoryEntry.init), standard: .release(manifest: manifest)) { path in
+                let verifier = BagVerifier(listing: entries.map(DirectoryEntry.init), standard: .release(manifest: manifest)) { path in
                     try open(path).readAll(limit: Bag.manifestBytesMax, path: path)
+                }
+                if verifier.payloadBytes != release.bytes || verifier.payloadFiles != release.files {
+                    findings.append(
+                        (Bag.releaseName, "speaks of \(release.files) files with \(release.bytes) bytes; \(verifier.payloadFiles) with \(verifier.payloadBytes) are here"))
                 }
                 return verifier.findings { path in
                     try open(path).digest(path: path)
                 }
             }
             findings += problems.map { ($0.file, $0.problem) }
+        } else if release != nil {
+            findings.append((Bag.releaseName, "is a withdrawal: it vouches for no files"))
         }
+        let isWithdrawn = try release.map { (release) throws(Problem) in try read { try $0.package(release.package)?.withdrawnSeq ?? 0 } >= release.seq } ?? false
         return [
             "schema": "hansa.package-verify/1", "package": JSONValue(release?.package.description), "version": JSONValue(release?.version.description),
-            "release": JSONValue(digest), "valid": .bool(findings.isEmpty),
+            "release": JSONValue(digest), "valid": .bool(findings.isEmpty), "withdrawn": .bool(isWithdrawn),
             "findings": .array(findings.map { ["file": .string($0.file.printable(charactersMax: 500)), "problem": .string($0.problem.printable(charactersMax: 500))] }),
         ]
+    }
+
+    private func envelope(_ path: String, _ open: (String) throws -> FileReader) throws(Problem) -> Envelope? {
+        do throws(Problem) {
+            let bytes = try guarded { try open(path).readAll(limit: Limits.documentBytesMax * 2, path: path) }
+            return try? Envelope(json: bytes)
+        } catch where error.code == .limitExceeded {
+            return nil
+        }
+    }
+
+    /// Why a signed release does not speak for its package: only a package's own city writes it, with a key of its own.
+    private func authorityProblems(_ release: Release, _ envelope: Envelope) throws(Problem) -> [String] {
+        // Maintainers come with a later issue; until then their agreements are refused, and so are their releases.
+        guard release.writer == release.package.city else { return ["was signed by \(release.writer), who may not write packages of \(release.package.city)"] }
+        let (named, current, isHeld) = try read { store in
+            (try store.keyring(of: release.writer, version: release.keyring), try store.currentKeyring(of: release.writer), try store.release(envelope.digest) != nil)
+        }
+        guard let keyring = named else { return ["keyring \(release.keyring) of \(release.writer) is not known here: its signature cannot be checked"] }
+        guard envelope.isSigned(by: keyring.packageKeys, threshold: keyring.packageThreshold) else { return ["the signature is not \(release.writer)'s"] }
+        if !isHeld, let current, keyring.packageKeys.contains(where: { current.revoked.contains($0.keyID) }) {
+            return ["was signed with a key that \(release.writer) has since named compromised, and is not known here"]
+        }
+        return []
+    }
+
+    /// A package below another, `roads/breaks` in `roads`, is checked out below it: it is verified by itself.
+    private func withoutNestedPackages(
+        _ entries: [FileStat], in package: PackageID, _ open: (String) throws -> FileReader
+    ) throws(Problem) -> [FileStat] {
+        var nested: [String] = []
+        let ending = "/" + Bag.releaseName
+        for entry in entries where entry.kind == .file && entry.path.hasSuffix(ending) && !entry.path.hasPrefix(Bag.payloadPrefix) {
+            let top = String(entry.path.dropLast(ending.count))
+            guard let envelope = try envelope(entry.path, open), let release = try? Release(envelope), release.package.city == package.city,
+                release.package.path == package.path + "/" + top
+            else { continue }
+            nested.append(top + "/")
+        }
+        guard !nested.isEmpty else { return entries }
+        return entries.filter { entry in !nested.contains { entry.path.hasPrefix($0) } }
     }
 }

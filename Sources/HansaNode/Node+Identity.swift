@@ -1,5 +1,6 @@
 // Who we are and whom we know: city card, partners.
 public import HansaCore
+internal import HansaCrypto
 internal import HansaDocuments
 internal import HansaLog
 internal import HansaStore
@@ -66,10 +67,10 @@ extension Node {
                 try: "hansa partner add CARDFILE --fingerprint '\(chain.fingerprint)'")
         }
         let known = try read { store in (try store.partner(chain.city), try store.keyringEnvelopes(of: chain.city)) }
-        try accept(envelopes, known: known.1, of: chain.city)
+        let fresh = try accept(envelopes, known: known.1, of: chain.city)
+        try refuseBorrowed(chain)
         let isNew = known.0 == nil || known.0?.state == .removed
         if !dryRun {
-            let fresh = Array(envelopes.dropFirst(known.1.count))
             try change { tx in
                 for envelope in fresh { try tx.insertKeyring(envelope, try Keyring(envelope)) }
                 var partner = known.0 ?? Partner(city: chain.city, state: .active, endpoint: nil, added: tx.now)
@@ -109,14 +110,64 @@ extension Node {
         return envelopes
     }
 
-    /// The card must go on from what we hold: same versions with the same content, then new ones.
-    private func accept(_ envelopes: [Envelope], known: [Envelope], of city: CityID) throws(Problem) {
-        for (offset, pair) in zip(known, envelopes).enumerated() where pair.0.digest != pair.1.digest {
-            try refuseKeyring(city, "version \(offset + 1) of the keyring differs from the one we hold: one of the two is forged, or the city began anew")
+    /// The card must go on from what we hold: same versions with the same content, then new ones, from version 1 on where we hold none. Returns
+    /// the new ones.
+    private func accept(_ envelopes: [Envelope], known: [Envelope], of city: CityID) throws(Problem) -> [Envelope] {
+        let card = try guarded { try envelopes.map { (version: try Keyring($0).version, envelope: $0) } }
+        let held = try guarded { try known.map { (keyring: try Keyring($0), envelope: $0) } }
+        guard let last = held.max(by: { $0.keyring.version < $1.keyring.version }) else {
+            guard card.first?.version == 1 else {
+                throw Problem(
+                    .keyringInvalid, "the card of \(city) begins at version \(card.first?.version ?? 0): the versions before it are missing, and with them the chain",
+                    try: "ask \(city) for the whole card: hansa city card > card.json")
+            }
+            return (try follow(envelopes, from: nil, city))
         }
-        guard envelopes.count >= known.count else {
-            try refuseKeyring(city, "the card ends at version \(envelopes.count), and we hold version \(known.count): it is out of date")
-            return
+        for (version, envelope) in card {
+            if let same = held.first(where: { $0.keyring.version == version }), same.envelope.digest != envelope.digest {
+                try refuseKeyring(city, "version \(version) of the keyring differs from the one we hold: one of the two is forged, or the city began anew")
+            }
+        }
+        guard let newest = card.last?.version, newest >= last.keyring.version else {
+            try refuseKeyring(city, "the card ends at version \(card.last?.version ?? 0), and we hold version \(last.keyring.version): it is out of date")
+            return []
+        }
+        return try follow(envelopes, from: last, city)
+    }
+
+    private func follow(_ envelopes: [Envelope], from held: (keyring: Keyring, envelope: Envelope)?, _ city: CityID) throws(Problem) -> [Envelope] {
+        do { return try KeyringChain.follow(envelopes, from: held).taken } catch {
+            throw Problem(
+                .keyringInvalid, "the card of \(city) does not go on from the keyring we hold: \(error)", try: "ask \(city) for the whole card: hansa city card > card.json")
+        }
+    }
+
+    /// Keys, TLS pins and names in the log belong to one city: another that shows them would be taken for it.
+    private func refuseBorrowed(_ card: Keyring) throws(Problem) {
+        func marks(_ keyring: Keyring) -> [String: String] {
+            var marks: [String: String] = [:]
+            for pin in keyring.tlsPins { marks["tls \(pin.spki)"] = "TLS key" }
+            for key in keyring.officers + keyring.packageKeys + keyring.logKeys { marks["key \(key.keyID)"] = "signing key" }
+            for (name, vkey) in [(keyring.log.name, keyring.log.vkey), (keyring.witness.name, keyring.witness.vkey)] {
+                marks["name \(name)"] = "log name"
+                // The key alone: the vkey's first parts are its name and a hash of it.
+                if let key = vkey.split(separator: "+", maxSplits: 2).last { marks["vkey \(key)"] = "log or witness key" }
+            }
+            return marks
+        }
+        let theirs = marks(card)
+        let others = try read { store in
+            try [self.keyring] + store.partners().filter { $0.city != card.city }.compactMap { try store.currentKeyring(of: $0.city) }
+        }
+        for other in others {
+            let shared = marks(other).filter { theirs[$0.key] != nil }.sorted { $0.key < $1.key }
+            guard let first = shared.first else { continue }
+            let why = "the card of \(card.city) holds \(other.city)'s \(first.value)"
+            try change { tx in
+                try tx.log(LogDraft(.keyringRefused, outcome: .refused, partner: card.city, reason: why))
+                return ((), ExchangeChanges())
+            }
+            throw Problem(.keyringInvalid, "\(why): one of the two is not who it says", try: "call \(card.city) and \(other.city): hansa city show")
         }
     }
 
@@ -125,7 +176,7 @@ extension Node {
             try tx.log(LogDraft(.keyringRefused, outcome: .refused, partner: city, reason: why))
             return ((), ExchangeChanges())
         }
-        throw Problem(.keyringRollback, "\(city): \(why)", try: "compare fingerprints with \(city) by telephone: hansa partner show \(city)")
+        throw Problem(.keyringRollback, "\(city): \(why)", try: "ask \(city) by telephone for what hansa city show prints there")
     }
 
     public func partnerList(_ caller: Caller) throws(Problem) -> JSONValue {

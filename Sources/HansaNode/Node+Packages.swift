@@ -286,6 +286,17 @@ extension Node {
             // A directory's own name can be overruled when publishing; what datapackage.json says cannot.
             findings.append(DataPackageFinding(declared == nil ? .warning : .error, declared == nil ? "name" : "hansa.package", error.description + hint))
         }
+        if plan.isBag {
+            let verifier = BagVerifier(listing: listing.entries.map(DirectoryEntry.init), standard: .foreign) { path in
+                try self.openOne(reader, path).readAll(limit: Bag.manifestBytesMax, path: path)
+            }
+            let wrong = verifier.findings { path in try self.openOne(reader, path).digest(path: path) }
+            guard wrong.isEmpty else {
+                throw Problem(
+                    .packageInvalidBag, "\(listing.path) says it is a bag, and is not a valid one:\n  " + wrong.prefix(10).map(\.description).joined(separator: "\n  "),
+                    try: "mend the bag, or publish its data/ directory")
+            }
+        }
         let inferred = try infer(plan, listing, reader)
         let errors = findings.filter { $0.severity == .error }
         guard errors.isEmpty else {

@@ -32,6 +32,17 @@ extension Node {
         for record in facts.agreements where record.state(at: now) == .proposed && record.isParty(city) && !record.signedBy.contains(city) && !record.rejecters.contains(city) {
             needs("agreement-proposed", "\(record.proposer?.text ?? "a partner") proposes \(record.agreement.id): \(record.agreement.title)", "hansa agreement show \(record.agreement.id)")
         }
+        for record in facts.agreements where record.isParty(city) {
+            for step in record.steps.map(\.step) where step.by != city && now.milliseconds - step.issued.milliseconds < 30 * 86_400_000 {
+                guard step.step == .terminate || step.step == .reject else { continue }
+                needs(
+                    "agreement-ended", "\(step.by) \(step.step == .reject ? "rejected" : "terminated") \(record.agreement.id): \(step.reason)",
+                    "hansa agreement show \(record.agreement.id)")
+            }
+        }
+        if let free = try? PosixDisk(root: paths.home).freeBytes(), free < 256 << 20 {
+            needs("disk-low", "\(free / 1_000_000) MB are free for \(paths.home)", "df -h \(paths.home)")
+        }
         for record in facts.agreements where record.state(at: now) == .active && record.expiry.milliseconds - now.milliseconds < 60 * 86_400_000 {
             needs("agreement-expires", "\(record.agreement.id) expires on \(record.agreement.term.expires)", "hansa agreement show \(record.agreement.id)")
         }

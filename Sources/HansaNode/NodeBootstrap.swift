@@ -112,9 +112,12 @@ public enum NodeBootstrap {
 
     private static func wrapped<T>(_ body: () throws -> T) throws(Problem) -> T {
         do { return try body() } catch let problem as Problem { throw problem } catch let fault as KeyFileFault {
-            throw Problem(.keyUnsafe, fault.description)
+            throw Problem(.keyUnsafe, fault.description, try: "chmod 0600 the key, or restore keys/ from a backup")
         } catch let fault as StoreFault {
-            throw Problem(.inputOutput, "\(fault)")
+            if case .damaged(let what) = fault { throw Problem(.contentDamaged, "damaged: \(what)", try: "restore hansa.sqlite from a backup") }
+            throw Problem(.inputOutput, "\(fault)", try: "hansa doctor")
+        } catch let fault as SegmentStoreFault {
+            throw Problem(.contentDamaged, "\(fault)", try: "restore segments/ from a backup")
         } catch {
             throw Problem(.internalFault, "\(error)")
         }
@@ -155,7 +158,10 @@ public enum NodeBootstrap {
             if let current = try metadata.read({ try $0.currentKeyring(of: configuration.city) }) ?? created?.0 { keyring = current } else {
                 throw Problem(.keyringInvalid, "the database of \(paths.home) has no keyring of \(configuration.city): it is another city's, or damaged", try: "hansa doctor")
             }
-            guard keyring.packageKeys.contains(package.publicKey), keyring.tlsPins.contains(where: { $0.spki == tls.spkiHash }) else {
+            let witnessText = try VerifierKey(name: keyring.witness.name, algorithm: .cosignature, key: witness.publicKey).text
+            guard keyring.packageKeys.contains(package.publicKey), keyring.tlsPins.contains(where: { $0.spki == tls.spkiHash }),
+                keyring.logKeys.contains(logKey.publicKey), keyring.witness.vkey == witnessText, officer.map({ keyring.officers.contains($0.publicKey) }) ?? true
+            else {
                 throw Problem(.keyUnsafe, "the keys in \(paths.keys) are not those of keyring \(keyring.version): nothing they sign would be believed", try: "restore keys/ from the backup that belongs to this home")
             }
             let signer = try LogSigner(origin: keyring.log.name, key: logKey)
@@ -181,6 +187,10 @@ public enum NodeBootstrap {
         let paths = HomePaths(home)
         guard paths.isInitialised else { throw Problem(.homeMissing, "there is no Hansa home at \(paths.home)", try: "hansa init --home \(paths.home) --city ID --name TEXT") }
         do throws(HomeFault) { try paths.check() } catch { throw problem(error) }
+        guard access(paths.database, F_OK) == 0 else {
+            // Opening would make an empty one, and hide what is missing.
+            throw Problem(.contentDamaged, "\(paths.database) is missing", try: "restore it from a backup that belongs to this home")
+        }
         let lock = try acquire(paths, command, wait: milliseconds)
         let (configuration, bytes) = try readConfiguration(paths)
         let logger = log(configuration)

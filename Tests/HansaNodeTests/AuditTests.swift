@@ -1,7 +1,8 @@
 import Foundation
 import HansaCore
-import HansaNode
 import Testing
+
+@testable import HansaNode
 
 struct AuditTests {
     private let home: TestHome
@@ -43,6 +44,8 @@ struct AuditTests {
     /// With the node running: what is on disk is read before the log grows, so nothing is put right unseen.
     @Test func aFlippedByteInAnyFileIsFoundWhileTheNodeRuns() throws {
         try grow()
+        // Growing would stop the process at a checkpoint that is not its own.
+        home.node.keeper.stop()
         let files = logFiles
         #expect(files.count > 3, "\(files)")
         for name in files {

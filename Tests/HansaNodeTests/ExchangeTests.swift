@@ -47,6 +47,8 @@ struct ExchangeTests {
         try exchange(kitchener, auckland)
         _ = try auckland.node.agreementReject(auckland.caller, id: id, reason: "not now", officerKey: nil, dryRun: false)
         try exchange(kitchener, auckland)
+        #expect(
+            try kitchener.node.status(kitchener.caller)["attention"]?.array?.contains { $0["code"] == "agreement-ended" } == true)
         #expect(try kitchener.state(of: id) == "rejected" && auckland.state(of: id) == "rejected")
         #expect(
             problem { _ = try auckland.node.agreementAccept(auckland.caller, id: id, officerKey: nil, dryRun: false) }?.code
@@ -90,6 +92,17 @@ struct ExchangeTests {
         let (id, _) = try agree()
         #expect(problem { try kitchener.grant("auckland.nz/**", to: auckland, under: id) }?.code == .grantExceedsAgreement)
         #expect(problem { try kitchener.grant("kitchener.ca/**", to: auckland, under: "none") }?.code == .agreementUnknown)
+        // An agreement over a part of our packages.
+        let yaml = try #require(
+            try kitchener.node.agreementNew(kitchener.caller, template: "city-exchange", with: "auckland.nz")["yaml"]?.string)
+        let narrow = yaml.replacingOccurrences(of: #"["kitchener.ca/**"]"#, with: #"["kitchener.ca/roads/**"]"#)
+        let other = try #require(
+            try kitchener.node.agreementPropose(kitchener.caller, yaml: narrow, officerKey: nil, dryRun: false)["id"]?.string)
+        let fault = problem { try kitchener.grant("kitchener.ca/**", to: auckland, under: other) }
+        #expect(
+            fault?.exit == .refusedByTerms && fault?.next?.contains("kitchener.ca/roads/**") == true,
+            "\(String(describing: fault))")
+        try kitchener.grant("kitchener.ca/roads/*", to: auckland, under: other)
     }
 
     @Test func aRevokedGrantIsANoInEveryCommand() throws {

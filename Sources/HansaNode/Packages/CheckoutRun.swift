@@ -48,6 +48,12 @@ final class CheckoutRun {
         self.dryRun = dryRun
     }
 
+    /// Whether the directory of one package, below a pattern's target, would hold another's among files of its own.
+    static func meet(outer: PackageID, inner: PackageID, payload: Bool) -> Bool {
+        guard outer.city == inner.city, inner.path.hasPrefix(outer.path + "/") else { return false }
+        return payload || (inner.path.dropFirst(outer.path.count + 1) + "/").hasPrefix(Bag.payloadPrefix)
+    }
+
     /// `directory` is relative to the request's: "" or a package's path below it.
     func run(_ release: ReleaseRow, into directory: String) throws -> Outcome {
         let table = try node.table(of: release)
