@@ -113,7 +113,7 @@ final class RunningProcess {
 }
 
 /// Waits for a condition, looked at 20 times a second; throws what it waited for when it does not come.
-func eventually(_ what: String, within seconds: Double = 20, _ condition: () throws -> Bool) throws {
+func eventually(_ what: String, within seconds: Double = 45, _ condition: () throws -> Bool) throws {
     let deadline = ContinuousClock.now + .seconds(seconds)
     while true {
         if try condition() { return }
