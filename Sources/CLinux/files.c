@@ -46,8 +46,6 @@ int hansa_flock(int file) {
     return result == -EWOULDBLOCK ? -EAGAIN : result;
 }
 
-int hansa_begin_writing(int file) { return sync_file_range(file, 0, 0, SYNC_FILE_RANGE_WRITE) < 0 ? -errno : 0; }
-
 int hansa_sync_file_system(int file) { return syncfs(file) < 0 ? -errno : 0; }
 
 void hansa_error_text(int code, char *text, size_t capacity) {

@@ -61,10 +61,6 @@ int hansa_flock(int file);
 /// What an errno means, in the C locale's words; always ends with NUL.
 void hansa_error_text(int code, char *text, size_t capacity);
 
-/// sync_file_range(2): begins to write what is dirty, and waits for nothing: many files that are then synced one by one go down together.
-/// No promise of durability.
-int hansa_begin_writing(int file);
-
 /// syncfs(2): everything written to the file's file system is durable when it returns.
 int hansa_sync_file_system(int file);
 

@@ -16,8 +16,9 @@ public final class CheckoutTarget: Sendable {
         var isLocked = false
     }
 
-    /// Above this many files in one commit the whole file system is synced once: a thousand fsyncs wait for a thousand journal commits.
-    private static let filesSyncedSinglyMax = 32
+    /// Above this many files or directories in one commit the whole file system is synced once: as many fsyncs wait for the disk one after another
+    /// (7 files and their directories: 45 ms one by one, 18 ms so; ext4).
+    private static let syncedSinglyMax = 2
     private static let temporaryPrefix = ".hansa-"
 
     /// Absolute.
@@ -133,38 +134,38 @@ public final class CheckoutTarget: Sendable {
                 parents.insert(Self.parent(of: path))
             }
             // A crash here leaves old or new names, each with whole contents; the next checkout finishes the rest.
-            for parent in parents.sorted() {
-                guard let descriptor = try tree.directory(parent, creating: false) else { continue }
-                let result = FileFault.call { fsync(descriptor) }
-                guard result == 0 else { throw FileFault.problem("sync", directory + "/" + parent, -result) }
-            }
+            try syncDirectories(parents.sorted(), tree)
         }
     }
 
-    /// Makes the bytes of created files durable. First all begin to be written, so that the first fsync waits for the others' data as well and they
-    /// cost little; above a number of files one syncfs is cheaper still.
+    /// Makes the bytes of created files durable.
     private func sync(_ paths: [String], _ state: State, _ tree: DirectoryTree) throws(Problem) {
-        if paths.count > Self.filesSyncedSinglyMax, let root = try tree.directory("", creating: false) {
-            let result = hansa_sync_file_system(root)
-            guard result == 0 else { throw FileFault.problem("sync", directory, -result) }
-            return
-        }
-        var files: [(path: String, descriptor: CInt)] = []
-        defer { for file in files { close(file.descriptor) } }
+        guard paths.count <= Self.syncedSinglyMax else { return try syncFileSystem(tree) }
         for path in paths {
             guard let temporary = state.pending[path], let (parent, _) = try tree.parent(of: path, creating: false) else {
                 continue
             }
             let file = FileFault.call { openat(parent, temporary, O_RDONLY | O_NOFOLLOW | O_CLOEXEC) }
             guard file >= 0 else { throw FileFault.problem("sync", directory + "/" + path, -file) }
-            files.append((path, file))
-            // A hint: where it fails, fsync does all of the work.
-            _ = hansa_begin_writing(file)
+            let result = FileFault.call { fsync(file) }
+            close(file)
+            guard result == 0 else { throw FileFault.problem("sync", directory + "/" + path, -result) }
         }
-        for file in files {
-            let result = FileFault.call { fsync(file.descriptor) }
-            guard result == 0 else { throw FileFault.problem("sync", directory + "/" + file.path, -result) }
+    }
+
+    private func syncDirectories(_ paths: [String], _ tree: DirectoryTree) throws(Problem) {
+        guard paths.count <= Self.syncedSinglyMax else { return try syncFileSystem(tree) }
+        for path in paths {
+            guard let descriptor = try tree.directory(path, creating: false) else { continue }
+            let result = FileFault.call { fsync(descriptor) }
+            guard result == 0 else { throw FileFault.problem("sync", directory + "/" + path, -result) }
         }
+    }
+
+    private func syncFileSystem(_ tree: DirectoryTree) throws(Problem) {
+        guard let root = try tree.directory("", creating: false) else { return }
+        let result = hansa_sync_file_system(root)
+        guard result == 0 else { throw FileFault.problem("sync", directory, -result) }
     }
 
     func remove(_ paths: [String]) throws(Problem) {
@@ -214,6 +215,13 @@ public final class CheckoutTarget: Sendable {
             // EROFS and EACCES come before EEXIST on some file systems; what matters is whether the last one stands.
             var status = stat()
             guard result == 0 || stat(path, &status) == 0 else { throw FileFault.problem("make", path, -result) }
+            guard result == 0 else { continue }
+            // Else a crash may lose the directory with all that is durable inside.
+            let parent = FileFault.call { Glibc.open(path + "/..", O_RDONLY | O_DIRECTORY | O_CLOEXEC) }
+            guard parent >= 0 else { throw FileFault.problem("sync", path, -parent) }
+            let synced = FileFault.call { fsync(parent) }
+            close(parent)
+            guard synced == 0 else { throw FileFault.problem("sync", path, -synced) }
         }
     }
 
