@@ -1,0 +1,87 @@
+"""What Hansa is compared with: libssl alone, `openssl s_server` -> `s_client`, and rsync over its daemon."""
+
+import os
+import shutil
+import socket
+import subprocess
+import time
+
+from cities import Failed, free_port
+
+
+def certificate(directory):
+    key, cert = f"{directory}/key.pem", f"{directory}/cert.pem"
+    if not os.path.exists(cert):
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout", key,
+                        "-out", cert, "-subj", "/CN=bench", "-days", "30"], check=True, capture_output=True)
+    return cert, key
+
+
+class OpenSSLPair:
+    """Two processes of `openssl-pair.c`, compiled once for the run."""
+
+    def __init__(self, directory):
+        self.program = f"{directory}/openssl-pair"
+        self.certificate = certificate(directory)
+        source = os.path.join(os.path.dirname(os.path.realpath(__file__)), "openssl-pair.c")
+        subprocess.run(["cc", "-O2", "-o", self.program, source, "-lssl", "-lcrypto"], check=True)
+
+    def rate(self, size):
+        """Bytes a second."""
+        return float(subprocess.run([self.program, *self.certificate, str(size)], check=True, capture_output=True).stdout)
+
+
+def s_server_rate(directory, size):
+    """`openssl s_server -WWW` sending a file to `openssl s_client`, as people would type it. s_client reads 1 KiB at a time."""
+    cert, key = certificate(directory)
+    name = f"{directory}/zeros"
+    with open(name, "wb") as f: f.truncate(size)
+    port = free_port()
+    server = subprocess.Popen(["openssl", "s_server", "-accept", f"127.0.0.1:{port}", "-cert", cert, "-key", key, "-tls1_3", "-WWW", "-quiet"],
+                              cwd=directory, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        await_port(port, server)
+        start = time.monotonic()
+        subprocess.run(["openssl", "s_client", "-quiet", "-connect", f"127.0.0.1:{port}"], input=b"GET /zeros HTTP/1.0\r\n\r\n",
+                       stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True)
+        return size / (time.monotonic() - start)
+    finally:
+        server.terminate()
+        server.wait()
+        os.unlink(name)
+
+
+class RsyncDaemon:
+    """A daemon that serves one tree in clear text, without fsync: rsync's own defaults."""
+
+    def __init__(self, directory, tree):
+        if not shutil.which("rsync"): raise Failed("there is no rsync: apt-get install rsync")
+        self.port = free_port()
+        configuration = f"{directory}/rsyncd.conf"
+        identity = "" if os.getuid() else "uid=root\ngid=root\n"
+        with open(configuration, "w") as f:
+            f.write(f"address=127.0.0.1\nport={self.port}\nuse chroot=no\nreverse lookup=no\n{identity}[tree]\npath={tree}\nread only=yes\n")
+        self.daemon = subprocess.Popen(["rsync", "--daemon", "--no-detach", "--config", configuration], stdout=subprocess.DEVNULL)
+        await_port(self.port, self.daemon)
+
+    def copy(self, destination):
+        """Seconds for `rsync -a -z` into an empty directory."""
+        os.makedirs(destination)
+        start = time.monotonic()
+        subprocess.run(["rsync", "-a", "-z", f"rsync://127.0.0.1:{self.port}/tree/", destination + "/"], check=True, stdout=subprocess.DEVNULL)
+        return time.monotonic() - start
+
+    def stop(self):
+        self.daemon.terminate()
+        self.daemon.wait()
+
+
+def await_port(port, process):
+    deadline = time.monotonic() + 10
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), 1).close()
+            return
+        except OSError:
+            if process.poll() is not None or time.monotonic() > deadline: raise Failed(f"nothing listens on port {port}")
+            time.sleep(0.02)
