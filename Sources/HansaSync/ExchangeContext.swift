@@ -59,8 +59,13 @@ public struct ExchangeLimits: Sendable {
     public var listedMax = 1 << 22
     /// Pages of a feed in one answer; the recipient asks for more when it has committed them.
     public var feedPagesMax = 16
-    /// Index bytes in memory over all transfers of a session.
+    /// Index bytes in memory over all transfers of a session; one larger transfer runs alone.
     public var indexBytesMax = 64 * 1024 * 1024
+    /// Release documents in memory over all transfers of a session: beyond it no further ones are asked for.
+    public var documentBytesMax = 16 * 1024 * 1024
+    public var transfersMax = 4096
+    /// Index asks a partner may queue with us.
+    public var queuedIndexAsksMax = 4096
 
     public init() {}
 }

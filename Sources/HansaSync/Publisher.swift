@@ -18,6 +18,8 @@ public final class Publisher {
     private let peer: CityID
     /// Views the partner has asked for in this session, and the position up to which changes were sent.
     private var followed: [Digest: UInt64] = [:]
+    private var indexQueue: [(view: Digest, ask: GetIndex.Ask)] = []
+    private var openIndex: (view: Digest, release: Digest, table: [UInt8])?
     private var queue: [(view: Digest, run: GetChunks.Run)] = []
     private var queueHead = 0
     /// The pages of the release being sent, kept from one content frame to the next.
@@ -58,7 +60,9 @@ public final class Publisher {
             switch frame.type {
             case .views: return try answer(Views(frame), at: now)
             case .getReleases: return try releases(GetReleases(frame), at: now)
-            case .getIndex: return try index(GetIndex(frame), at: now)
+            case .getIndex:
+                try enqueue(GetIndex(frame))
+                return []
             case .getChunks:
                 try enqueue(GetChunks(frame))
                 return []
@@ -108,6 +112,8 @@ public final class Publisher {
     private func answer(_ views: Views, at now: Timestamp) throws -> [Frame] {
         guard Set(views.lines.map(\.view)).count == views.lines.count else { throw ProtocolFault.malformed(.views, "a view twice") }
         var frames: [Frame] = []
+        // All views together take up no more than one would.
+        let pagesMax = max(1, context.limits.feedPagesMax / max(1, views.lines.count))
         for line in views.lines {
             let standing = try context.metadata.read { try self.standing(of: line, in: $0, at: now) }
             switch standing {
@@ -119,7 +125,7 @@ public final class Publisher {
                 try unseen(line.view, after: position, at: now)
                 frames.append(Feed(round: views.round, view: line.view, status: .equal).frame)
             case .behind(let position):
-                frames += try feed(line.view, from: position, round: views.round, status: .changes, since: line.cursor, at: now)
+                frames += try feed(line.view, from: position, round: views.round, status: .changes, since: line.cursor, pagesMax: pagesMax, at: now)
             case .unknownCursor:
                 frames += try feed(line.view, from: 0, round: views.round, status: .reset, at: now)
             case .differs:
@@ -198,7 +204,7 @@ public final class Publisher {
     }
 
     /// Net changes after a position, in pages: what is new is marked as sent and logged as offered in the transaction that reads it.
-    private func feed(_ id: Digest, from start: UInt64, round: UInt64, status: Feed.Status, since cursor: [UInt8]? = nil, at now: Timestamp) throws -> [Frame] {
+    private func feed(_ id: Digest, from start: UInt64, round: UInt64, status: Feed.Status, since cursor: [UInt8]? = nil, pagesMax: Int? = nil, at now: Timestamp) throws -> [Frame] {
         var position = start
         var frames: [Frame] = []
         var since = status == .reset ? [] : cursor
@@ -256,7 +262,7 @@ public final class Publisher {
             if !page.more { break }
             pages += 1
             // A long way is told in parts: the recipient commits these and asks on. A list from the beginning has no place to stop.
-            if status == .changes, pages == context.limits.feedPagesMax {
+            if status == .changes, pages == pagesMax ?? context.limits.feedPagesMax {
                 followed[id] = nil
                 return frames
             }
@@ -322,6 +328,7 @@ public final class Publisher {
     }
 
     private func releases(_ message: GetReleases, at now: Timestamp) throws -> [Frame] {
+        guard Set(message.releases).count == message.releases.count else { throw ProtocolFault.malformed(.getReleases, "a release twice") }
         // Log before act: the delivery is durable before the document leaves.
         let found = try context.metadata.write(at: now) { tx -> [(Digest, ContentLocation?)] in
             try message.releases.map { digest in
@@ -363,46 +370,83 @@ public final class Publisher {
         return frames
     }
 
-    private func index(_ message: GetIndex, at now: Timestamp) throws -> [Frame] {
-        var frames: [Frame] = []
-        var parts: [IndexParts.Part] = []
-        var bytes = 0
-        func flush() {
-            if !parts.isEmpty { frames.append(IndexParts(view: message.view, parts: parts).frame) }
-            (parts, bytes) = ([], 0)
+    private func enqueue(_ message: GetIndex) throws {
+        guard Set(message.asks.map(\.release)).count == message.asks.count else { throw ProtocolFault.malformed(.getIndex, "a release twice") }
+        guard indexQueue.count + message.asks.count <= context.limits.queuedIndexAsksMax else { throw ProtocolFault.tooManyAsks }
+        for ask in message.asks { indexQueue.append((message.view, ask)) }
+    }
+
+    /// Whether parts of indexes were asked for and not yet handed out.
+    public var hasIndex: Bool { !indexQueue.isEmpty }
+
+    /// The next index frames, about `bytes` of tables and pages: an ask of a few bytes may be for a hundred megabytes, so they are made as they go.
+    public func index(upTo bytes: Int, at now: Timestamp) throws(ExchangeFault) -> [Frame] {
+        do {
+            var frames: [Frame] = []
+            var total = 0
+            var view: Digest?
+            var parts: [IndexParts.Part] = []
+            var partBytes = 0
+            func flush() {
+                if let view, !parts.isEmpty { frames.append(IndexParts(view: view, parts: parts).frame) }
+                (parts, partBytes) = ([], 0)
+            }
+            func add(_ part: IndexParts.Part, _ count: Int) {
+                if partBytes + count > IndexParts.partBytesMax { flush() }
+                parts.append(part)
+                partBytes += count
+                total += count
+            }
+            var done = 0
+            while done < indexQueue.count, total < bytes {
+                var (asked, ask) = indexQueue[done]
+                if asked != view { flush() }
+                view = asked
+                // Authority is looked up for each ask, and again where it goes on.
+                let row = try context.metadata.read { store in
+                    try self.authority(asked, ask.release, in: store, at: now)?.level == .sync ? try store.release(ask.release) : nil
+                }
+                guard let row, row.release.operation != .withdraw else {
+                    add(.absent(release: ask.release), 40)
+                    done += 1
+                    continue
+                }
+                if openIndex?.release != ask.release || openIndex?.view != asked {
+                    var table: [UInt8] = []
+                    for location in row.table { table += try context.content.body(at: location) }
+                    openIndex = (asked, ask.release, table)
+                }
+                let table = openIndex?.table ?? []
+                var from = Int(clamping: ask.tableFrom)
+                // A part for the whole table, or several for a long one; an ask that begins at its end wants no table.
+                while from < table.count, total < bytes {
+                    let end = min(table.count, from + IndexParts.partBytesMax - 256)
+                    add(.table(release: ask.release, total: UInt64(table.count), from: UInt64(from), bytes: Array(table[from..<end])), end - from + 64)
+                    from = end
+                }
+                ask.tableFrom = UInt64(from)
+                var page = Int(clamping: ask.firstPage)
+                let last = min(row.pages.count, page.addingReportingOverflow(Int(clamping: ask.pageCount)).partialValue)
+                while from >= table.count, page < last, total < bytes {
+                    let body = try context.content.body(at: row.pages[page])
+                    add(.page(release: ask.release, number: UInt64(page), bytes: body), body.count + 64)
+                    page += 1
+                }
+                if from >= table.count, page >= last {
+                    done += 1
+                } else {
+                    ask.firstPage = UInt64(page)
+                    ask.pageCount = UInt64(last - page)
+                    indexQueue[done].ask = ask
+                }
+            }
+            indexQueue.removeFirst(done)
+            if indexQueue.isEmpty { openIndex = nil }
+            flush()
+            return frames
+        } catch {
+            throw .store(error)
         }
-        func add(_ part: IndexParts.Part, _ count: Int) {
-            if bytes + count > IndexParts.partBytesMax { flush() }
-            parts.append(part)
-            bytes += count
-        }
-        for ask in message.asks {
-            let row = try context.metadata.read { store in
-                try self.authority(message.view, ask.release, in: store, at: now)?.level == .sync ? try store.release(ask.release) : nil
-            }
-            guard let row, row.release.operation != .withdraw else {
-                add(.absent(release: ask.release), 40)
-                continue
-            }
-            var table: [UInt8] = []
-            for location in row.table { table += try context.content.body(at: location) }
-            var from = Int(clamping: ask.tableFrom)
-            // A part for the whole table, or several for a long one; an ask that begins at its end wants no table.
-            while from < table.count {
-                let end = min(table.count, from + IndexParts.partBytesMax - 256)
-                add(.table(release: ask.release, total: UInt64(table.count), from: UInt64(from), bytes: Array(table[from..<end])), end - from + 64)
-                from = end
-            }
-            let first = Int(clamping: ask.firstPage)
-            let last = min(row.pages.count, first.addingReportingOverflow(Int(clamping: ask.pageCount)).partialValue)
-            guard first <= last else { continue }
-            for number in first..<last {
-                let page = try context.content.body(at: row.pages[number])
-                add(.page(release: ask.release, number: UInt64(number), bytes: page), page.count + 64)
-            }
-        }
-        flush()
-        return frames
     }
 
     // MARK: Content

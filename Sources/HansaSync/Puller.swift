@@ -113,6 +113,11 @@ public final class Puller {
     private var transfers: [Digest: Transfer] = [:]
     private var indexQueue: [Digest] = []
     private var indexAsked: Set<Digest> = []
+    /// Sum over the transfers whose index was asked for or is here.
+    private var indexBytesAdmitted = 0
+    private var documentBytes = 0
+    /// Raw bytes that were asked for a transfer that ended, and may still come.
+    private var late: [Digest: Int] = [:]
     private var contentQueue: [(release: Digest, cursor: Int)] = []
     private var contentAskedBytes = 0
     private var parked: [Digest: (wanted: Wanted, until: Timestamp)] = [:]
@@ -593,8 +598,9 @@ public final class Puller {
                 }
                 let location = try context.content.append(document: envelope.binary(), digest: envelope.digest)
                 transfers[wanted.release] = Transfer(
-                    view: wanted.view, digest: wanted.release, level: wanted.level, number: wanted.number, envelope: envelope, release: release,
+                    view: wanted.view, digest: wanted.release, level: wanted.level, number: wanted.number, release: release,
                     document: location)
+                documentBytes += Int(location.length)
                 indexQueue.append(wanted.release)
             }
         }
@@ -603,6 +609,7 @@ public final class Puller {
     private func forget(_ item: Wanted) {
         done(item.release)
         guard var state = views[item.view] else { return }
+        state.listed?.remove(item.release)
         for index in state.pages.indices { state.pages[index].outstanding.remove(item.release) }
         views[item.view] = state
     }
@@ -629,6 +636,7 @@ public final class Puller {
         indexAsked.remove(transfer.digest)
         guard transfer.adoptIndex() else { return refuse(transfer, .index) }
         transfer.tableLocations = try context.content.append(table: transfer.table, release: transfer.digest)
+        transfer.letGoOfTable()
         transfer.pageLocations = try transfer.takePages().map { try context.content.append(page: $0, release: transfer.digest) }
         // Only what this same publisher served us counts as held: otherwise whether we ask would tell it what others gave us (SYNC.md §5).
         let locations = try context.metadata.read { try $0.chunkLocations(of: self.peer, transfer.entries.map(\.id)) }
@@ -649,10 +657,16 @@ public final class Puller {
         // What is not due yet was due when the transfer began: our clock was set back, and the content may come all the same.
         if case .refused = verdict { return false }
         let transfer = Transfer(
-            view: item.view, digest: item.release, level: item.level, number: item.number, envelope: envelope, release: release, document: row.document)
+            view: item.view, digest: item.release, level: item.level, number: item.number, release: release, document: row.document)
+        // No room now: it is fetched in its turn, and the chunks that are here are found by their ids.
+        guard admit(transfer) else { return false }
         var table: [UInt8] = []
         for location in row.table { table += try context.content.body(at: location) }
-        guard transfer.resume(row, table: table, pages: try row.pages.map { try context.content.body(at: $0) }) else { return false }
+        guard transfer.resume(row, table: table, pages: try row.pages.map { try context.content.body(at: $0) }) else {
+            indexBytesAdmitted -= transfer.indexBytesMax
+            return false
+        }
+        documentBytes += Int(row.document.length)
         transfers[item.release] = transfer
         // The last session may have ended between the last chunk and the commit; its files are checked outside of this transaction.
         if transfer.isComplete { resumedWhole.append(transfer) } else { contentQueue.append((item.release, 0)) }
@@ -665,7 +679,18 @@ public final class Puller {
         guard let transfer = transfers.removeValue(forKey: release) else { return nil }
         indexAsked.remove(release)
         contentAskedBytes = max(0, contentAskedBytes - transfer.askedBytes)
+        if transfer.askedBytes > 0 { late[release, default: 0] += transfer.askedBytes }
+        documentBytes -= Int(transfer.document.length)
+        if transfer.isAdmitted { indexBytesAdmitted -= transfer.indexBytesMax }
         return transfer
+    }
+
+    /// Counts a transfer's index among the bytes in memory, if there is room; the first is admitted whatever its size.
+    private func admit(_ transfer: Transfer) -> Bool {
+        guard indexBytesAdmitted == 0 || indexBytesAdmitted + transfer.indexBytesMax <= context.limits.indexBytesMax else { return false }
+        indexBytesAdmitted += transfer.indexBytesMax
+        transfer.isAdmitted = true
+        return true
     }
 
     private func refuse(_ transfer: Transfer, _ reason: ReleaseRefusal) {
@@ -684,8 +709,17 @@ public final class Puller {
         guard contentBytesReceived <= UInt64(context.limits.contentCreditBytes) + creditGranted + UInt64(Limits.contentBodyBytesMax) else {
             throw ProtocolFault.unexpected(.chunks, "more than the credit given")
         }
-        guard let transfer = transfers[message.release], transfer.view == message.view else { return }
+        guard let transfer = transfers[message.release], transfer.view == message.view, !transfer.entries.isEmpty else { return arrivedLate(message) }
         guard message.count > 0 else {
+            if late.removeValue(forKey: message.release) != nil, transfer.failures < 2 {
+                // It may be the answer to an ask from before the release was dropped and listed again: what is not here is asked for once more.
+                transfer.failures += 1
+                late[message.release] = transfer.askedBytes
+                contentAskedBytes = max(0, contentAskedBytes - transfer.askedBytes)
+                transfer.forgetAsked(transfer.entries.indices)
+                contentQueue.append((message.release, 0))
+                return
+            }
             // Gone, or unreadable at the publisher: nothing of it comes now; the next round asks again.
             discard(message.release)
             forget(Wanted(view: transfer.view, release: transfer.digest, level: transfer.level, number: transfer.number))
@@ -696,6 +730,7 @@ public final class Puller {
         let range = first..<(first + Int(message.count))
         let entries = Array(transfer.entries[range])
         guard range.allSatisfy({ transfer.wasAsked($0) }), entries.reduce(0, { $0 + Int($1.length) }) == Int(message.rawLength) else {
+            if late[message.release] ?? 0 >= Int(message.rawLength) { return arrivedLate(message) }
             throw ProtocolFault.malformed(.chunks, "not what was asked for")
         }
         // Each ask is answered once: the same frame again is not what was asked for.
@@ -728,6 +763,12 @@ public final class Puller {
         if transfer.isComplete { try complete(transfer) }
     }
 
+    /// An answer to an ask of a transfer that has ended: passed over.
+    private func arrivedLate(_ message: Chunks) {
+        guard let left = late[message.release] else { return }
+        late[message.release] = left > Int(message.rawLength) && message.count > 0 ? left - Int(message.rawLength) : nil
+    }
+
     /// A block that is not what the index says. Three times, and the release is refused.
     private func damaged(_ transfer: Transfer, _ range: Range<Int>) {
         transfer.failures += 1
@@ -741,6 +782,7 @@ public final class Puller {
         }
         guard good else { return refuse(transfer, .contentHash) }
         discard(transfer.digest)
+        transfer.letGoOfIndex()
         settled.append(.accepted(transfer))
     }
 
@@ -776,14 +818,17 @@ public final class Puller {
 
     private func asks() -> [Frame] {
         var frames: [Frame] = []
-        while releaseAsks.count < context.limits.releaseAsksMax, let view = wantedQueue.first?.view {
+        while releaseAsks.count < context.limits.releaseAsksMax, transfers.count < context.limits.transfersMax,
+            documentBytes < context.limits.documentBytesMax, let view = wantedQueue.first?.view
+        {
             var batch: [Digest] = []
+            var listed: Set<Digest> = []
             var taken = 0
             for item in wantedQueue {
                 guard item.view == view, batch.count < GetReleases.countMax else { break }
                 taken += 1
                 // Dropped meanwhile.
-                if wanted[item.release] != nil { batch.append(item.release) }
+                if wanted[item.release] != nil, listed.insert(item.release).inserted { batch.append(item.release) }
             }
             wantedQueue.removeFirst(taken)
             guard !batch.isEmpty else { continue }
@@ -794,11 +839,11 @@ public final class Puller {
             var asks: [GetIndex.Ask] = []
             var view: Digest?
             while let digest = indexQueue.first, asks.count < GetIndex.countMax {
-                guard let transfer = transfers[digest] else {
+                guard let transfer = transfers[digest], !indexAsked.contains(digest), transfer.files.isEmpty else {
                     indexQueue.removeFirst()
                     continue
                 }
-                guard view == nil || view == transfer.view else { break }
+                guard view == nil || view == transfer.view, admit(transfer) else { break }
                 view = transfer.view
                 indexQueue.removeFirst()
                 indexAsked.insert(digest)

@@ -9,7 +9,6 @@ final class Transfer {
     let digest: Digest
     var level: UInt8
     let number: [UInt8]
-    let envelope: Envelope
     let release: Release
     let document: ContentLocation
 
@@ -24,6 +23,8 @@ final class Transfer {
     private(set) var entries: [ChunkEntry] = []
     private(set) var bitmap: [UInt8] = []
     private(set) var held = 0
+    /// Set when the entries were let go of.
+    private var chunksTotal: Int?
     /// Chunks asked for in this session, by number: what comes unasked is a fault of the peer.
     private var asked: [UInt8] = []
     /// In-order hashes of files of several chunks; a file of one chunk has that chunk's id as its digest.
@@ -39,26 +40,32 @@ final class Transfer {
         func finish() -> Digest { hash.copy().finish() }
     }
 
-    init(view: Digest, digest: Digest, level: UInt8, number: [UInt8], envelope: Envelope, release: Release, document: ContentLocation) {
+    init(view: Digest, digest: Digest, level: UInt8, number: [UInt8], release: Release, document: ContentLocation) {
         self.view = view
         self.digest = digest
         self.level = level
         self.number = number
-        self.envelope = envelope
         self.release = release
         self.document = document
         pages = Array(repeating: nil, count: release.index?.pages ?? 0)
         pagesMissing = pages.count
     }
 
-    var indexBytes: Int { (release.index?.chunks ?? 0) * 36 + table.count }
+    /// What table, pages and entries may take up in memory: 36 bytes a chunk as they come, 40 as they stay.
+    var indexBytesMax: Int { (release.index?.chunks ?? 0) * 76 + tableBytesMax }
+    /// A table has a line for each file, and for the tag files beside them.
+    private var tableBytesMax: Int { min(Limits.fileTableBytesMax, (release.files + 16) * (Limits.filePathBytesMax + 96)) }
+    /// Counted among the session's index bytes.
+    var isAdmitted = false
     var isComplete: Bool { !files.isEmpty && held == entries.count }
 
     // MARK: Index
 
     /// True once table and pages are all here.
     func add(table bytes: [UInt8], from: UInt64, total: UInt64) throws(ByteFault) -> Bool {
-        guard total <= UInt64(Limits.fileTableBytesMax), tableTotal == nil || tableTotal == Int(total), from == UInt64(table.count), !bytes.isEmpty,
+        // The same part again, as an ask that was repeated brings it, says nothing new.
+        if tableTotal == Int(clamping: total), from <= UInt64(table.count), !bytes.isEmpty, UInt64(table.count) - from >= UInt64(bytes.count) { return false }
+        guard total <= UInt64(tableBytesMax), tableTotal == nil || tableTotal == Int(total), from == UInt64(table.count), !bytes.isEmpty,
             UInt64(table.count + bytes.count) <= total
         else { throw .malformed("table part") }
         tableTotal = Int(total)
@@ -67,7 +74,8 @@ final class Transfer {
     }
 
     func add(page bytes: [UInt8], number: UInt64) throws(ByteFault) -> Bool {
-        guard number < UInt64(pages.count), pages[Int(number)] == nil, bytes.count <= Limits.indexPageChunks * 36 else { throw .malformed("page") }
+        if number < UInt64(pages.count), pages[Int(number)] != nil { return false }
+        guard number < UInt64(pages.count), bytes.count <= Limits.indexPageChunks * 36 else { throw .malformed("page") }
         pages[Int(number)] = bytes
         pagesMissing -= 1
         return isIndexHere
@@ -96,6 +104,17 @@ final class Transfer {
         bitmap = [UInt8](repeating: 0, count: (entries.count + 7) / 8)
         asked = bitmap
         return true
+    }
+
+    /// The table is stored, and needed no more.
+    func letGoOfTable() { table = [] }
+
+    /// All is here and checked: what is left to do needs none of the index.
+    func letGoOfIndex() {
+        chunksTotal = entries.count
+        entries = []
+        files = []
+        hashes = [:]
     }
 
     /// The pages as they came, to be stored; they are let go of afterwards.
@@ -206,7 +225,7 @@ final class Transfer {
     var row: TransferRow {
         TransferRow(
             view: view, release: digest, transfer: number, document: document, table: tableLocations, pages: pageLocations, bitmap: bitmap,
-            chunksHeld: held, chunksTotal: entries.count)
+            chunksHeld: held, chunksTotal: chunksTotal ?? entries.count)
     }
 
     /// Takes up a transfer from its row: the index is read back, and the bitmap with it.
@@ -217,6 +236,7 @@ final class Transfer {
         pagesMissing = 0
         guard adoptIndex(), row.bitmap.count == bitmap.count else { return false }
         self.pages = []
+        self.table = []
         bitmap = row.bitmap
         held = (0..<entries.count).count { has($0) }
         tableLocations = row.table

@@ -42,6 +42,7 @@ final class WorldConnection {
     private var isClosing = false
     private var isDead = false
     private var hasContent = false
+    private var hasIndex = false
     private var contentReady: [Frame] = []
     private var isWritingContent = false
 
@@ -231,7 +232,7 @@ final class WorldConnection {
     private func runPublishing() {
         guard !isPublishing, !isClosing, let parts, let peer else { return }
         let allowance = contentReady.isEmpty && hasContent ? min(session.contentAllowance, 1024 * 1024) : 0
-        guard !publishInbox.isEmpty || allowance > 0 else { return }
+        guard !publishInbox.isEmpty || allowance > 0 || hasIndex else { return }
         isPublishing = true
         let events = publishInbox
         publishInbox = []
@@ -249,12 +250,14 @@ final class WorldConnection {
                     case .announce: frames += try parts.publisher.announcement().map { [$0] } ?? []
                     }
                 }
+                if parts.publisher.hasIndex { frames += try parts.publisher.index(upTo: 1024 * 1024, at: now) }
                 if allowance > 0 { content = try parts.publisher.content(upTo: allowance, at: now) }
             } catch {
                 fault = error
             }
             self.world.record(self.node, to: peer, frames + content)
             let hasContent = parts.publisher.hasContent
+            let hasIndex = parts.publisher.hasIndex
             let outboxes = parts.publisher.takeChanges().outboxes
             self.world.after(self.jobDelay()) { [weak self] in
                 guard let self, !self.isDead else { return }
@@ -262,6 +265,7 @@ final class WorldConnection {
                 guard !self.isClosing else { return }
                 self.send(frames, to: peer)
                 self.hasContent = hasContent
+                self.hasIndex = hasIndex
                 self.contentReady += content
                 if let fault { return self.failed(fault) }
                 if outboxes.contains(peer) { self.enqueue(pull: .sendDocuments) }

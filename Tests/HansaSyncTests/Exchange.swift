@@ -42,6 +42,7 @@ struct Exchange {
     func answers(to frames: [Frame]) throws -> [Frame] {
         var answers: [Frame] = []
         for frame in frames where frame.type != .credit { answers += try publisher.receive(frame, at: now) }
+        while publisher.hasIndex { answers += try publisher.index(upTo: 1 << 20, at: now) }
         while publisher.hasContent { answers += try publisher.content(upTo: 1 << 20, at: now) }
         return answers
     }

@@ -64,6 +64,8 @@ final class Connection: ChannelDuplexHandler, @unchecked Sendable {
     private static let answersPendingBytesMax = 1024 * 1024
     private var hasContent = false
     private var contentGeneration: UInt64 = 0
+    /// Parts of indexes were asked for and are made as they go.
+    private var hasIndex = false
     private var timer: RepeatedTask?
     private var announcement: Scheduled<Void>?
     /// The first round is begun by the session itself.
@@ -427,6 +429,9 @@ final class Connection: ChannelDuplexHandler, @unchecked Sendable {
         var frames: [Frame] = []
         var content: [Frame] = []
         var hasContent = false
+        var hasIndex = false
+        /// Events that were not looked at.
+        var left: [PublishEvent] = []
         var changes = ExchangeChanges()
         var fault: ExchangeFault?
         var releasesSent = 0
@@ -437,7 +442,7 @@ final class Connection: ChannelDuplexHandler, @unchecked Sendable {
         guard !isPublishing, !isClosing, isDrained, let parts else { return }
         // The next content is made while the last is being encrypted: one batch ahead, never more.
         let allowance = contentReady.isEmpty && hasContent ? min(session.contentAllowance, Connection.contentBatchBytes) : 0
-        guard !publishInbox.isEmpty || allowance > 0 else { return }
+        guard !publishInbox.isEmpty || allowance > 0 || hasIndex else { return }
         isPublishing = true
         let generation = contentGeneration
         let events = publishInbox
@@ -446,7 +451,15 @@ final class Connection: ChannelDuplexHandler, @unchecked Sendable {
         workers.submit(on: eventLoop) { () -> PublishResult in
             var result = PublishResult()
             do throws(ExchangeFault) {
-                for event in events {
+                var made = 0
+                for (number, event) in events.enumerated() {
+                    // A few bytes ask for much: answers are made as they can be sent.
+                    if made >= Connection.answersPendingBytesMax {
+                        result.left = Array(events[number...])
+                        break
+                    }
+                    let before = result.frames.count
+                    defer { made += result.frames[before...].reduce(0) { $0 + $1.body.count } }
                     switch event {
                     case .frame(let frame): result.frames += try parts.publisher.receive(frame, at: now)
                     case .requeue(let frames): parts.publisher.requeue(frames)
@@ -454,24 +467,29 @@ final class Connection: ChannelDuplexHandler, @unchecked Sendable {
                     case .announce: result.frames += try parts.publisher.announcement().map { [$0] } ?? []
                     }
                 }
+                if parts.publisher.hasIndex { result.frames += try parts.publisher.index(upTo: Connection.contentBatchBytes, at: now) }
                 if allowance > 0 { result.content = try parts.publisher.content(upTo: allowance, at: now) }
             } catch {
                 result.fault = error
             }
             result.hasContent = parts.publisher.hasContent
+            result.hasIndex = parts.publisher.hasIndex
             result.changes = parts.publisher.takeChanges()
             result.releasesSent = parts.publisher.releasesSent
             result.contentBytesSent = parts.publisher.contentBytesSent
             return result
         } done: { [self] result in
             isPublishing = false
-            inboxBytes -= events.reduce(0) { $0 + $1.bytes }
+            inboxBytes -= events.reduce(0) { $0 + $1.bytes } - result.left.reduce(0) { $0 + $1.bytes }
             send(result.frames)
             hasContent = result.hasContent
+            hasIndex = result.hasIndex
+            // What was not answered yet goes before what came meanwhile.
+            publishInbox = result.left + publishInbox
             if generation == contentGeneration {
                 contentReady += result.content
             } else if !result.content.isEmpty {
-                enqueue(publish: .requeue(result.content))
+                publishInbox.insert(.requeue(result.content), at: 0)
             }
             if let peer { host.published(self, peer: peer, releasesSent: result.releasesSent, contentBytesSent: result.contentBytesSent, changes: result.changes) }
             if let fault = result.fault { return failed(fault) }
