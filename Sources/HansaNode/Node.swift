@@ -152,14 +152,15 @@ public final class Node: NodeHandle {
         }
     }
 
-    public func noteRefusal(uid: UInt32, account: String, role: Role?, command: String?) {
+    public func noteRefusal(uid: UInt32, account: String, role: Role?, command: String?, merged: Int) {
         let who = Caller(role: role ?? .auditor, uid: uid, account: account)
         do throws(Problem) {
             try change { tx in
                 try tx.log(
                     LogDraft(
                         .adminRefused, outcome: .refused, actor: role == nil ? "none:" + self.actor(who).drop { $0 != ":" }.dropFirst() : self.actor(who),
-                        reason: role == nil ? "no-role" : "role", details: command.map { ["command": .string($0)] }))
+                        reason: role == nil ? "no-role" : "role",
+                        details: .object((command.map { [JSONMember("command", .string($0))] } ?? []) + [JSONMember("merged", JSONValue(merged))])))
                 return ((), ExchangeChanges())
             }
         } catch {

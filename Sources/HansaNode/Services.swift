@@ -241,6 +241,7 @@ public protocol Services: AnyObject, Sendable {
     /// The accounts that `hansa.yaml` gives a role on the admin socket, as last loaded; asked at every connection. The home's owner and root are
     /// admins without a rule.
     func roleRules() -> [RoleRule]
-    /// Logs that an account was refused: `role` is nil where it has none, `command` then too. Called at most once a minute for one account and command.
-    func noteRefusal(uid: UInt32, account: String, role: Role?, command: String?)
+    /// Logs that an account was refused: `role` is nil where it has none, `command` then too. Called at most once a minute for one account and kind;
+    /// `merged` counts the refusals since the note before that were not noted by themselves.
+    func noteRefusal(uid: UInt32, account: String, role: Role?, command: String?, merged: Int)
 }

@@ -380,7 +380,7 @@ public final class FakeServices: Services {
     }
 
     public func roleRules() -> [RoleRule] { script.roles }
-    public func noteRefusal(uid: UInt32, account: String, role: Role?, command: String?) {
+    public func noteRefusal(uid: UInt32, account: String, role: Role?, command: String?, merged: Int) {
         state.withLock { $0.refusals.append("\(uid) \(role?.rawValue ?? "-") \(command ?? "-")") }
     }
 

@@ -118,8 +118,11 @@ struct RoleTests {
             #expect(refused?.code == .notAuthorised && refused?.exit == .notAuthorised, "\(request.command)")
         }
         #expect(fixture.services.calls.isEmpty)
-        let expected = Self.requests.filter { !role.mayRun($0) }.map { "\(geteuid()) \(role.rawValue) \($0.command)" }
-        #expect(Set(fixture.services.refusals) == Set(expected))
+        // One note a minute for an account, whatever it tried.
+        #expect(
+            fixture.services.refusals == [
+                "\(geteuid()) \(role.rawValue) \(Self.requests.first { !role.mayRun($0) }?.command ?? "")"
+            ])
         #expect(try client.run(.partnerList)["schema"] == "hansa.partner-list/1")
         #expect(fixture.services.calls == ["partner list \(role.rawValue)"])
     }

@@ -68,6 +68,9 @@ public final class AdminClient: Sendable {
         channel.hangUp()
     }
 
+    /// `interrupt` was called.
+    var isInterrupted: Bool { interrupted.load(ordering: .sequentiallyConsistent) }
+
     /// Runs one request to its end.
     public func run(_ request: AdminRequest, files: ClientFiles = .none, observer: RequestObserver = RequestObserver())
         throws(Problem) -> JSONValue

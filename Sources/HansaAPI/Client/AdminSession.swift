@@ -19,6 +19,8 @@ public final class AdminSession: Sendable {
 
     /// How long a command waits for another one, or for a node that is starting, to let it in.
     private static let patienceSeconds = 10.0
+    /// How long the handlers of an interrupted command may take to notice.
+    private static let interruptedSeconds = 1.0
 
     public let client: AdminClient
     /// True when a node answers; false when the handlers run here.
@@ -99,7 +101,9 @@ public final class AdminSession: Sendable {
             client.interrupt()
             return
         }
-        local.session.close()
+        // Interrupted, a command ends at once: handlers that do not notice soon end with the process, as by a kill, which they must survive anyhow.
+        // Nothing is closed under them.
+        guard local.session.close(waitingSeconds: client.isInterrupted ? Self.interruptedSeconds : 60) else { return }
         try local.close()
     }
 }

@@ -67,6 +67,7 @@ struct Audit: ParsableCommand {
             Table(
                 columns: [
                     Table.Column("INDEX", "index"), Table.Column("TIME", "time"), Table.Column("EVENT", "event"),
+                    Table.Column("ACTOR", "actor"),
                     Table.Column("PARTNER", "partner"),
                     Table.Column("PACKAGE", "package"), Table.Column("AGREEMENT", "agreement"), Table.Column("CLAUSE", "clause"),
                     Table.Column("OUTCOME", "outcome"), Table.Column("REASON", "reason"),
