@@ -279,16 +279,20 @@ public final class Publisher {
             else { return .fine }
             guard view.quarantine == nil else { return .fine }
             // A membership that ran out by itself is a change to come: nothing can be compared yet.
-            if position == view.position, try tx.members(view.id, endedBy: now).isEmpty, record.state(at: now) == .active {
+            // What came and went unseen after the cursor is nothing to acknowledge.
+            let isLast = try position == view.position
+                || (tx.members(view.id, addedAfter: position, limit: 1).isEmpty && tx.drops(view.id, after: position, limit: 1).isEmpty)
+            if isLast, try tx.members(view.id, endedBy: now).isEmpty, record.state(at: now) == .active {
                 let equal = view.members.digest(view: view.id, policyEpoch: record.policyEpoch) == message.digest
                 guard equal else { return .differs }
                 view.mismatches = 0
                 view.acknowledgedEqual = true
+                view.acknowledgedPosition = view.position
             } else {
                 // What we had at that position is not kept; the next equal cursor tells.
                 view.acknowledgedEqual = false
+                view.acknowledgedPosition = position
             }
-            view.acknowledgedPosition = max(position, 0)
             try tx.put(view)
             return .fine
         }

@@ -107,6 +107,26 @@ import Testing
         #expect(try exchange.holding(next)?.state == .accepted)
     }
 
+    /// The acknowledgement of a page comes after something came and went: the view is acknowledged all the same.
+    @Test func anAcknowledgementThatComesAfterUnseenChangesCounts() throws {
+        let (world, agreement, _) = try granted()
+        try world.nodes[0].publish("roads", Exchange.content(1))
+        let exchange = Exchange(world)
+        var asks = try exchange.puller.ask(at: world.now)
+        while !asks.contains(where: { $0.type == .feedAcknowledged }) {
+            asks = try exchange.puller.receive(try exchange.answers(to: asks), at: world.now)
+        }
+        let grant = try world.nodes[0].grant(world.nodes[1].city, "kitchener.ca/**", under: agreement)
+        try world.nodes[0].publish("secret", Exchange.content(2))
+        try world.nodes[0].withdraw("secret")
+        try world.nodes[0].revoke(grant)
+        #expect(try exchange.answers(to: asks.filter { $0.type == .feedAcknowledged }) == [])
+        let view = try view(world)
+        let row = try #require(try world.nodes[0].metadata.read { try $0.publishedView(view) })
+        #expect(row.acknowledgedEqual)
+        #expect(row.acknowledgedPosition == row.position)
+    }
+
     @Test func whatIsToldToOtherSessionsIsToldOnce() throws {
         let (world, _, _) = try granted()
         let exchange = Exchange(world)
