@@ -79,6 +79,37 @@ import Testing
         #expect(try exchange.holding(second)?.state == .accepted)
     }
 
+    /// The id stays, its level changes: the holding and the view's digest follow, without a transfer.
+    @Test func aReleaseThatIsListedWithAnotherLevelMoves() throws {
+        let world = try Exchange.cities()
+        let agreement = try world.agree(0, 1)
+        let partner = world.nodes[1].city
+        let grant = try world.nodes[0].grant(partner, "kitchener.ca/**", under: agreement)
+        try world.nodes[0].grant(partner, "kitchener.ca/**", under: agreement, level: .discover)
+        let release = try world.nodes[0].publish("roads", Exchange.content(1))
+        let exchange = Exchange(world)
+        try exchange.run()
+        #expect(try exchange.holding(release)?.level == .sync)
+        let view = try #require(try world.nodes[0].metadata.read { try $0.publishedViews() }.first?.id)
+        func push() throws {
+            let pushed = try exchange.publisher.viewsChanged([view], at: world.now)
+            #expect(try pushed.map { try Feed($0).changes.count } == [1])
+            try exchange.run(try exchange.puller.receive(pushed, at: world.now))
+            #expect(exchange.puller.standings.map(\.standing) == [.equal])
+            let sides = try world.nodes.map { node in
+                try node.metadata.read { try $0.publishedView(view)?.members ?? $0.subscribedView(view)?.members }
+            }
+            #expect(sides[0] == sides[1])
+        }
+        try world.nodes[0].revoke(grant)
+        try push()
+        #expect(try exchange.holding(release)?.level == .discover)
+        try world.nodes[0].grant(partner, "kitchener.ca/**", under: agreement)
+        try push()
+        #expect(try exchange.holding(release)?.level == .sync)
+        #expect(try exchange.holding(release)?.state == .accepted)
+    }
+
     @Test func aChunksFrameThatIsRepeatedEndsTheSession() throws {
         let world = try Exchange.cities()
         let agreement = try world.agree(0, 1)
@@ -98,6 +129,19 @@ import Testing
         let used = world.nodes[1].disk.usedBytes
         #expect(throws: ExchangeFault.self) { try exchange.puller.receive([frame], at: world.now) }
         #expect(world.nodes[1].disk.usedBytes == used)
+    }
+
+    @Test func contentBeyondTheCreditEndsTheSession() throws {
+        var limits = ExchangeLimits()
+        limits.contentCreditBytes = 1024
+        let world = try Exchange.cities(limits: limits)
+        let puller = Exchange(world).puller
+        let frame = Chunks(
+            view: .zero, release: .zero, first: 0, count: 1, codec: .raw, rawLength: 500_000,
+            bytes: [UInt8](repeating: 0, count: 500_000)
+        ).frame
+        // One frame may begin on the last byte of credit; content of nothing we know is otherwise passed over.
+        #expect(throws: ExchangeFault.self) { try puller.receive([frame, frame, frame, frame], at: world.now) }
     }
 
     /// Content asked for a release that is dropped meanwhile is asked for no more, and the window is open for others.
