@@ -239,7 +239,7 @@ extension Node {
     private func takeStep(
         _ kind: AgreementStep.Kind, _ record: AgreementRecord, effective: Timestamp, reason: String, _ officerKey: [UInt8]?, _ caller: Caller, _ dryRun: Bool
     ) throws(Problem) {
-        guard !reason.isEmpty, reason.count <= 500 else { throw Problem(.usage, "a reason of 1 to 500 characters is needed: the partner keeps it", try: "--reason TEXT") }
+        guard !reason.isEmpty, reason.count <= 500, reason == reason.printable(charactersMax: 500) else { throw Problem(.usage, "a reason of 1 to 500 printable characters is needed: the partner keeps it", try: "--reason TEXT") }
         let key = try officer(officerKey)
         let step = try guarded {
             try AgreementStep(

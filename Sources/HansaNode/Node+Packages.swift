@@ -21,7 +21,8 @@ extension Node {
                     try run.commit()
                 } catch {
                     // What was prepared before the failure is good: it is published, and running the command again goes on from there.
-                    if error.code != .diskFull { try run.commit() }
+                    // On a full disk its bytes are down already and only the rows are missing: when not even they find room, the first error counts.
+                    if error.code == .diskFull { try? run.commit() } else { try run.commit() }
                     throw error
                 }
                 return run
@@ -162,12 +163,18 @@ extension Node {
     public func packageWithdraw(_ caller: Caller, package text: String, reason: String, dryRun: Bool) throws(Problem) -> JSONValue {
         let id = try packageID(text)
         guard id.city == city else { throw Problem(.notAuthoritative, "\(id) is \(id.city)'s: only its own city withdraws it", try: "hansa package list") }
-        guard !reason.isEmpty, reason.count <= 500 else { throw Problem(.usage, "a reason of 1 to 500 characters is needed: recipients keep it", try: "--reason TEXT") }
-        let result = publishing.withLock { _ in Result { () throws(Problem) -> JSONValue in try withdraw(id, reason, caller, dryRun) } }
-        return try result.get()
+        guard !reason.isEmpty, reason.count <= 500, reason == reason.printable(charactersMax: 500) else { throw Problem(.usage, "a reason of 1 to 500 printable characters is needed: recipients keep it", try: "--reason TEXT") }
+        // It takes effect at once and does not wait for a publish that runs: where one has just committed, it is made anew upon that.
+        var attempts = 0
+        while true {
+            attempts += 1
+            if let document = try withdraw(id, reason, caller, dryRun) { return document }
+            guard attempts < 20 else { throw Problem(.fileChanged, "\(id) is published again and again meanwhile", try: "run it again") }
+        }
     }
 
-    private func withdraw(_ id: PackageID, _ reason: String, _ caller: Caller, _ dryRun: Bool) throws(Problem) -> JSONValue {
+    /// Nil when the package changed between looking and writing.
+    private func withdraw(_ id: PackageID, _ reason: String, _ caller: Caller, _ dryRun: Bool) throws(Problem) -> JSONValue? {
         guard let row = try read({ try $0.package(id) }) else { throw Problem(.packageUnknown, "there is no package \(id)", try: "hansa package list") }
         let recipients = try read { try $0.recipients(everSent: id) }
         var digest = row.last
@@ -186,8 +193,9 @@ extension Node {
                 try content.sync()
                 return location
             }
-            try change { tx in
+            let isDone = try change { tx in
                 var changes = ExchangeChanges()
+                guard try tx.package(id)?.last == row.last else { return (false, changes) }
                 try tx.insert(
                     ReleaseRow(digest: envelope.digest, release: ReleaseSummary(release), document: location, table: [], pages: [], committed: tx.now))
                 var gone = row
@@ -204,8 +212,9 @@ extension Node {
                 let update = try MembershipUpdate(self.context, tx)
                 try update.withdrew(id)
                 changes.views = try update.finish()
-                return ((), changes)
+                return (true, changes)
             }
+            guard isDone else { return nil }
         }
         return [
             "schema": "hansa.package-withdraw/1", "package": .string(id.description), "release": JSONValue(digest),

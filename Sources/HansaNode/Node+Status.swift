@@ -114,6 +114,18 @@ extension Node {
             let free = try PosixDisk(root: paths.home).freeBytes()
             return free < 1 << 30 ? ("warn", "\(free / 1_000_000) MB are free", "df -h \(paths.home)") : ("pass", "\(free / 1_000_000) MB are free", nil)
         }
+        check("segments") {
+            let disk = try PosixDisk(root: paths.home)
+            let ends = try metadata.segmentEnds()
+            let short = try ends.keys.sorted().filter { segment in
+                let digits = String(segment, radix: 16)
+                let path = "segments/" + String(repeating: "0", count: 8 - digits.count) + digits + ".seg"
+                return try (disk.status(path)?.size ?? 0) < ends[segment] ?? 0
+            }
+            return short.isEmpty
+                ? ("pass", "\(ends.count) segments are as long as the database says", nil)
+                : ("fail", "\(short.count) of \(ends.count) segments are missing or cut short: number \(short[0])", "restore segments/ from a backup")
+        }
         check("log") {
             return ("pass", "the log has \(try logService.size.value) entries; hansa audit verify checks every byte", nil)
         }

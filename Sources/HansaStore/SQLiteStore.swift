@@ -175,10 +175,15 @@ public final class SQLiteStore: MetadataStore {
     /// For `SegmentStore.open`: up to where each segment must be whole, by what committed rows name. In a database that names no record at all,
     /// every answer is `.unknown`: it is new, or the old one was lost, and nothing of the segments may be thrown away.
     public func durableMarks() throws -> @Sendable (UInt32) -> SegmentStore.DurableMark {
+        let marks = try segmentEnds()
+        return { segment in marks.isEmpty ? .unknown : .known(marks[segment] ?? 0) }
+    }
+
+    /// The end of the last record of each segment that any row ever named: so long a segment's file must be at least.
+    public func segmentEnds() throws -> [UInt32: UInt64] {
         do {
             let rows = try database.read { try Row.fetchAll($0, sql: "SELECT segment, end_offset FROM segment_mark") }
-            let marks = Dictionary(uniqueKeysWithValues: rows.map { (UInt32($0[0] as Int64), UInt64($0[1] as Int64)) })
-            return { segment in marks.isEmpty ? .unknown : .known(marks[segment] ?? 0) }
+            return Dictionary(uniqueKeysWithValues: rows.map { (UInt32($0[0] as Int64), UInt64($0[1] as Int64)) })
         } catch {
             throw StoreFault(error)
         }

@@ -14,6 +14,7 @@ final class FolderSource: PublishSource, DirectoryReader {
         var unlistable: Set<String> = []
         var warnings: [String] = []
         var opened: [String] = []
+        var interruptAfter: Int?
     }
 
     private let directories: [String]
@@ -43,7 +44,12 @@ final class FolderSource: PublishSource, DirectoryReader {
 
     func report(_ progress: HansaNode.Progress) {}
     func warn(_ message: String) { state.withLock { $0.warnings.append(message) } }
-    var isCancelled: Bool { false }
+    var isCancelled: Bool { state.withLock { state in state.interruptAfter.map { state.opened.count >= $0 } ?? false } }
+
+    /// The user presses Ctrl-C when so many files have been opened.
+    func interruptAfter(opening files: Int) { state.withLock { $0.interruptAfter = files } }
+    /// Runs once, when the first file is asked for. Set before the publish begins, and used by its one thread.
+    nonisolated(unsafe) var onOpen: (() -> Void)?
 
     private func listings() throws(Problem) -> [DirectoryListing] {
         let walker = DirectoryWalker(entersHidden: entersHidden)
@@ -71,6 +77,9 @@ final class FolderSource: PublishSource, DirectoryReader {
     func listing() throws(Problem) -> DirectoryListing { try listings()[0] }
 
     func open(_ files: [(directory: Int, path: String)]) throws(Problem) -> [CInt] {
+        let first = onOpen
+        onOpen = nil
+        first?()
         var descriptors: [CInt] = []
         for file in files {
             let path = directories[file.directory] + "/" + file.path

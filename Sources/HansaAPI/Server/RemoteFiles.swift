@@ -13,6 +13,8 @@ struct Patience: Sendable {
     var answer = 60_000
     /// The same with all signs that it is coming: a client may not hold up the node for ever.
     var longestAnswer = 600_000
+    /// All signs of one answer together: listing a directory with millions of files may take that long.
+    var waiting = 600_000
     /// Room in the socket for what we send.
     var sending = 120_000
 }

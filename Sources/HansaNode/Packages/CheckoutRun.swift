@@ -176,6 +176,7 @@ final class CheckoutRun {
         case .chunks(let range):
             var next = range.lowerBound
             while next < range.upperBound {
+                if sink.isCancelled { throw Problem(.internalFault, "interrupted; files written so far are whole, and running it again goes on", exit: .interrupted) }
                 let end = min(range.upperBound, next + 256)
                 let entries = try pages.entries(next..<end)
                 let locations = try node.metadata.read { try $0.chunkLocations(of: release.release.writer, entries.map(\.id)) }

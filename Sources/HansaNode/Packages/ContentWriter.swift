@@ -90,6 +90,9 @@ final class ContentWriter {
         counts.storedBytes += UInt64(packed.bytes.count)
     }
 
+    /// Whether blocks were written whose rows nobody has taken.
+    var hasBlocks: Bool { !blocks.isEmpty }
+
     /// Blocks written since the last call: their rows are the caller's to insert, after the store's `sync`.
     func takeBlocks() -> [(location: ContentLocation, chunks: [ChunkEntry])] {
         defer {

@@ -66,7 +66,7 @@ final class PublishRun {
     func take(_ listings: [DirectoryListing]) throws(Problem) {
         var changed: [(listing: DirectoryListing, entries: [DirectoryEntry])] = []
         for listing in listings {
-            if source.isCancelled { throw Problem(.internalFault, "interrupted; what was published stays, and running it again goes on", exit: .interrupted) }
+            try proceed()
             if let fault = listing.fault {
                 try failed(listing, fault)
                 continue
@@ -89,7 +89,7 @@ final class PublishRun {
             }
         }
         for (listing, entries, plan) in plans {
-            if source.isCancelled { throw Problem(.internalFault, "interrupted; what was published stays, and running it again goes on", exit: .interrupted) }
+            try proceed()
             do {
                 try publish(listing, entries, plan, files)
             } catch {
@@ -103,12 +103,22 @@ final class PublishRun {
         }
     }
 
+    /// Throws once the client has gone or was interrupted: a package that is being read then is not published.
+    private func proceed() throws(Problem) {
+        if source.isCancelled { throw Problem(.internalFault, "interrupted; what was published stays, and running it again goes on", exit: .interrupted) }
+    }
+
     private func failed(_ listing: DirectoryListing, _ problem: Problem) throws(Problem) {
+        if problem.exit == .interrupted { throw problem }
         // A disk that is full, or a log that cannot be written, ends the run: the next directory would meet the same.
         if [.diskFull, .logUnavailable, .clockBehind, .inputOutput].contains(problem.code) { throw problem }
-        failures.append((listing.path, problem))
-        rows[listing.number] = [
-            "path": .string(listing.path), "error": ["code": .string(problem.code.rawValue), "message": .string(problem.message), "try": JSONValue(problem.next)],
+        try failed(number: listing.number, listing.path, problem)
+    }
+
+    private func failed(number: Int, _ path: String, _ problem: Problem) throws(Problem) {
+        failures.append((path, problem))
+        rows[number] = [
+            "path": .string(path), "error": ["code": .string(problem.code.rawValue), "message": .string(problem.message), "try": JSONValue(problem.next)],
         ]
     }
 
@@ -171,6 +181,7 @@ final class PublishRun {
                     },
                     piece: { bytes in if inference?.wantsBytes == true { inference?.feed(bytes) } },
                     chunk: { bytes, isWhole in
+                        if chunks.count % 64 == 63 { try proceed() }
                         let entry = try writer.add(bytes)
                         chunks.append(entry)
                         if isWhole { only = entry.id } else { whole.update(bytes) }
@@ -201,7 +212,7 @@ final class PublishRun {
         // Touched, copied or read again, and still the same: no new release.
         if options.version == nil, isLive, let head, head.tlp == label, declared?.version.flatMap({ Version($0) }).map({ $0 <= head.headVersion }) ?? true,
             let release = try node.metadata.read({ try $0.release(head.head) }),
-            try isSame(release, cut[2...].map { ($0.path, $0.digest) }, descriptor: SHA256.hash(try descriptor(head.headVersion)))
+            try isSame(release, cut[2...].map { ($0.path, $0.digest) }, descriptor: SHA256.hash(try descriptor(head.headVersion)), listing)
         {
             writer.discard()
             rows[listing.number] = PublishRun.row(release.release, head.head, chunks: release.release.chunks, counts: ContentWriter.Counts(), unchanged: true)
@@ -240,6 +251,7 @@ final class PublishRun {
         // A dry run's digest would never exist: its time is another.
         rows[listing.number] = PublishRun.row(ReleaseSummary(release), options.dryRun ? nil : envelope.digest, chunks: built.chunkCount, counts: counts, unchanged: false)
         guard !options.dryRun else { return }
+        try proceed()
         names[package] = listing.path
         prepared.append(
             Prepared(
@@ -292,10 +304,15 @@ final class PublishRun {
 
     private static func title(_ package: PackageID) -> String { package.path.split(separator: "/").last.map(String.init) ?? package.path }
 
-    private func isSame(_ release: ReleaseRow, _ payload: [(path: String, digest: Digest)], descriptor: Digest) throws -> Bool {
-        var encoded: [UInt8] = []
-        for location in release.table { encoded += try node.content.body(at: location) }
-        let files = try FileTable(encoded: encoded, chunks: release.release.chunks).files
+    private func isSame(
+        _ release: ReleaseRow, _ payload: [(path: String, digest: Digest)], descriptor: Digest, _ listing: DirectoryListing
+    ) throws -> Bool {
+        let files: [FileEntry]
+        do { files = try node.table(of: release).files } catch let problem as Problem { throw problem } catch {
+            // What the store has lost cannot be compared; publishing the directory again heals it.
+            source.warn("\(listing.path): the release before cannot be read (\(node.problem(from: error).message)); a new one is made")
+            return false
+        }
         let old = files.filter { $0.path.hasPrefix(Bag.payloadPrefix) }.map { ($0.path, $0.digest) }
         return old.count == payload.count && zip(old, payload).allSatisfy { $0.0 == $1.path && $0.1 == $1.digest }
             && files.first { $0.path == DataPackageDocument.fileName }?.digest == descriptor
@@ -322,15 +339,26 @@ final class PublishRun {
 
     /// Everything prepared becomes durable: bytes first, then the rows that point to them, with their log entries.
     func commit() throws(Problem) {
-        guard !prepared.isEmpty else { return }
+        guard !prepared.isEmpty else {
+            // Of packages that failed half way: with rows their chunks are found the next time, instead of being stored again.
+            if writer.hasBlocks { try node.guarded { try recordBlocks() } }
+            return
+        }
         let batch = prepared
+        var overtaken: [Prepared] = []
         try node.guarded { try node.content.sync() }
         let blocks = writer.takeBlocks()
         try node.change { tx in
             var changes = ExchangeChanges()
             for block in blocks { try tx.insertChunks(of: self.node.city, block: block.location, block.chunks) }
             let update = try MembershipUpdate(self.node.context, tx)
+            overtaken = []
             for item in batch {
+                // A withdrawal does not wait for a long publish: what was prepared upon an older state of the package is void.
+                guard try tx.package(item.release.package)?.last == item.release.previous else {
+                    overtaken.append(item)
+                    continue
+                }
                 let summary = ReleaseSummary(item.release)
                 try tx.insert(
                     ReleaseRow(
@@ -348,8 +376,14 @@ final class PublishRun {
             changes.views = try update.finish()
             return ((), changes)
         }
-        published += batch.count
+        published += batch.count - overtaken.count
         prepared = []
+        for item in overtaken {
+            let path = names[item.release.package] ?? ""
+            try failed(
+                number: item.number, path,
+                Problem(.fileChanged, "\(item.release.package) was changed by another command meanwhile; nothing of it was published", try: "hansa package history \(item.release.package), then run it again"))
+        }
         names = [:]
         storedSinceCommit = 0
     }
