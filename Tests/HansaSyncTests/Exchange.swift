@@ -41,7 +41,9 @@ struct Exchange {
     /// What the publisher answers to these frames, content included.
     func answers(to frames: [Frame]) throws -> [Frame] {
         var answers: [Frame] = []
-        for frame in frames where frame.type != .credit { answers += try publisher.receive(frame, at: now) }
+        for frame in frames where ![.credit, .documents, .documentsAcknowledged].contains(frame.type) {
+            answers += try publisher.receive(frame, at: now)
+        }
         while publisher.hasIndex { answers += try publisher.index(upTo: 1 << 20, at: now) }
         while publisher.hasContent { answers += try publisher.content(upTo: 1 << 20, at: now) }
         return answers

@@ -1,0 +1,205 @@
+import Foundation
+import HansaContent
+import HansaCore
+import HansaCrypto
+import HansaDocuments
+import HansaSync
+import HansaTestSupport
+import Testing
+
+/// The frames of PROTOCOL.md, byte by byte.
+@Suite struct CodecTests {
+    static let cities = (try! CityID("kitchener.ca"), try! CityID("auckland.nz"))  // Names that are ones.
+    static func digest(_ byte: UInt8) -> Digest { SHA256.hash([byte]) }
+    static let key = try! Ed25519PrivateKey(seed: [UInt8](repeating: 7, count: 32))  // 32 bytes are a seed.
+
+    static func step() throws -> Envelope {
+        let moment = Timestamp(milliseconds: 1_790_000_000_000)
+        return try AgreementStep(
+            agreement: digest(1), step: .terminate, by: cities.1, previous: nil, issued: moment, effective: moment,
+            reason: "It is over.", keyring: 1
+        ).signed(with: [key])
+    }
+
+    static func receipt() throws -> Envelope {
+        try Receipt(
+            view: digest(1), from: cities.1, to: cities.0, issued: Timestamp(milliseconds: 1_790_000_000_000),
+            items: [Receipt.Item(release: digest(2), transfer: String(repeating: "0f", count: 16), outcome: .accepted)], log: nil,
+            keyring: 1
+        ).signed(with: [key])
+    }
+
+    struct Sample {
+        let name: String
+        let frame: Frame
+        /// Reads the body and writes it again.
+        let again: (Frame) throws -> Frame
+
+        init<M: Message>(_ name: String, _ message: M) {
+            self.name = name
+            frame = message.frame
+            again = { frame in try M(frame).frame }
+        }
+    }
+
+    /// One of each type, and each spelling that differs.
+    static func samples() throws -> [Sample] {
+        let cursor = [UInt8](repeating: 0xC0, count: 16)
+        let number = [UInt8](repeating: 0x0F, count: 16)
+        return [
+            Sample(
+                "hello",
+                Hello(
+                    from: cities.0, to: cities.1, keyring: 1, peerKeyring: 2, nonce: [UInt8](0..<32), contentCredit: 8 << 20,
+                    clock: Timestamp(milliseconds: 1_790_000_000_000))),
+            Sample("documents", Documents(items: [Documents.Item(id: 1, envelope: try step())])),
+            Sample(
+                "documents-ack", DocumentsAcknowledged(items: [.init(id: 1, refusal: nil), .init(id: 300, refusal: "signature")])),
+            Sample(
+                "views",
+                Views(
+                    round: 1,
+                    lines: [
+                        Views.Line(view: digest(1), policyEpoch: digest(2), cursor: [], digest: digest(3)),
+                        Views.Line(view: digest(4), policyEpoch: digest(5), cursor: cursor, digest: digest(6)),
+                    ])),
+            Sample("feed, equal", Feed(round: 1, view: digest(1), status: .equal)),
+            Sample("feed, none", Feed(round: 1, view: digest(1), status: .none)),
+            Sample(
+                "feed, changes",
+                Feed(
+                    round: 1, view: digest(1), status: .changes, since: [],
+                    changes: [.add(release: digest(2), level: 2, transfer: number), .drop(release: digest(3), level: 2)],
+                    cursor: cursor, more: false,
+                    digest: digest(4))),
+            Sample(
+                "feed, reset", Feed(round: 0, view: digest(1), status: .reset, since: [], changes: [], cursor: cursor, more: true)
+            ),
+            Sample("feed-ack", FeedAcknowledged(view: digest(1), cursor: cursor, digest: digest(2))),
+            Sample("get-releases", GetReleases(view: digest(1), releases: [digest(2), digest(3)])),
+            Sample("releases", Releases(view: digest(1), items: [.init(release: digest(2), envelope: nil)])),
+            Sample(
+                "get-index",
+                GetIndex(view: digest(1), asks: [.init(release: digest(2), tableFrom: 0, firstPage: 0, pageCount: 1)])),
+            Sample(
+                "index",
+                IndexParts(
+                    view: digest(1),
+                    parts: [.absent(release: digest(2)), .table(release: digest(3), total: 3, from: 0, bytes: [1, 2, 3])])),
+            Sample("get-chunks", GetChunks(view: digest(1), runs: [.init(release: digest(2), first: 70_000, count: 3)])),
+            Sample(
+                "chunks",
+                Chunks(
+                    view: digest(1), release: digest(2), first: 0, count: 1, codec: .raw, rawLength: 5, bytes: Array("hansa".utf8)
+                )),
+            Sample(
+                "chunks, absent",
+                Chunks(view: digest(1), release: digest(2), first: 9, count: 0, codec: .raw, rawLength: 0, bytes: [])),
+            Sample("receipt", ReceiptMessage(id: 2, envelope: try receipt())),
+            Sample("announce", Announce(lines: [.init(view: digest(1), digest: digest(2))])),
+            Sample("credit", Credit(bytes: 1 << 20)),
+            Sample("error", ErrorMessage(code: "busy", view: .zero, retryAfterSeconds: 60)),
+            Sample("close", CloseMessage(reason: "protocol")),
+        ]
+    }
+
+    @Test func everyMessageIsReadBackAsItWasWritten() throws {
+        let samples = try Self.samples()
+        for sample in samples { #expect(try sample.again(sample.frame) == sample.frame, "\(sample.name)") }
+        #expect(Set(samples.map(\.frame.type)) == Set(FrameType.allCases))
+    }
+
+    @Test func framesAreTheVectors() throws {
+        let file = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent().appending(
+            path: "Vectors/frames.json")
+        let vectors = JSONValue.array(
+            try Self.samples().map {
+                [
+                    "hex": .string(Hex.encode($0.frame.encoded)), "name": .string($0.name),
+                    "type": JSONValue(Int($0.frame.type.rawValue)),
+                ]
+            })
+        if ProcessInfo.processInfo.environment["HANSA_WRITE_VECTORS"] == "1" {
+            // One vector a line, so that a change of one is a change of one line.
+            let lines = (vectors.array ?? []).map { String(decoding: $0.serialized(), as: UTF8.self) }
+            try Data(("[\n" + lines.joined(separator: ",\n") + "\n]\n").utf8).write(to: file)
+        }
+        let known = try JSONDecoder().decode(JSONValue.self, from: Data(contentsOf: file))
+        #expect(known == vectors)
+    }
+
+    @Test func aByteTooManyOrTooFewIsRefused() throws {
+        for sample in try Self.samples() {
+            // What an announcement or a close leaves out at its end may be another message of its kind only by chance; none of these is.
+            if sample.frame.type != .chunks {
+                #expect(throws: ProtocolFault.self, "\(sample.name)") {
+                    try sample.again(Frame(sample.frame.type, body: sample.frame.body + [0]))
+                }
+            }
+            for count in 0..<sample.frame.body.count where sample.frame.type != .chunks {
+                #expect(throws: ProtocolFault.self, "\(sample.name) cut at \(count)") {
+                    try sample.again(Frame(sample.frame.type, body: Array(sample.frame.body.prefix(count))))
+                }
+            }
+        }
+        let chunks = Chunks(view: .zero, release: .zero, first: 0, count: 1, codec: .raw, rawLength: 5, bytes: [1, 2, 3, 4])
+        #expect(throws: ProtocolFault.self) { try Chunks(chunks.frame) }
+    }
+
+    @Test(arguments: [[0x40, 0x01], [0x80, 0, 0, 1], [0xC0, 0, 0, 0, 0, 0, 0, 1]] as [[UInt8]])
+    func aLongSpellingOfANumberIsRefused(spelling: [UInt8]) {
+        #expect(throws: ProtocolFault.self) { try Credit(Frame(.credit, body: spelling)) }
+        #expect(throws: Never.self) { try Credit(Frame(.credit, body: [1])) }
+    }
+
+    @Test func headersAreCheckedBeforeABodyIsAwaited() throws {
+        func header(_ bytes: [UInt8]) -> ProtocolFault? {
+            do throws(ProtocolFault) {
+                _ = try FrameHeader(bytes[...])
+                return nil
+            } catch { return error }
+        }
+        #expect(header([0, 0, 1, FrameType.credit.rawValue, 0]) == nil)
+        #expect(header([0, 0, 1, FrameType.chunks.rawValue, 1]) == nil)
+        // Unknown types; the other channel; a channel that does not exist or is spelled with two bytes.
+        for type in [0, 0x12, 0x13, 0x14, 0x40, 0xFF] as [UInt8] { #expect(header([0, 0, 1, type, 0]) == .unknownFrame(type)) }
+        for channel in [1, 2, 0x40] as [UInt8] {
+            #expect(header([0, 0, 1, FrameType.credit.rawValue, channel]) == .malformed(.credit, "channel"))
+        }
+        #expect(header([0, 0, 1, FrameType.chunks.rawValue, 0]) == .malformed(.chunks, "channel"))
+        // Lengths: the last that is allowed, the first that is not, and the largest there is.
+        #expect(header([4, 0, 0, FrameType.views.rawValue, 0]) == nil)
+        #expect(header([4, 0, 1, FrameType.views.rawValue, 0]) == .oversized(.views, 256 * 1024 + 1))
+        #expect(header([0xFF, 0xFF, 0xFF, FrameType.chunks.rawValue, 1]) == .oversized(.chunks, 0xFF_FFFF))
+    }
+
+    @Test func countsAreBoundedBeforeAnythingIsRead() throws {
+        var writer = ByteWriter()
+        writer.digest(.zero)
+        writer.varint(UInt64(1) << 40)
+        for type in [FrameType.getReleases, .getIndex, .getChunks] {
+            let frame = Frame(type, body: writer.bytes)
+            #expect(throws: ProtocolFault.self) {
+                switch type {
+                case .getReleases: _ = try GetReleases(frame)
+                case .getIndex: _ = try GetIndex(frame)
+                default: _ = try GetChunks(frame)
+                }
+            }
+        }
+        // A packed body that says it is larger than it may be, and one whose contents are larger than it says.
+        var bomb = ByteWriter()
+        bomb.digest(.zero)
+        bomb.varint(UInt64(1) << 30)
+        bomb.u8(1)
+        bomb.raw([UInt8](repeating: 0, count: 100))
+        #expect(throws: ProtocolFault.self) { try IndexParts(Frame(.index, body: bomb.bytes)) }
+        let packed = Block.encode(raw: [UInt8](repeating: 0, count: 1 << 20))
+        var lying = ByteWriter()
+        lying.digest(.zero)
+        lying.varint(100)
+        lying.u8(packed.codec.rawValue)
+        lying.raw(packed.bytes)
+        #expect(throws: ProtocolFault.self) { try IndexParts(Frame(.index, body: lying.bytes)) }
+    }
+}
