@@ -81,7 +81,7 @@ public final class RefusalMerger: Sendable {
 
 extension ExchangeContext {
     /// Logs a refusal in a transaction of its own, if anything is to be logged now.
-    func logRefusal(_ draft: LogDraft, view: Digest? = nil, at now: Timestamp) throws {
+    public func logRefusal(_ draft: LogDraft, view: Digest? = nil, at now: Timestamp) throws {
         try log(refusals.admit(draft, view: view, at: now), at: now)
     }
 

@@ -38,8 +38,6 @@ final class Network: ConnectionHost {
         var endpoints: [CityID: [String]] = [:]
         var links: [CityID: Link] = [:]
         var strangers: [String: Int] = [:]
-        /// The minute in which a partner's violation was last logged.
-        var violations: [String: Int64] = [:]
         /// Oldest first.
         var unrecognised: [(id: ObjectIdentifier, address: String, channel: any Channel)] = []
         var arrivals: [String: (window: ContinuousClock.Instant, count: Int)] = [:]
@@ -409,20 +407,12 @@ final class Network: ConnectionHost {
             }
             return
         }
-        let minute = clock.now.milliseconds / 60_000
-        let isFirst = state.withLock { state -> Bool in
-            // One entry a minute for one partner and reason: who breaks the rules in a loop does not fill the log.
-            if state.violations.count > 4096 { state.violations = [:] }
-            return state.violations.updateValue(minute, forKey: "\(peer) \(fault.word)") != minute
-        }
-        guard isFirst else { return }
         let now = clock.now
         workers.submit { [context, storeFault] state in
             guard case .active = state else { return }
             do {
-                try context.metadata.write(at: now) { tx in
-                    try tx.log(LogDraft(.sessionRefused, outcome: .refused, partner: peer, reason: fault.word))
-                }
+                // Merged by the minute: who breaks the rules in a loop does not fill the log.
+                try context.logRefusal(LogDraft(.sessionRefused, outcome: .refused, partner: peer, reason: fault.word), at: now)
             } catch { storeFault(error) }
         }
     }
