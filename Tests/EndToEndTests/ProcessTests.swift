@@ -136,8 +136,7 @@ extension EndToEndTests {
             let auckland = try world.city("auckland.nz", serves: false)
             let bikes = try world.dataset("london", as: "bikes")
             try auckland.hansa(["package", "publish", bikes.path, "--name", "bikes"])
-            // Opening a home carries the last entries into the files, and clears what an earlier checkpoint left; then nothing moves.
-            for _ in 0..<3 { try auckland.expectSoundLog() }
+            try auckland.expectSoundLog()
             let log = auckland.home.appending(path: "log")
             let files = try FileManager.default.subpathsOfDirectory(atPath: log.path).filter { path in
                 var isDirectory: ObjCBool = false
@@ -147,6 +146,8 @@ extension EndToEndTests {
             #expect(files.count >= 3)
             for path in files {
                 let file = log.appending(path: path)
+                // What an earlier checkpoint left is cleared once it was found sound.
+                guard FileManager.default.fileExists(atPath: file.path) else { continue }
                 let sound = try Data(contentsOf: file)
                 for place in [0, sound.count / 2, sound.count - 1] where !sound.isEmpty {
                     var changed = sound
