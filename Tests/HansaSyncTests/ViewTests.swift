@@ -1,0 +1,199 @@
+import HansaCore
+import HansaCrypto
+import HansaDocuments
+import HansaSync
+import HansaTerms
+import HansaTestSupport
+import Testing
+
+/// Where views stand: equal, behind, unknown, different; and what ends while something is under way.
+@Suite struct ViewTests {
+    static func shared(until: Timestamp? = nil, chunks: UInt64 = 4) throws -> (
+        exchange: Exchange, agreement: Digest, grant: String, release: Digest
+    ) {
+        let world = try Exchange.cities()
+        let agreement = try world.agree(0, 1)
+        let grant = try world.nodes[0].grant(world.nodes[1].city, "kitchener.ca/**", under: agreement, until: until)
+        let release = try world.nodes[0].publish("roads", Exchange.content(1, chunks: chunks))
+        return (Exchange(world), agreement, grant, release)
+    }
+
+    static func view(_ exchange: Exchange) throws -> PublishedView {
+        try #require(
+            try exchange.kitchener.metadata.read { try $0.publishedViews() }.first { $0.recipient == exchange.auckland.city })
+    }
+
+    static func line(_ exchange: Exchange) throws -> Views.Line {
+        let ask = try #require(try Puller(exchange.auckland.context, peer: exchange.kitchener.city).ask(at: exchange.now).first)
+        return try #require(try Views(ask).lines.first)
+    }
+
+    static func answer(_ exchange: Exchange, _ line: Views.Line) throws -> Feed {
+        try Feed(try #require(try exchange.answers(to: [Views(round: 9, lines: [line]).frame]).first))
+    }
+
+    @Test func equalCostsOneRoundTrip() throws {
+        let (exchange, _, _, _) = try Self.shared()
+        try exchange.run()
+        let again = Exchange(exchange.world)
+        let ask = try again.puller.ask(at: again.now)
+        let answers = try again.answers(to: ask)
+        #expect(answers.count == 1)
+        #expect(try again.asks(after: answers) == [])
+        #expect(again.puller.isSettled)
+        #expect((ask + answers).reduce(0) { $0 + $1.encoded.count } < 300)
+    }
+
+    @Test func aCursorThatNobodyKnowsBringsTheWholeView() throws {
+        let (exchange, _, _, release) = try Self.shared()
+        try exchange.run()
+        var line = try Self.line(exchange)
+        line.cursor = [UInt8](repeating: 5, count: 16)
+        let feed = try Self.answer(exchange, line)
+        #expect(feed.status == .reset)
+        #expect(feed.since == [])
+        #expect(feed.changes.count == 1)
+        if case .add(release, 2, _) = feed.changes.first {} else { Issue.record("the release is not listed") }
+    }
+
+    @Test func digestsThatDifferAreToldAgainOnceAndStopTheViewTheSecondTime() throws {
+        let (exchange, _, _, _) = try Self.shared()
+        try exchange.run()
+        let key = try Self.view(exchange).feedKey
+        var line = try Self.line(exchange)
+        line.digest = SHA256.hash([1])
+        let first = try Self.answer(exchange, line)
+        #expect(first.status == .reset)
+        #expect(try Self.view(exchange).feedKey != key)
+        line.cursor = first.cursor
+        #expect(try Self.answer(exchange, line).status == .quarantined)
+        #expect(try Self.view(exchange).quarantine != nil)
+        // Nothing leaves a stopped view, asked for or not.
+        let (_, release) = (0, try exchange.kitchener.publish("roads", Exchange.content(2)))
+        let get = try exchange.answers(to: [GetReleases(view: line.view, releases: [release]).frame])
+        #expect(try Releases(try #require(get.first)).items == [.init(release: release, envelope: nil)])
+    }
+
+    @Test func aRecipientThatLostARowIsBroughtBackByOneReset() throws {
+        let (exchange, _, _, release) = try Self.shared()
+        try exchange.run()
+        let view = try Self.view(exchange).id
+        // As after a fault of ours: the row and the digest forget the release.
+        _ = try exchange.auckland.change { tx in
+            var row = try #require(try tx.holding(view, release))
+            row.state = .ended
+            try tx.put(row)
+            var subscribed = try #require(try tx.subscribedView(view))
+            subscribed.members.remove(MemberSet.memberID(release: release, level: 2))
+            try tx.put(subscribed)
+            return ExchangeChanges()
+        }
+        let again = Exchange(exchange.world)
+        try again.run()
+        #expect(try exchange.world.differences() == [])
+        #expect(try Self.view(exchange).mismatches == 0)
+    }
+
+    @Test func aGrantThatExpiresBetweenFeedAndFetchGivesNothing() throws {
+        let (exchange, _, _, release) = try Self.shared(until: World.start.adding(seconds: 10))
+        let asks = try exchange.asks(after: try exchange.answers(to: try exchange.puller.ask(at: exchange.now)))
+        #expect(asks.contains { $0.type == .getReleases })
+        exchange.world.run(seconds: 11)
+        // No timer has run: the clock is looked at again.
+        let answers = try exchange.answers(to: asks)
+        #expect(
+            try answers.filter { $0.type == .releases }.flatMap { try Releases($0).items } == [
+                .init(release: release, envelope: nil)
+            ])
+        try exchange.run(try exchange.asks(after: answers))
+        #expect(try exchange.holding(release) == nil)
+        let again = Exchange(exchange.world)
+        try again.run()
+        #expect(try exchange.world.differences() == [])
+        #expect(try Self.view(exchange).quarantine == nil)
+    }
+
+    @Test(arguments: ["revoke", "terminate", "withdraw"]) func noFurtherByteLeavesOnceAccessEnds(how: String) throws {
+        var options = World.Options()
+        options.limits.contentAskedBytesMax = 40_000
+        let world = try World(seed: 3, cities: ["kitchener.ca", "auckland.nz"], options: options)
+        let watch = TaintWatch(world)
+        let agreement = try world.agree(0, 1)
+        let (kitchener, auckland) = (world.nodes[0], world.nodes[1])
+        let grant = try kitchener.grant(auckland.city, "kitchener.ca/**", under: agreement)
+        let release = try kitchener.publish("roads", Exchange.content(1, chunks: 300))
+        world.connect(0, 1)
+        #expect(world.run(seconds: 60) { world.sent.count { $0.frame.type == .chunks } > 5 })
+        let before = world.sent.count
+        switch how {
+        case "revoke": try kitchener.revoke(grant)
+        case "terminate": try kitchener.terminate(agreement)
+        default: try kitchener.withdraw("roads")
+        }
+        world.run(seconds: 120)
+        // Frames made before may still arrive; none with content is made after.
+        let content = try world.sent[before...].filter { $0.frame.type == .chunks && $0.from == kitchener.city }.filter {
+            try Chunks($0.frame).count > 0
+        }
+        #expect(content.isEmpty)
+        #expect(world.findings == [])
+        #expect(world.violations == [])
+        #expect(try auckland.metadata.read { try $0.release(release) } == nil)
+        #expect(try world.differences() == [])
+        #expect(watch.framesChecked > 0)
+        let puller = try #require(auckland.puller(to: kitchener.city))
+        #expect(puller.isSettled)
+    }
+
+    @Test func dropNamesOnlyWhatWasSent() throws {
+        let (exchange, agreement, grant, release) = try Self.shared()
+        try exchange.run()
+        // Comes and goes before the partner asks again; the other one it knows.
+        let more = try exchange.kitchener.grant(
+            exchange.auckland.city, "kitchener.ca/roads", under: agreement, until: World.start.adding(seconds: 900_000))
+        let unseen = try exchange.kitchener.publish("water", Exchange.content(2))
+        try exchange.kitchener.revoke(grant)
+        try exchange.kitchener.revoke(more)
+        let line = try Self.line(exchange)
+        let feed = try Self.answer(exchange, line)
+        #expect(feed.changes == [.drop(release: release, level: 2)])
+        #expect(!feed.frame.body.contains(unseen.bytes))
+        try exchange.run(try exchange.puller.ask(at: exchange.now))
+        #expect(try exchange.holding(release)?.state == .ended)
+    }
+
+    @Test func anAgreementSignedByOnePartyOnlySharesNothing() throws {
+        let world = try Exchange.cities()
+        let agreement = try world.propose(0, 1)
+        try world.nodes[0].grant(world.nodes[1].city, "kitchener.ca/**", under: agreement)
+        try world.nodes[0].publish("roads", Exchange.content(1))
+        world.connect(0, 1)
+        world.run(seconds: 30)
+        #expect(!world.sent.contains { [.feed, .releases, .index, .chunks].contains($0.frame.type) })
+        #expect(try world.nodes[1].accept(agreement))
+        world.run(seconds: 30)
+        #expect(try world.differences() == [])
+        #expect(world.sent.contains { $0.frame.type == .chunks })
+    }
+
+    @Test func anAgreementBeginsToShareOnItsFirstDay() throws {
+        let world = try Exchange.cities()
+        // World.start is 2026-09-21.
+        let agreement = try world.agree(0, 1, effective: "2026-09-22")
+        try world.nodes[0].grant(world.nodes[1].city, "kitchener.ca/**", under: agreement)
+        let release = try world.nodes[0].publish("roads", Exchange.content(1))
+        world.connect(0, 1)
+        world.run(seconds: 30)
+        #expect(try world.nodes[1].metadata.read { try $0.release(release) } == nil)
+        // Kitchener's clock is an hour ahead: it offers what Auckland may not take yet, and Auckland does not refuse it for good.
+        let day = CalendarDate("2026-09-22")?.start.milliseconds ?? 0
+        world.run(milliseconds: day - world.now.milliseconds - 1_800_000)
+        world.nodes[0].clockOffsetMilliseconds = 3_600_000
+        try world.nodes[0].timePasses()
+        world.run(seconds: 60)
+        #expect(try world.nodes[1].metadata.read { try $0.release(release) } == nil)
+        world.run(seconds: 3600)
+        #expect(try world.nodes[1].files(of: release) == Exchange.content(1))
+        #expect(try world.differences() == [])
+    }
+}
