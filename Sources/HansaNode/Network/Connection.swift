@@ -62,6 +62,8 @@ final class Connection: ChannelDuplexHandler, @unchecked Sendable {
     /// Bytes of answers handed to the channel and not yet on the socket. A peer that asks and never reads makes no more of them.
     private var answersPending = 0
     private static let answersPendingBytesMax = 1024 * 1024
+    /// Reading does not wait for our own output: two nodes that both did could wait for ever. Only far beyond what answers can reach.
+    private static let answersLastResortBytes = 32 * 1024 * 1024
     private var hasContent = false
     private var contentGeneration: UInt64 = 0
     /// Parts of indexes were asked for and are made as they go.
@@ -175,7 +177,9 @@ final class Connection: ChannelDuplexHandler, @unchecked Sendable {
 
     /// Reads are held while the workers are behind: the peer's window then closes, and memory stays bounded.
     func read(context: ChannelHandlerContext) {
-        if publishInbox.count + pullInbox.count > Connection.inboxFramesMax || inboxBytes > Connection.inboxBytesMax || !isDrained {
+        if publishInbox.count + pullInbox.count > Connection.inboxFramesMax || inboxBytes > Connection.inboxBytesMax
+            || answersPending > Connection.answersLastResortBytes
+        {
             isReadHeld = true
         } else {
             context.read()
@@ -218,7 +222,7 @@ final class Connection: ChannelDuplexHandler, @unchecked Sendable {
         case .documents(let frame): enqueue(pull: .documents(frame), bytes: frame.body.count)
         case .documentsAcknowledged(let frame): enqueue(pull: .documentsAcknowledged(frame), bytes: frame.body.count)
         case .resumeContent: pumpContent()
-        case .peerError(let error): log.notice("the partner could not", metadata: ["code": "\(error.code.printable())"])
+        case .peerError(let error): log.debug("the partner could not", metadata: ["code": "\(error.code.printable())"])
         case .peerClosed(let reason): end("the partner closed: \(reason.printable())")
         case .violation(let fault, let farewell): violated(fault, farewell: farewell)
         case .ignore: break
@@ -318,10 +322,13 @@ final class Connection: ChannelDuplexHandler, @unchecked Sendable {
     func viewsChanged(_ views: Set<Digest>) {
         onLoop {
             // What was made before the change is judged again; so is what a running job is making (`contentGeneration`).
-            self.contentGeneration += 1
-            let ready = self.contentReady
-            self.contentReady = []
-            if !ready.isEmpty { self.enqueue(publish: .requeue(ready)) }
+            // A chunks body begins with its view: what other views prepared goes on.
+            let concerned = self.contentReady.contains { frame in Digest(frame.body.prefix(Digest.byteCount)).map(views.contains) != false }
+            if concerned || self.isPublishing { self.contentGeneration += 1 }
+            if concerned {
+                self.enqueue(publish: .requeue(self.contentReady))
+                self.contentReady = []
+            }
             self.enqueue(publish: .viewsChanged(views))
         }
     }
@@ -523,7 +530,7 @@ final class Connection: ChannelDuplexHandler, @unchecked Sendable {
     }
 
     private func releaseRead() {
-        guard isReadHeld, isDrained, publishInbox.count + pullInbox.count <= Connection.inboxFramesMax / 2, inboxBytes <= Connection.inboxBytesMax / 2 else {
+        guard isReadHeld, answersPending <= Connection.answersLastResortBytes, publishInbox.count + pullInbox.count <= Connection.inboxFramesMax / 2, inboxBytes <= Connection.inboxBytesMax / 2 else {
             return
         }
         isReadHeld = false

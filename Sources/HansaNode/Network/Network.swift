@@ -146,7 +146,7 @@ final class Network: ConnectionHost {
             .childChannelOption(Network.keepIdle, value: 30)
             .childChannelOption(Network.keepInterval, value: 10)
             .childChannelOption(Network.keepCount, value: 3)
-            .childChannelOption(Network.userTimeout, value: 30_000)
+            .childChannelOption(Network.userTimeout, value: 120_000)
             .childChannelOption(Network.notSent, value: 256 * 1024)
             .childChannelOption(.maxMessagesPerRead, value: 4)
             .childChannelOption(.recvAllocator, value: FixedSizeRecvByteBufferAllocator(capacity: 256 * 1024))
@@ -254,7 +254,7 @@ final class Network: ConnectionHost {
             .channelOption(Network.keepIdle, value: 30)
             .channelOption(Network.keepInterval, value: 10)
             .channelOption(Network.keepCount, value: 3)
-            .channelOption(Network.userTimeout, value: 30_000)
+            .channelOption(Network.userTimeout, value: 120_000)
             .channelOption(Network.notSent, value: 256 * 1024)
             .channelOption(.maxMessagesPerRead, value: 4)
             .channelOption(.recvAllocator, value: FixedSizeRecvByteBufferAllocator(capacity: 256 * 1024))
@@ -381,7 +381,7 @@ final class Network: ConnectionHost {
             log.notice("session failed", metadata: ["partner": "\(peer)", "error": "\(error)"])
         } else {
             // No name stands in the log before the hello was checked.
-            log.info("connection failed before anyone was recognised", metadata: ["error": "\(error)"])
+            log.debug("connection failed before anyone was recognised", metadata: ["error": "\(error)"])
             state.withLock { $0.strangers["tls", default: 0] += 1 }
         }
         if case .dialled(let city) = connection.roleForHost {
