@@ -184,7 +184,8 @@ private struct End {
             try documents.acknowledged(frame, at: now)
             return []
         case .views, .getReleases, .getIndex, .getChunks, .feedAcknowledged, .receipt:
-            return try publisher.receive(frame, at: now) + publisher.content(upTo: 1 << 30, at: now)
+            return try publisher.receive(frame, at: now) + publisher.index(upTo: 1 << 30, at: now)
+                + publisher.content(upTo: 1 << 30, at: now)
         case .feed, .releases, .index, .chunks, .announce: return try puller.receive([frame], at: now)
         default: return []
         }
