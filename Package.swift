@@ -64,7 +64,7 @@ let package = Package(
             "HansaCore", "HansaCrypto", "HansaDocuments", "HansaTerms", "HansaYAML", "HansaPackages", "HansaContent",
             "HansaLog", "HansaSync", "HansaStore", "HansaTLS", "CLinux", nio, nioPosix, logging, lifecycle,
         ]),
-        room("HansaAPI", ["HansaCore", "HansaDocuments", "HansaNode", "CLinux", logging, lifecycle]),
+        room("HansaAPI", ["HansaCore", "HansaCrypto", "HansaDocuments", "HansaNode", "CLinux", logging, lifecycle]),
         .executableTarget(
             name: "hansa", dependencies: ["HansaCore", "HansaDocuments", "HansaAPI", "HansaNode", arguments, logging, lifecycle],
             swiftSettings: settings),
@@ -92,9 +92,9 @@ let package = Package(
         tests("HansaTermsTests", ["HansaCore", "HansaCrypto", "HansaDocuments", "HansaTerms"]),
         .target(name: "FakeNode", dependencies: ["HansaCore", "HansaNode"], path: "Tests/FakeNode", swiftSettings: settings),
         tests("HansaNodeTests", ["HansaAPI", "HansaCore", "HansaCrypto", "HansaDocuments", "HansaLog", "HansaNode", "HansaSync"]),
-        tests("HansaAPITests", ["HansaAPI", "HansaCore", "HansaNode", "CLinux", "FakeNode", logging]),
+        tests("HansaAPITests", ["HansaAPI", "HansaCore", "HansaCrypto", "HansaDocuments", "HansaNode", "CLinux", "FakeNode", logging]),
         .testTarget(
-            name: "CLITests", dependencies: ["hansa", "HansaAPI", "HansaCore", "HansaNode", "FakeNode", logging], exclude: ["Transcripts"],
+            name: "CLITests", dependencies: ["hansa", "HansaAPI", "HansaCore", "HansaCrypto", "HansaDocuments", "HansaNode", "FakeNode", logging], exclude: ["Transcripts"],
             swiftSettings: settings),
         tests("HansaYAMLTests", ["HansaCore", "HansaDocuments", "HansaTerms", "HansaYAML"]),
         tests("TidyTests", []),

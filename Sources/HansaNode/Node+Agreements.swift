@@ -94,34 +94,41 @@ extension Node {
         }
     }
 
-    private func officer(_ given: [UInt8]?) throws(Problem) -> Ed25519PrivateKey {
-        let key: Ed25519PrivateKey
-        if let given {
-            do { key = try Ed25519PrivateKey(pem: given) } catch { throw Problem(.officerKeyMissing, "the officer key cannot be read: \(error)") }
-        } else if let own = keys.officer {
-            key = own
-        } else {
-            throw Problem(.officerKeyMissing, "the officer key is not in this home", try: "name it with --officer-key FILE")
+    /// The payload with an officer's signature: from the key in the home, or from whoever holds it.
+    private func signed(_ payload: [UInt8], as type: DocumentType, _ signer: (any OfficerSigner)?) throws(Problem) -> Envelope {
+        guard let signer else {
+            guard let own = keys.officer else {
+                throw Problem(.officerKeyMissing, "the officer key is not in this home", try: "name it with --officer-key FILE")
+            }
+            guard keyring.officers.contains(own.publicKey) else { throw notAnOfficer() }
+            return Envelope.sign(payload, as: type, with: [own])
         }
-        guard keyring.officers.contains(key.publicKey) else {
-            throw Problem(.officerKeyMissing, "that key is not an officer's in keyring \(keyring.version) of \(city)", try: "hansa city show")
+        let answer = try signer.sign(payload, payloadType: type.rawValue)
+        guard let officer = keyring.officers.first(where: { $0.bytes == answer.publicKey }) else { throw notAnOfficer() }
+        let envelope = Envelope(type: type, payload: payload, signatures: [DocumentSignature(keyID: officer.keyID, signature: answer.signature)])
+        guard envelope.isSigned(by: [officer], threshold: 1) else {
+            throw Problem(.signatureInvalid, "the signature that came does not fit what was to be signed", try: "run the command again")
         }
-        return key
+        return envelope
     }
 
-    public func agreementPropose(_ caller: Caller, yaml: String, officerKey: [UInt8]?, dryRun: Bool) throws(Problem) -> JSONValue {
+    private func notAnOfficer() -> Problem {
+        Problem(.officerKeyMissing, "that key is not an officer's in keyring \(keyring.version) of \(city)", try: "hansa city show")
+    }
+
+    public func agreementPropose(_ caller: Caller, yaml: String, officerKey: (any OfficerSigner)?, dryRun: Bool) throws(Problem) -> JSONValue {
         let agreement = try readAgreement(yaml)
         let report = EnforcementReport.check(agreement)
         guard report.isEnforceable else { throw notEnforceable(report, yaml) }
         if let problem = try partyProblems(agreement).first { throw Problem(.agreementInvalid, problem, try: "hansa agreement check FILE") }
-        let key = try officer(officerKey)
-        let envelope = Envelope.sign(agreement.payload(), as: .agreement, with: [key])
+        let payload = agreement.payload()
+        let digest = SHA256.hash(payload)
         let existing = try read { try $0.agreements() }
-        if let same = existing.first(where: { $0.agreement.id == agreement.id && $0.agreement.parties.first?.city == city }), same.digest != envelope.digest {
+        if let same = existing.first(where: { $0.agreement.id == agreement.id && $0.agreement.parties.first?.city == city }), same.digest != digest {
             throw Problem(
                 .agreementIDTaken, "we have proposed another text under the id \(agreement.id): the first one binds", try: "give it another id")
         }
-        if let known = existing.first(where: { $0.digest == envelope.digest }) {
+        if let known = existing.first(where: { $0.digest == digest }) {
             switch known.state(at: clock.now) {
             case .draft, .proposed, .active: break
             case let state:
@@ -132,8 +139,10 @@ extension Node {
         if agreement.term.expires.end <= clock.now {
             throw Problem(.agreementInvalid, "\(agreement.id) expired on \(agreement.term.expires) before it began", try: "set term.expires to a day to come")
         }
+        // Signed last: nobody is asked to sign what would be refused.
+        let envelope = try signed(payload, as: .agreement, officerKey)
         if !dryRun { try sign(envelope, agreement, caller, .agreementProposed) }
-        return try standing("hansa.agreement-propose/1", envelope.digest, agreement, dryRun: dryRun)
+        return try standing("hansa.agreement-propose/1", digest, agreement, dryRun: dryRun)
     }
 
     /// Stores our signature, puts the document on its way to the other parties, and brings the views up to date if it is active now.
@@ -191,7 +200,7 @@ extension Node {
             .agreementUnknown, "there is no agreement '\(text.printable())'" + (near.map { "; did you mean \($0)?" } ?? ""), try: "hansa agreement list")
     }
 
-    public func agreementAccept(_ caller: Caller, id: String, officerKey: [UInt8]?, dryRun: Bool) throws(Problem) -> JSONValue {
+    public func agreementAccept(_ caller: Caller, id: String, officerKey: (any OfficerSigner)?, dryRun: Bool) throws(Problem) -> JSONValue {
         let record = try agreement(id)
         let now = clock.now
         guard record.isParty(city) else { throw Problem(.agreementState, "we are no party to \(record.agreement.id)") }
@@ -207,13 +216,12 @@ extension Node {
         guard party?.keyring == keyring.version else {
             throw Problem(.agreementState, "\(record.agreement.id) names keyring \(party?.keyring ?? 0) of ours; the one in force is \(keyring.version)", try: "ask for a new proposal")
         }
-        let key = try officer(officerKey)
-        let envelope = Envelope.sign(record.envelope.payload, as: .agreement, with: [key])
+        let envelope = try signed(record.envelope.payload, as: .agreement, officerKey)
         if !dryRun { try sign(envelope, record.agreement, caller, .agreementSigned) }
         return try standing("hansa.agreement-accept/1", record.digest, record.agreement, dryRun: dryRun)
     }
 
-    public func agreementReject(_ caller: Caller, id: String, reason: String, officerKey: [UInt8]?, dryRun: Bool) throws(Problem) -> JSONValue {
+    public func agreementReject(_ caller: Caller, id: String, reason: String, officerKey: (any OfficerSigner)?, dryRun: Bool) throws(Problem) -> JSONValue {
         let record = try agreement(id)
         guard record.isParty(city) else { throw Problem(.agreementState, "we are no party to \(record.agreement.id)") }
         guard !record.signedBy.contains(city) else {
@@ -224,7 +232,7 @@ extension Node {
         return try standing("hansa.agreement-reject/1", record.digest, record.agreement, dryRun: dryRun)
     }
 
-    public func agreementTerminate(_ caller: Caller, id: String, reason: String, officerKey: [UInt8]?, dryRun: Bool) throws(Problem) -> JSONValue {
+    public func agreementTerminate(_ caller: Caller, id: String, reason: String, officerKey: (any OfficerSigner)?, dryRun: Bool) throws(Problem) -> JSONValue {
         let record = try agreement(id)
         guard record.signedBy.contains(city) else {
             throw Problem(.agreementState, "we have not signed \(record.agreement.id): an unsigned proposal is rejected, not terminated", try: "hansa agreement reject \(record.agreement.id) --reason …")
@@ -237,16 +245,15 @@ extension Node {
     }
 
     private func takeStep(
-        _ kind: AgreementStep.Kind, _ record: AgreementRecord, effective: Timestamp, reason: String, _ officerKey: [UInt8]?, _ caller: Caller, _ dryRun: Bool
+        _ kind: AgreementStep.Kind, _ record: AgreementRecord, effective: Timestamp, reason: String, _ officerKey: (any OfficerSigner)?, _ caller: Caller, _ dryRun: Bool
     ) throws(Problem) {
         guard !reason.isEmpty, reason.count <= 500, reason == reason.printable(charactersMax: 500) else { throw Problem(.usage, "a reason of 1 to 500 printable characters is needed: the partner keeps it", try: "--reason TEXT") }
-        let key = try officer(officerKey)
         let step = try guarded {
             try AgreementStep(
             agreement: record.digest, step: kind, by: city, previous: record.lastStep, issued: clock.now, effective: effective, reason: reason,
             keyring: keyring.version)
         }
-        let envelope = step.signed(with: [key])
+        let envelope = try signed(step.payload(), as: .agreementStep, officerKey)
         guard !dryRun else { return }
         try change { tx in
             var changes = ExchangeChanges()

@@ -202,10 +202,11 @@ public protocol Services: AnyObject, Sendable {
     func agreementNew(_ caller: Caller, template: String, with city: String) throws(Problem) -> JSONValue
     func agreementTemplates(_ caller: Caller) throws(Problem) -> JSONValue
     func agreementCheck(_ caller: Caller, yaml: String) throws(Problem) -> JSONValue
-    func agreementPropose(_ caller: Caller, yaml: String, officerKey: [UInt8]?, dryRun: Bool) throws(Problem) -> JSONValue
-    func agreementAccept(_ caller: Caller, id: String, officerKey: [UInt8]?, dryRun: Bool) throws(Problem) -> JSONValue
-    func agreementReject(_ caller: Caller, id: String, reason: String, officerKey: [UInt8]?, dryRun: Bool) throws(Problem) -> JSONValue
-    func agreementTerminate(_ caller: Caller, id: String, reason: String, officerKey: [UInt8]?, dryRun: Bool) throws(Problem) -> JSONValue
+    /// With `officerKey` the signature is asked of it; without, the key in the home signs.
+    func agreementPropose(_ caller: Caller, yaml: String, officerKey: (any OfficerSigner)?, dryRun: Bool) throws(Problem) -> JSONValue
+    func agreementAccept(_ caller: Caller, id: String, officerKey: (any OfficerSigner)?, dryRun: Bool) throws(Problem) -> JSONValue
+    func agreementReject(_ caller: Caller, id: String, reason: String, officerKey: (any OfficerSigner)?, dryRun: Bool) throws(Problem) -> JSONValue
+    func agreementTerminate(_ caller: Caller, id: String, reason: String, officerKey: (any OfficerSigner)?, dryRun: Bool) throws(Problem) -> JSONValue
     func agreementList(_ caller: Caller) throws(Problem) -> JSONValue
     /// `format` is `text`, `json` or `markdown`; text and markdown come as `{schema, id, digest, state, text}`.
     func agreementShow(_ caller: Caller, id: String, format: String) throws(Problem) -> JSONValue

@@ -3,6 +3,8 @@ import FakeNode
 import Foundation
 import Glibc
 import HansaCore
+import HansaCrypto
+import HansaDocuments
 import HansaNode
 import Synchronization
 import Testing
@@ -256,19 +258,27 @@ struct ContractTests {
             ["partner", "add", "-", "--yes", "--fingerprint", FakeDocuments.fingerprint, "--json"], input: "{}\n")
         #expect(compared.standardOutput.contains(#""compared":true"#))
 
-        try harness.write("officer.pem", "PRIVATE")
+        let key = Ed25519PrivateKey.generate()
+        let pem = String(decoding: key.pem(), as: UTF8.self)
+        let step = try AgreementStep(
+            agreement: SHA256.hash([1]), step: .reject, by: try CityID("kitchener.ca"), previous: nil,
+            issued: Timestamp(seconds: 1_800_000_000),
+            effective: Timestamp(seconds: 1_800_000_000), reason: "no", keyring: 1)
+        harness.services.script.toSign = (DocumentType.agreementStep.rawValue, step.payload())
+        let reject = ["agreement", "reject", "a", "--reason", "no", "--json", "--officer-key"]
+        try harness.write("officer.pem", pem)
         chmod(harness.directory + "/officer.pem", 0o644)
-        let open = try harness.run(["agreement", "accept", "a", "--officer-key", "officer.pem"])
+        let open = try harness.run(reject + ["officer.pem"])
         #expect(open.status == 4 && open.standardError.contains("H101") && open.standardError.contains("chmod 600"))
         chmod(harness.directory + "/officer.pem", 0o600)
-        #expect(
-            try harness.run(["agreement", "accept", "a", "--officer-key", "officer.pem", "--json"]).standardOutput.contains(
-                #""keyBytes":7"#))
+        let signed = try harness.run(reject + ["officer.pem"])
+        #expect(signed.standardOutput.contains(#""signature":"\#(Hex.encode(key.publicKey.bytes))"#), "\(signed.standardError)")
+        #expect(signed.standardError.contains("signing: reject sha256:"))
         symlink("officer.pem", harness.directory + "/link.pem")
-        #expect(try harness.run(["agreement", "accept", "a", "--officer-key", "link.pem"]).status != 0)
-        #expect(
-            try harness.run(["agreement", "accept", "a", "--officer-key", "-", "--json"], input: "KEY").standardOutput.contains(
-                #""keyBytes":3"#))
+        #expect(try harness.run(reject + ["link.pem"]).status != 0)
+        #expect(try harness.run(reject + ["-"], input: pem).standardOutput.contains(Hex.encode(key.publicKey.bytes)))
+        // Another act than the one that was asked for is not signed.
+        #expect(try harness.run(["agreement", "terminate", "a", "--reason", "no", "--officer-key", "officer.pem"]).status == 6)
     }
 
     @Test func anInterruptEndsTheNodesWorkAndExits130() throws {

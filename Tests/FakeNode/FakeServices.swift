@@ -15,6 +15,8 @@ public final class FakeServices: Services {
         public var checkoutFiles: [String: [UInt8]] = [
             "data/a.csv": Array("a\n1\n".utf8), "bagit.txt": Array("BagIt-Version: 1.0\n".utf8),
         ]
+        /// What `agreement propose|accept|reject|terminate` ask an officer's key to sign.
+        public var toSign: (payloadType: String, payload: [UInt8]) = ("", [])
         public var roles: [RoleRule] = []
         public var logEntries: [JSONValue] = []
         /// Called in the middle of `sync`; the conversation tells whether the client is still there.
@@ -138,32 +140,38 @@ public final class FakeServices: Services {
             "agreement check", caller,
             ["schema": "hansa.agreement-check/1", "valid": true, "bytes": .integer(Int64(yaml.utf8.count))])
     }
-    public func agreementPropose(_ caller: Caller, yaml: String, officerKey: [UInt8]?, dryRun: Bool) throws(Problem) -> JSONValue
+    public func agreementPropose(_ caller: Caller, yaml: String, officerKey: (any OfficerSigner)?, dryRun: Bool) throws(Problem)
+        -> JSONValue
     {
         try agreementStep("propose", caller, "exchange-2026", officerKey, dryRun, state: "proposed")
     }
-    public func agreementAccept(_ caller: Caller, id: String, officerKey: [UInt8]?, dryRun: Bool) throws(Problem) -> JSONValue {
+    public func agreementAccept(_ caller: Caller, id: String, officerKey: (any OfficerSigner)?, dryRun: Bool) throws(Problem)
+        -> JSONValue
+    {
         try agreementStep("accept", caller, id, officerKey, dryRun, state: "active")
     }
-    public func agreementReject(_ caller: Caller, id: String, reason: String, officerKey: [UInt8]?, dryRun: Bool) throws(Problem)
+    public func agreementReject(_ caller: Caller, id: String, reason: String, officerKey: (any OfficerSigner)?, dryRun: Bool)
+        throws(Problem)
         -> JSONValue
     {
         try agreementStep("reject", caller, id, officerKey, dryRun, state: "rejected")
     }
-    public func agreementTerminate(_ caller: Caller, id: String, reason: String, officerKey: [UInt8]?, dryRun: Bool)
+    public func agreementTerminate(_ caller: Caller, id: String, reason: String, officerKey: (any OfficerSigner)?, dryRun: Bool)
         throws(Problem) -> JSONValue
     {
         try agreementStep("terminate", caller, id, officerKey, dryRun, state: "terminated")
     }
     private func agreementStep(
-        _ verb: String, _ caller: Caller, _ id: String, _ key: [UInt8]?, _ dryRun: Bool, state: String
+        _ verb: String, _ caller: Caller, _ id: String, _ signer: (any OfficerSigner)?, _ dryRun: Bool, state: String
     ) throws(Problem) -> JSONValue {
-        try answer(
+        let wanted = script.toSign
+        let signature = try signer?.sign(wanted.payload, payloadType: wanted.payloadType)
+        return try answer(
             "agreement \(verb)", caller,
             [
                 "schema": .string("hansa.agreement-\(verb)/1"), "id": .string(id), "digest": .string(FakeDocuments.digest),
                 "state": .string(state),
-                "keyBytes": JSONValue(key?.count ?? 0), "dryRun": .bool(dryRun),
+                "signature": JSONValue(signature.map { Hex.encode($0.publicKey + $0.signature) }), "dryRun": .bool(dryRun),
             ])
     }
     public func agreementList(_ caller: Caller) throws(Problem) -> JSONValue {

@@ -28,7 +28,7 @@ struct ImportTests {
                 "HansaSync", "HansaStore", "HansaTLS", "CLinux",
             ]
         ),
-        ("HansaAPI", ["HansaCore", "HansaDocuments", "HansaNode", "CLinux"]),
+        ("HansaAPI", ["HansaCore", "HansaCrypto", "HansaDocuments", "HansaNode", "CLinux"]),
         ("hansa", ["HansaCore", "HansaDocuments", "HansaAPI", "HansaNode"]),
         (
             "HansaTestSupport",

@@ -5,11 +5,12 @@ public import HansaCore
 public import HansaNode
 internal import Synchronization
 
-/// The files a request may touch; the node names them, the client opens them.
+/// What of the client's a request may touch: files, which the node names and the client opens; an officer's key, which stays here.
 public enum ClientFiles: Sendable {
     case none
     case listed(ListedDirectories)
     case target(CheckoutTarget)
+    case officer(OfficerKey)
 }
 
 /// What comes before the result. Called on the thread that runs the request.
@@ -136,6 +137,9 @@ public final class AdminClient: Sendable {
         case (.remove(let paths), .target(let target)):
             try target.remove(paths)
             try channel.send(.done, within: Self.sendingMilliseconds)
+        case (.sign(let payloadType, let payload), .officer(let officer)):
+            let signed = try officer.sign(payload, payloadType: payloadType)
+            try channel.send(.signature, signed.publicKey + signed.signature, within: Self.sendingMilliseconds)
         default: throw Problem(.adminProtocol, "the node asked for files that this command does not have")
         }
     }

@@ -170,6 +170,22 @@ final class RemoteConversation: Conversation {
     }
 }
 
+/// The officer's key at the client. What it signs is checked by the node, as any signature is.
+struct RemoteOfficer: OfficerSigner {
+    private let conversation: RemoteConversation
+
+    init(_ conversation: RemoteConversation) { self.conversation = conversation }
+
+    func sign(_ payload: [UInt8], payloadType: String) throws(Problem) -> OfficerSignature {
+        let frame = try conversation.ask(.sign(payloadType: payloadType, payload: payload))
+        for descriptor in frame.descriptors { close(descriptor) }
+        guard frame.type == .signature, frame.body.count == 96 else {
+            throw Problem(.adminProtocol, "the client did not send the signature it was asked for")
+        }
+        return OfficerSignature(publicKey: Array(frame.body[..<32]), signature: Array(frame.body[32...]))
+    }
+}
+
 enum DescriptorCount {
     static func body(_ count: Int) -> [UInt8] { [UInt8(count >> 8), UInt8(count & 255)] }
 }

@@ -124,14 +124,18 @@ struct Dispatcher {
         case .agreementNew(let template, let city): try services.agreementNew(caller, template: template, with: city)
         case .agreementTemplates: try services.agreementTemplates(caller)
         case .agreementCheck(let yaml): try services.agreementCheck(caller, yaml: yaml)
-        case .agreementPropose(let yaml, let key, let dryRun):
-            try services.agreementPropose(caller, yaml: yaml, officerKey: key?.bytes, dryRun: dryRun)
-        case .agreementAccept(let id, let key, let dryRun):
-            try services.agreementAccept(caller, id: id, officerKey: key?.bytes, dryRun: dryRun)
-        case .agreementReject(let id, let reason, let key, let dryRun):
-            try services.agreementReject(caller, id: id, reason: reason, officerKey: key?.bytes, dryRun: dryRun)
-        case .agreementTerminate(let id, let reason, let key, let dryRun):
-            try services.agreementTerminate(caller, id: id, reason: reason, officerKey: key?.bytes, dryRun: dryRun)
+        case .agreementPropose(let yaml, let signsHere, let dryRun):
+            try services.agreementPropose(
+                caller, yaml: yaml, officerKey: signsHere ? RemoteOfficer(conversation) : nil, dryRun: dryRun)
+        case .agreementAccept(let id, let signsHere, let dryRun):
+            try services.agreementAccept(
+                caller, id: id, officerKey: signsHere ? RemoteOfficer(conversation) : nil, dryRun: dryRun)
+        case .agreementReject(let id, let reason, let signsHere, let dryRun):
+            try services.agreementReject(
+                caller, id: id, reason: reason, officerKey: signsHere ? RemoteOfficer(conversation) : nil, dryRun: dryRun)
+        case .agreementTerminate(let id, let reason, let signsHere, let dryRun):
+            try services.agreementTerminate(
+                caller, id: id, reason: reason, officerKey: signsHere ? RemoteOfficer(conversation) : nil, dryRun: dryRun)
         case .agreementList: try services.agreementList(caller)
         case .agreementShow(let id, let format): try services.agreementShow(caller, id: id, format: format)
         default: preconditionFailure("\(request.command) is no agreement command")

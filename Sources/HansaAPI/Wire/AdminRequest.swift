@@ -3,30 +3,6 @@ internal import Foundation
 internal import HansaCore
 public import HansaNode
 
-/// A secret that a command read from a file. It travels as base64 and never shows in a description.
-public struct Secret: Sendable, Equatable, Codable, CustomStringConvertible, CustomDebugStringConvertible, CustomReflectable {
-    public let bytes: [UInt8]
-
-    public init(_ bytes: [UInt8]) { self.bytes = bytes }
-
-    public init(from decoder: any Decoder) throws {
-        let container = try decoder.singleValueContainer()
-        guard let bytes = Base64.decode(try container.decode(String.self)) else {
-            throw DecodingError.dataCorruptedError(in: container, debugDescription: "not base64")
-        }
-        self.bytes = bytes
-    }
-
-    public func encode(to encoder: any Encoder) throws {
-        var container = encoder.singleValueContainer()
-        try container.encode(Base64.encode(bytes))
-    }
-
-    public var description: String { "(secret)" }
-    public var debugDescription: String { description }
-    public var customMirror: Mirror { Mirror(self, children: []) }
-}
-
 /// One command. Requests that read or write the client's files are answered while the client serves the node's asks (`ClientFiles`).
 public enum AdminRequest: Sendable, Codable, Equatable {
     case status
@@ -44,10 +20,11 @@ public enum AdminRequest: Sendable, Codable, Equatable {
     case agreementNew(template: String, city: String)
     case agreementTemplates
     case agreementCheck(yaml: String)
-    case agreementPropose(yaml: String, officerKey: Secret?, dryRun: Bool)
-    case agreementAccept(id: String, officerKey: Secret?, dryRun: Bool)
-    case agreementReject(id: String, reason: String, officerKey: Secret?, dryRun: Bool)
-    case agreementTerminate(id: String, reason: String, officerKey: Secret?, dryRun: Bool)
+    /// With `signsHere` the node asks the command for the officer's signature, instead of making it with the key in its home.
+    case agreementPropose(yaml: String, signsHere: Bool, dryRun: Bool)
+    case agreementAccept(id: String, signsHere: Bool, dryRun: Bool)
+    case agreementReject(id: String, reason: String, signsHere: Bool, dryRun: Bool)
+    case agreementTerminate(id: String, reason: String, signsHere: Bool, dryRun: Bool)
     case agreementList
     case agreementShow(id: String, format: String)
 

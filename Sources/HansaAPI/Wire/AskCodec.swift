@@ -13,6 +13,8 @@ enum Ask: Equatable, Sendable {
     case create([String])
     case commit([String])
     case remove([String])
+    /// An officer's signature over a payload of that type.
+    case sign(payloadType: String, payload: [UInt8])
 
     var type: FrameType {
         switch self {
@@ -23,6 +25,7 @@ enum Ask: Equatable, Sendable {
         case .create: .create
         case .commit: .commit
         case .remove: .remove
+        case .sign: .sign
         }
     }
 
@@ -40,6 +43,9 @@ enum Ask: Equatable, Sendable {
         case .openExisting(let paths), .create(let paths), .commit(let paths), .remove(let paths):
             writer.varint(paths.count)
             for path in paths { writer.prefixed(path) }
+        case .sign(let payloadType, let payload):
+            writer.prefixed(payloadType)
+            writer.prefixed(payload)
         }
         return writer.bytes
     }
@@ -64,6 +70,9 @@ enum Ask: Equatable, Sendable {
         case .create: self = .create(try Ask.paths(&reader, max: WireLimits.descriptorsMax))
         case .commit: self = .commit(try Ask.paths(&reader, max: WireLimits.pathsMax))
         case .remove: self = .remove(try Ask.paths(&reader, max: WireLimits.pathsMax))
+        case .sign:
+            let payloadType = try reader.text(max: 128)
+            self = .sign(payloadType: payloadType, payload: Array(try reader.prefixed(max: Limits.documentBytesMax)))
         default: return nil
         }
         try reader.end()

@@ -18,6 +18,8 @@ enum FrameType: UInt8, Sendable, CaseIterable {
     case refusal = 5
     /// The answer takes longer: the node's patience starts anew.
     case waiting = 6
+    /// Answer to `sign`: 32 bytes of public key ‖ 64 bytes of signature.
+    case signature = 7
 
     /// u8 1 if more of it follows ‖ a part of the document (`DocumentCodec`).
     case result = 16
@@ -36,6 +38,7 @@ enum FrameType: UInt8, Sendable, CaseIterable {
     case create = 36
     case commit = 37
     case remove = 38
+    case sign = 39
 }
 
 /// A frame as received. Its descriptors belong to whoever receives it, and must be closed.

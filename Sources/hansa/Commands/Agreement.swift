@@ -1,6 +1,7 @@
 internal import ArgumentParser
 internal import HansaAPI
 internal import HansaCore
+internal import HansaNode
 
 struct Agreement: ParsableCommand {
     static let configuration = CommandConfiguration(
@@ -23,7 +24,14 @@ struct Agreement: ParsableCommand {
             help: ArgumentHelp("The officer's key, when it is not in the home; - for stdin.", valueName: "FILE"))
         var file: String?
 
-        func read() throws(Problem) -> Secret? { try file.map { path throws(Problem) in try LocalFile.secret(path) } }
+        /// The key, for this purpose alone; it never leaves the command.
+        func files(for purpose: () throws(Problem) -> HansaAPI.OfficerKey.Purpose, _ terminal: Terminal) throws(Problem)
+            -> ClientFiles
+        {
+            guard let file else { return .none }
+            return .officer(
+                try HansaAPI.OfficerKey(pem: try LocalFile.secret(file), for: try purpose()) { Terminal.note($0) })
+        }
     }
 
     struct New: HansaCommand {
@@ -99,9 +107,11 @@ struct Agreement: ParsableCommand {
         @OptionGroup var global: GlobalOptions
 
         func execute(_ terminal: Terminal) throws(Problem) -> Problem.Exit {
-            try ask(
-                .agreementPropose(yaml: try LocalFile.text(file), officerKey: try officer.read(), dryRun: global.dryRun), terminal
-            )
+            let yaml = try LocalFile.text(file)
+            let files = try officer.files(
+                for: { () throws(Problem) in .propose(payload: try AgreementFile.payload(yaml: yaml)) }, terminal)
+            return try ask(
+                .agreementPropose(yaml: yaml, signsHere: officer.file != nil, dryRun: global.dryRun), terminal, files: files)
         }
     }
 
@@ -169,7 +179,6 @@ struct Agreement: ParsableCommand {
         @OptionGroup var global: GlobalOptions
 
         func execute(_ terminal: Terminal) throws(Problem) -> Problem.Exit {
-            let key = try officer.read()
             // What is shown is what is signed: the digest that the text came with, not a name that might mean another by then.
             var accepted = id
             if terminal.isInteractive, !global.yes, !global.dryRun {
@@ -180,7 +189,9 @@ struct Agreement: ParsableCommand {
                     throw Problem(.interrupted, "not signed", exit: .failed)
                 }
             }
-            return try ask(.agreementAccept(id: accepted, officerKey: key, dryRun: global.dryRun), terminal)
+            let files = try officer.files(for: { .accept(accepted) }, terminal)
+            return try ask(
+                .agreementAccept(id: accepted, signsHere: officer.file != nil, dryRun: global.dryRun), terminal, files: files)
         }
     }
 
@@ -199,7 +210,10 @@ struct Agreement: ParsableCommand {
         @OptionGroup var global: GlobalOptions
 
         func execute(_ terminal: Terminal) throws(Problem) -> Problem.Exit {
-            try ask(.agreementReject(id: id, reason: reason, officerKey: try officer.read(), dryRun: global.dryRun), terminal)
+            let files = try officer.files(for: { .reject(id, reason: reason) }, terminal)
+            return try ask(
+                .agreementReject(id: id, reason: reason, signsHere: officer.file != nil, dryRun: global.dryRun), terminal,
+                files: files)
         }
     }
 
@@ -218,7 +232,10 @@ struct Agreement: ParsableCommand {
         @OptionGroup var global: GlobalOptions
 
         func execute(_ terminal: Terminal) throws(Problem) -> Problem.Exit {
-            try ask(.agreementTerminate(id: id, reason: reason, officerKey: try officer.read(), dryRun: global.dryRun), terminal)
+            let files = try officer.files(for: { .terminate(id, reason: reason) }, terminal)
+            return try ask(
+                .agreementTerminate(id: id, reason: reason, signsHere: officer.file != nil, dryRun: global.dryRun), terminal,
+                files: files)
         }
     }
 

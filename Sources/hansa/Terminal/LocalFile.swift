@@ -16,8 +16,8 @@ enum LocalFile {
     }
 
     /// A secret: no link, owned by us or root, closed to group and others. `-` is stdin.
-    static func secret(_ path: String) throws(Problem) -> Secret {
-        if path == "-" { return Secret(try read(path)) }
+    static func secret(_ path: String) throws(Problem) -> [UInt8] {
+        if path == "-" { return try read(path) }
         let file = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC)
         guard file >= 0 else { throw fault("read", path) }
         defer { close(file) }
@@ -31,7 +31,7 @@ enum LocalFile {
         guard status.st_mode & 0o077 == 0 else {
             throw Problem(.keyUnsafe, "\(path.printable()) may be read by others", try: "chmod 600 \(path)")
         }
-        return Secret(try read(file, path))
+        return try read(file, path)
     }
 
     static func exists(_ path: String) -> Bool {

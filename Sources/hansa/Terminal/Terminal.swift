@@ -64,6 +64,7 @@ final class Terminal {
 
     // MARK: stderr
 
+    static func note(_ text: String) { write(Array((text + "\n").utf8), to: STDERR_FILENO) }
     func note(_ text: String) { Terminal.write(Array((text + "\n").utf8), to: STDERR_FILENO) }
     func noteInPlace(_ text: String) { Terminal.write(Array(("\r" + text + "\u{1B}[K").utf8), to: STDERR_FILENO) }
 
