@@ -1,5 +1,6 @@
 // The officer's key may be kept away from the node: then the command signs, and the node never sees the key (FORMATS.md §10).
 public import HansaCore
+internal import HansaDocuments
 internal import HansaYAML
 
 /// One signature over DSSE's pre-authentication encoding of a payload. Nothing about it is believed before it is verified.
