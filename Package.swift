@@ -4,13 +4,14 @@ import PackageDescription
 // Warnings are errors only where we ask for it (`make check`, CI): a newer compiler must not break a user's build.
 let strict = Context.environment["HANSA_STRICT"] == "1"
 
-let settings: [SwiftSetting] = [
-    .enableUpcomingFeature("ExistentialAny"),
-    .enableUpcomingFeature("InternalImportsByDefault"),
-    .enableUpcomingFeature("MemberImportVisibility"),
-    .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
-    .enableUpcomingFeature("InferIsolatedConformances"),
-] + (strict ? [.treatAllWarnings(as: .error)] : [])
+let settings: [SwiftSetting] =
+    [
+        .enableUpcomingFeature("ExistentialAny"),
+        .enableUpcomingFeature("InternalImportsByDefault"),
+        .enableUpcomingFeature("MemberImportVisibility"),
+        .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
+        .enableUpcomingFeature("InferIsolatedConformances"),
+    ] + (strict ? [.treatAllWarnings(as: .error)] : [])
 
 func room(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
     .target(name: name, dependencies: dependencies, swiftSettings: settings)
@@ -58,19 +59,25 @@ let package = Package(
         room("HansaContent", ["HansaCore", "HansaCrypto", "CLinux", "CZstd"]),
         room("HansaLog", ["HansaCore", "HansaCrypto"]),
         room("HansaSync", ["HansaCore", "HansaCrypto", "HansaDocuments", "HansaTerms", "HansaContent", "HansaLog"]),
-        room("HansaStore", ["HansaCore", "HansaCrypto", "HansaDocuments", "HansaTerms", "HansaContent", "HansaLog", "HansaSync", "CLinux", grdb]),
+        room(
+            "HansaStore",
+            ["HansaCore", "HansaCrypto", "HansaDocuments", "HansaTerms", "HansaContent", "HansaLog", "HansaSync", "CLinux", grdb]),
         room("HansaTLS", ["HansaCore", "HansaCrypto", "COpenSSL", nio]),
-        room("HansaNode", [
-            "HansaCore", "HansaCrypto", "HansaDocuments", "HansaTerms", "HansaYAML", "HansaPackages", "HansaContent",
-            "HansaLog", "HansaSync", "HansaStore", "HansaTLS", "CLinux", nio, nioPosix, logging, lifecycle,
-        ]),
+        room(
+            "HansaNode",
+            [
+                "HansaCore", "HansaCrypto", "HansaDocuments", "HansaTerms", "HansaYAML", "HansaPackages", "HansaContent",
+                "HansaLog", "HansaSync", "HansaStore", "HansaTLS", "CLinux", nio, nioPosix, logging, lifecycle,
+            ]),
         room("HansaAPI", ["HansaCore", "HansaCrypto", "HansaDocuments", "HansaNode", "CLinux", logging, lifecycle]),
         .executableTarget(
             name: "hansa", dependencies: ["HansaCore", "HansaDocuments", "HansaAPI", "HansaNode", arguments, logging, lifecycle],
             swiftSettings: settings),
-        room("HansaTestSupport", [
-            "HansaCore", "HansaCrypto", "HansaDocuments", "HansaTerms", "HansaContent", "HansaLog", "HansaSync", "HansaStore",
-        ]),
+        room(
+            "HansaTestSupport",
+            [
+                "HansaCore", "HansaCrypto", "HansaDocuments", "HansaTerms", "HansaContent", "HansaLog", "HansaSync", "HansaStore",
+            ]),
         .executableTarget(name: "HansaSimulator", dependencies: ["HansaTestSupport", arguments], swiftSettings: settings),
 
         tests("HansaCoreTests", ["HansaCore"]),
@@ -78,23 +85,37 @@ let package = Package(
         tests("HansaTLSTests", ["HansaCore", "HansaCrypto", "HansaTLS", nio, nioPosix, nioEmbedded]),
         tests("HansaDocumentsTests", ["HansaCore", "HansaCrypto", "HansaDocuments"]),
         tests("HansaPackagesTests", ["HansaCore", "HansaCrypto", "HansaPackages"]),
-        tests("HansaStoreTests", [
-            "HansaCore", "HansaCrypto", "HansaDocuments", "HansaTerms", "HansaContent", "HansaLog", "HansaSync", "HansaStore", "HansaTestSupport", grdb,
-        ]),
+        tests(
+            "HansaStoreTests",
+            [
+                "HansaCore", "HansaCrypto", "HansaDocuments", "HansaTerms", "HansaContent", "HansaLog", "HansaSync", "HansaStore",
+                "HansaTestSupport", grdb,
+            ]),
         tests("HansaContentTests", ["HansaCore", "HansaCrypto", "HansaContent"]),
         tests("HansaLogTests", ["HansaCore", "HansaCrypto", "HansaLog"]),
-        tests("HansaSyncTests", [
-            "HansaCore", "HansaCrypto", "HansaDocuments", "HansaTerms", "HansaContent", "HansaLog", "HansaSync", "HansaStore", "HansaTestSupport",
-        ]),
-        tests("SimulationTests", [
-            "HansaCore", "HansaCrypto", "HansaDocuments", "HansaTerms", "HansaContent", "HansaLog", "HansaSync", "HansaStore", "HansaTestSupport",
-        ]),
+        tests(
+            "HansaSyncTests",
+            [
+                "HansaCore", "HansaCrypto", "HansaDocuments", "HansaTerms", "HansaContent", "HansaLog", "HansaSync", "HansaStore",
+                "HansaTestSupport",
+            ]),
+        tests(
+            "SimulationTests",
+            [
+                "HansaCore", "HansaCrypto", "HansaDocuments", "HansaTerms", "HansaContent", "HansaLog", "HansaSync", "HansaStore",
+                "HansaTestSupport",
+            ]),
         tests("HansaTermsTests", ["HansaCore", "HansaCrypto", "HansaDocuments", "HansaTerms"]),
         .target(name: "FakeNode", dependencies: ["HansaCore", "HansaNode"], path: "Tests/FakeNode", swiftSettings: settings),
-        tests("HansaNodeTests", ["HansaAPI", "HansaCore", "HansaCrypto", "HansaDocuments", "HansaLog", "HansaNode", "HansaSync"]),
-        tests("HansaAPITests", ["HansaAPI", "HansaCore", "HansaCrypto", "HansaDocuments", "HansaNode", "CLinux", "FakeNode", logging]),
+        tests(
+            "HansaNodeTests", ["HansaAPI", "HansaCore", "HansaCrypto", "HansaDocuments", "HansaLog", "HansaNode", "HansaSync"]),
+        tests(
+            "HansaAPITests",
+            ["HansaAPI", "HansaCore", "HansaCrypto", "HansaDocuments", "HansaNode", "CLinux", "FakeNode", logging]),
         .testTarget(
-            name: "CLITests", dependencies: ["hansa", "HansaAPI", "HansaCore", "HansaCrypto", "HansaDocuments", "HansaNode", "FakeNode", logging], exclude: ["Transcripts"],
+            name: "CLITests",
+            dependencies: ["hansa", "HansaAPI", "HansaCore", "HansaCrypto", "HansaDocuments", "HansaNode", "FakeNode", logging],
+            exclude: ["Transcripts"],
             swiftSettings: settings),
         tests("HansaYAMLTests", ["HansaCore", "HansaDocuments", "HansaTerms", "HansaYAML"]),
         tests("TidyTests", []),

@@ -11,15 +11,20 @@ enum AgreementText {
         func item(_ text: String) { lines.append((markdown ? "- " : "  ") + text.printable(charactersMax: 2000)) }
         lines.append((markdown ? "# " : "") + agreement.title.printable())
         item("\(agreement.id)  \(record.digest.prefixed)")
-        item("\(state.rawValue.uppercased()), from \(agreement.term.effective) to \(agreement.term.expires) (inclusive, UTC days)")
+        item(
+            "\(state.rawValue.uppercased()), from \(agreement.term.effective) to \(agreement.term.expires) (inclusive, UTC days)")
         heading("Parties")
         for party in agreement.parties {
-            item("\(party.city) (keyring \(party.keyring)), \(party.role.map { "\($0)" } ?? "party"): \(record.signedBy.contains(party.city) ? "signed" : "has not signed")")
+            item(
+                "\(party.city) (keyring \(party.keyring)), \(party.role.map { "\($0)" } ?? "party"): \(record.signedBy.contains(party.city) ? "signed" : "has not signed")"
+            )
             for text in party.responsibilities { item("    \(text)") }
         }
         if !record.steps.isEmpty {
             heading("Steps")
-            for step in record.steps { item("\(step.step.issued): \(step.step.step.rawValue) by \(step.step.by): \(step.step.reason)") }
+            for step in record.steps {
+                item("\(step.step.issued): \(step.step.step.rawValue) by \(step.step.by): \(step.step.reason)")
+            }
         }
         heading("Clauses")
         for clause in agreement.clauses { item("\(clause.id)  \(clause.text)") }

@@ -103,7 +103,10 @@ final class Housekeeping: Sendable {
         let counts = JSONValue.object(strangers.keys.sorted().map { JSONMember($0, JSONValue(strangers[$0] ?? 0)) })
         do throws(Problem) {
             try node.change { tx in
-                try tx.log(LogDraft(.strangersRefused, outcome: .refused, details: ["count": JSONValue(strangers.values.reduce(0, +)), "by": counts]))
+                try tx.log(
+                    LogDraft(
+                        .strangersRefused, outcome: .refused,
+                        details: ["count": JSONValue(strangers.values.reduce(0, +)), "by": counts]))
                 return ((), ExchangeChanges())
             }
         } catch {

@@ -46,7 +46,9 @@ final class LogKeeper: Sendable {
             condition.lock()
             while !state.withLock({ $0.isWaiting || $0.isStopping }) { condition.wait() }
             // A little later there are more entries, and one checkpoint covers them all.
-            if !state.withLock({ $0.isStopping }) { _ = condition.wait(until: Date(timeIntervalSinceNow: LogKeeper.delaySeconds)) }
+            if !state.withLock({ $0.isStopping }) {
+                _ = condition.wait(until: Date(timeIntervalSinceNow: LogKeeper.delaySeconds))
+            }
             let isLast = state.withLock { state in
                 state.isWaiting = false
                 return state.isStopping

@@ -8,47 +8,67 @@ internal import HansaTerms
 
 extension Node {
     public func accessGrant(
-        _ caller: Caller, partner text: String, pattern patternText: String, agreement agreementText: String, level levelText: String, until: String?,
+        _ caller: Caller, partner text: String, pattern patternText: String, agreement agreementText: String,
+        level levelText: String, until: String?,
         ceiling ceilingText: String?, dryRun: Bool
     ) throws(Problem) -> JSONValue {
         let partner = try partner(text)
         let pattern = try pattern(patternText)
         let record = try agreement(agreementText)
-        guard let level = Grant.Level(rawValue: levelText) else { throw Problem(.usage, "'\(levelText.printable())' is no level: sync") }
-        guard level == .sync else { throw Problem(.notYet, "the level discover comes with the issue on the sync engine", try: "--level sync") }
+        guard let level = Grant.Level(rawValue: levelText) else {
+            throw Problem(.usage, "'\(levelText.printable())' is no level: sync")
+        }
+        guard level == .sync else {
+            throw Problem(.notYet, "the level discover comes with the issue on the sync engine", try: "--level sync")
+        }
         var ceiling: TLP?
         if let ceilingText {
-            guard let label = TLP(lenient: ceilingText) else { throw Problem(.usage, "'\(ceilingText.printable())' is no TLP label: CLEAR, GREEN, AMBER, AMBER+STRICT or RED") }
+            guard let label = TLP(lenient: ceilingText) else {
+                throw Problem(.usage, "'\(ceilingText.printable())' is no TLP label: CLEAR, GREEN, AMBER, AMBER+STRICT or RED")
+            }
             ceiling = label
         }
         var end: Timestamp?
         if let until {
-            guard let moment = CalendarDate(until)?.end ?? Timestamp(until) else { throw Problem(.usage, "'\(until.printable())' is no date: YYYY-MM-DD") }
+            guard let moment = CalendarDate(until)?.end ?? Timestamp(until) else {
+                throw Problem(.usage, "'\(until.printable())' is no date: YYYY-MM-DD")
+            }
             guard moment > clock.now else { throw Problem(.usage, "\(until) has passed") }
             end = moment
         }
         guard pattern.city == city else {
-            throw Problem(.grantExceedsAgreement, "\(pattern) is not ours to grant: our packages begin with \(city)/", try: "hansa access grant \(partner.city) '\(city)/**' --under \(record.agreement.id)")
+            throw Problem(
+                .grantExceedsAgreement, "\(pattern) is not ours to grant: our packages begin with \(city)/",
+                try: "hansa access grant \(partner.city) '\(city)/**' --under \(record.agreement.id)")
         }
         let state = record.state(at: clock.now)
         guard state == .active || state == .proposed || state == .draft else {
-            throw Problem(.agreementState, "\(record.agreement.id) is \(state.rawValue): nothing can be granted under it", try: "hansa agreement list")
+            throw Problem(
+                .agreementState, "\(record.agreement.id) is \(state.rawValue): nothing can be granted under it",
+                try: "hansa agreement list")
         }
         guard record.isParty(partner.city) else {
-            throw Problem(.grantExceedsAgreement, "\(partner.city) is no party to \(record.agreement.id)", try: "hansa agreement list")
+            throw Problem(
+                .grantExceedsAgreement, "\(partner.city) is no party to \(record.agreement.id)", try: "hansa agreement list")
         }
         let grant = Grant(
-            id: Grant.id(random: random.bytes(5)), partner: partner.city, pattern: pattern, agreement: record.digest, level: level, until: end, ceiling: ceiling,
+            id: Grant.id(random: random.bytes(5)), partner: partner.city, pattern: pattern, agreement: record.digest,
+            level: level, until: end, ceiling: ceiling,
             issued: clock.now, grantedBy: actor(caller))
         switch grant.fits(record, publisher: city) {
         case .fits(_, isWithin: true): break
         case .fits(let clauses, isWithin: false):
-            let covered = record.agreement.terms.filter { $0.from == city && $0.to.contains(partner.city) }.flatMap(\.packages).map(\.text)
+            let covered = record.agreement.terms.filter { $0.from == city && $0.to.contains(partner.city) }.flatMap(\.packages)
+                .map(\.text)
             throw Problem(
-                .grantExceedsAgreement, "\(record.agreement.id) covers only part of \(pattern): \(covered.joined(separator: ", "))", clause: clauses.first,
+                .grantExceedsAgreement,
+                "\(record.agreement.id) covers only part of \(pattern): \(covered.joined(separator: ", "))",
+                clause: clauses.first,
                 try: covered.first.map { "hansa access grant \(partner.city) '\($0)' --under \(record.agreement.id)" })
         case .exceeds(let misfit):
-            throw Problem(.grantExceedsAgreement, "\(record.agreement.id) does not allow it: \(misfit)", try: "hansa agreement show \(record.agreement.id)")
+            throw Problem(
+                .grantExceedsAgreement, "\(record.agreement.id) does not allow it: \(misfit)",
+                try: "hansa agreement show \(record.agreement.id)")
         }
         if !dryRun {
             try change { tx in
@@ -56,7 +76,8 @@ extension Node {
                 try tx.put(grant)
                 try tx.log(
                     LogDraft(
-                        .accessGranted, actor: self.actor(caller), partner: partner.city, agreement: record.digest, grant: grant.id,
+                        .accessGranted, actor: self.actor(caller), partner: partner.city, agreement: record.digest,
+                        grant: grant.id,
                         details: [
                             "pattern": .string(pattern.text), "level": .string(level.rawValue), "until": JSONValue(end),
                             "ceiling": JSONValue(ceiling?.rawValue), "issued": JSONValue(grant.issued),
@@ -68,8 +89,10 @@ extension Node {
             }
         }
         return [
-            "schema": "hansa.access-grant/1", "grant": .string(grant.id), "partner": .string(partner.city.text), "pattern": .string(pattern.text),
-            "agreement": .string(record.agreement.id), "level": .string(level.rawValue), "until": JSONValue(end), "ceiling": JSONValue(ceiling?.rawValue),
+            "schema": "hansa.access-grant/1", "grant": .string(grant.id), "partner": .string(partner.city.text),
+            "pattern": .string(pattern.text),
+            "agreement": .string(record.agreement.id), "level": .string(level.rawValue), "until": JSONValue(end),
+            "ceiling": JSONValue(ceiling?.rawValue),
             "dryRun": .bool(dryRun),
         ]
     }
@@ -81,10 +104,14 @@ extension Node {
         return [
             "schema": "hansa.access-list/1",
             "grants": .array(
-                grants.filter { $0.ended == nil && (city == nil || $0.partner == city) }.sorted { ($0.partner, $0.id) < ($1.partner, $1.id) }.map { grant in
+                grants.filter { $0.ended == nil && (city == nil || $0.partner == city) }.sorted {
+                    ($0.partner, $0.id) < ($1.partner, $1.id)
+                }.map { grant in
                     [
-                        "grant": .string(grant.id), "partner": .string(grant.partner.text), "pattern": .string(grant.pattern.text),
-                        "agreement": .string(ids[grant.agreement] ?? grant.agreement.prefixed), "level": .string(grant.level.rawValue),
+                        "grant": .string(grant.id), "partner": .string(grant.partner.text),
+                        "pattern": .string(grant.pattern.text),
+                        "agreement": .string(ids[grant.agreement] ?? grant.agreement.prefixed),
+                        "level": .string(grant.level.rawValue),
                         "until": JSONValue(grant.until), "ceiling": JSONValue(grant.ceiling?.rawValue),
                     ]
                 }),
@@ -95,7 +122,9 @@ extension Node {
         let grants = try read { try $0.grants() }
         guard var grant = grants.first(where: { $0.id == id }) else {
             let near = Suggestion.nearest(to: id, among: grants.filter { $0.ended == nil }.map(\.id))
-            throw Problem(.grantUnknown, "there is no grant '\(id.printable())'" + (near.map { "; did you mean \($0)?" } ?? ""), try: "hansa access list")
+            throw Problem(
+                .grantUnknown, "there is no grant '\(id.printable())'" + (near.map { "; did you mean \($0)?" } ?? ""),
+                try: "hansa access list")
         }
         let wasEnded = grant.ended != nil
         if !dryRun, !wasEnded {
@@ -104,7 +133,10 @@ extension Node {
             try change { tx in
                 var changes = ExchangeChanges()
                 try tx.put(ended)
-                try tx.log(LogDraft(.accessRevoked, actor: self.actor(caller), partner: ended.partner, agreement: ended.agreement, grant: ended.id))
+                try tx.log(
+                    LogDraft(
+                        .accessRevoked, actor: self.actor(caller), partner: ended.partner, agreement: ended.agreement,
+                        grant: ended.id))
                 let update = try MembershipUpdate(self.context, tx)
                 try update.policyChanged(ended.agreement)
                 changes.views = try update.finish()
@@ -112,7 +144,8 @@ extension Node {
             }
         }
         return [
-            "schema": "hansa.access-revoke/1", "grant": .string(grant.id), "partner": .string(grant.partner.text), "pattern": .string(grant.pattern.text),
+            "schema": "hansa.access-revoke/1", "grant": .string(grant.id), "partner": .string(grant.partner.text),
+            "pattern": .string(grant.pattern.text),
             "revoked": .bool(!dryRun && !wasEnded), "dryRun": .bool(dryRun),
         ]
     }
@@ -126,10 +159,12 @@ extension Node {
             try self.eachPackage(of: self.city, in: store) { package in
                 guard !package.isWithdrawnNow else { return }
                 let request = AccessRequest(
-                    package: package.package, kind: package.kind, tlp: package.tlp, withdrawn: false, publisher: self.city, recipient: partner.city)
+                    package: package.package, kind: package.kind, tlp: package.tlp, withdrawn: false, publisher: self.city,
+                    recipient: partner.city)
                 guard case .permit(let permit) = policy.decision(on: request, at: now), partner.state == .active else { return }
                 rows.append([
-                    "package": .string(package.package.description), "release": JSONValue(package.head), "level": .string(permit.level.rawValue),
+                    "package": .string(package.package.description), "release": JSONValue(package.head),
+                    "level": .string(permit.level.rawValue),
                     "clause": .string(permit.clause), "grant": JSONValue(permit.grant), "agreement": .string(permit.agreementID),
                     "version": .string(package.headVersion.description),
                 ])
@@ -163,26 +198,32 @@ extension Node {
                 return (verdict, verdict.agreement.flatMap { policy.agreement($0) }, true)
             }
             let request = AccessRequest(
-                package: id, kind: row.kind, tlp: row.tlp, withdrawn: row.isWithdrawnNow, publisher: self.city, recipient: partner.city)
+                package: id, kind: row.kind, tlp: row.tlp, withdrawn: row.isWithdrawnNow, publisher: self.city,
+                recipient: partner.city)
             let verdict = policy.decision(on: request, at: now)
             return (verdict, verdict.agreement.flatMap { policy.agreement($0) }, true)
         }
         let clauseText = verdict.clause.flatMap { clause in record?.agreement.clauses.first { $0.id == clause }?.text }
         var members: [JSONMember] = [
-            JSONMember("schema", "hansa.why/1"), JSONMember("partner", .string(partner.city.text)), JSONMember("package", .string(id.description)),
+            JSONMember("schema", "hansa.why/1"), JSONMember("partner", .string(partner.city.text)),
+            JSONMember("package", .string(id.description)),
             JSONMember("allowed", .bool(verdict.isPermit)), JSONMember("reason", JSONValue(verdict.denial?.reason.rawValue)),
             JSONMember("clause", JSONValue(verdict.clause)), JSONMember("agreement", JSONValue(record?.agreement.id)),
-            JSONMember("grant", JSONValue(verdict.permit?.grant ?? verdict.denial?.grant)), JSONMember("until", JSONValue(verdict.permit?.until)),
+            JSONMember("grant", JSONValue(verdict.permit?.grant ?? verdict.denial?.grant)),
+            JSONMember("until", JSONValue(verdict.permit?.until)),
             JSONMember("clauseText", JSONValue(clauseText)), JSONMember("exists", .bool(exists)),
         ]
         let grant = try read { try $0.grants() }.first { $0.id == verdict.permit?.grant }
         members.append(JSONMember("grantedBy", JSONValue(grant?.grantedBy)))
         members.append(JSONMember("grantedAt", JSONValue(grant?.issued)))
-        members.append(JSONMember("try", JSONValue(nextStep(verdict, partner.city, id, record, isTheirs: id.city == partner.city))))
+        members.append(
+            JSONMember("try", JSONValue(nextStep(verdict, partner.city, id, record, isTheirs: id.city == partner.city))))
         return .object(members)
     }
 
-    private func nextStep(_ verdict: Verdict, _ partner: CityID, _ package: PackageID, _ record: AgreementRecord?, isTheirs: Bool) -> String? {
+    private func nextStep(_ verdict: Verdict, _ partner: CityID, _ package: PackageID, _ record: AgreementRecord?, isTheirs: Bool)
+        -> String?
+    {
         switch verdict {
         case .permit(let permit): permit.grant.map { "hansa access revoke \($0)" }
         case .deny(let denial):
@@ -190,10 +231,15 @@ extension Node {
             case .noAgreement: "hansa agreement new --template city-exchange --with \(partner)"
             // Theirs to give: all we can do is ask, with the agreement in hand.
             case .noGrant, .grantEnded:
-                record.map { isTheirs ? "hansa agreement show \($0.agreement.id)" : "hansa access grant \(partner) \(package) --under \($0.agreement.id)" }
+                record.map {
+                    isTheirs
+                        ? "hansa agreement show \($0.agreement.id)"
+                        : "hansa access grant \(partner) \(package) --under \($0.agreement.id)"
+                }
             case .notActive: record.map { "hansa agreement show \($0.agreement.id)" }
             case .unknownPackage: "hansa package list"
-            case .notYetEffective, .expired, .terminated, .noTerm, .kind, .ceiling, .withdrawn: record.map { "hansa agreement show \($0.agreement.id)" }
+            case .notYetEffective, .expired, .terminated, .noTerm, .kind, .ceiling, .withdrawn:
+                record.map { "hansa agreement show \($0.agreement.id)" }
             }
         }
     }

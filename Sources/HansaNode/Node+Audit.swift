@@ -25,7 +25,9 @@ extension Node {
         }
     }
 
-    public func auditLog(_ caller: Caller, filter: LogFilter, emit: (([JSONValue]) throws(Problem) -> Void)?) throws(Problem) -> JSONValue {
+    public func auditLog(_ caller: Caller, filter: LogFilter, emit: (([JSONValue]) throws(Problem) -> Void)?) throws(Problem)
+        -> JSONValue
+    {
         let query = try query(filter)
         try logRead(caller, "log")
         var rows: [JSONValue] = []
@@ -60,12 +62,16 @@ extension Node {
         if let event = filter.event {
             guard LogEvent(rawValue: event) != nil else {
                 let near = Suggestion.nearest(to: event, among: LogEvent.allCases.map(\.rawValue))
-                throw Problem(.usage, "there is no event '\(event.printable())'" + (near.map { "; did you mean \($0)?" } ?? ""), try: "hansa audit events")
+                throw Problem(
+                    .usage, "there is no event '\(event.printable())'" + (near.map { "; did you mean \($0)?" } ?? ""),
+                    try: "hansa audit events")
             }
             query.event = event
         }
         if let outcome = filter.outcome {
-            guard let value = LogEntry.Outcome(rawValue: outcome) else { throw Problem(.usage, "'\(outcome.printable())' is no outcome: ok, refused or failed") }
+            guard let value = LogEntry.Outcome(rawValue: outcome) else {
+                throw Problem(.usage, "'\(outcome.printable())' is no outcome: ok, refused or failed")
+            }
             query.outcome = value
         }
         return query
@@ -74,7 +80,10 @@ extension Node {
     public func auditShow(_ caller: Caller, index: UInt64) throws(Problem) -> JSONValue {
         try logRead(caller, "show")
         guard let bytes = try guarded({ try logService.bytes(at: LeafIndex(index)) }) else {
-            throw Problem(.entryUnknown, "the log has \(try guarded { try logService.size }.value) entries; there is none with index \(index)", try: "hansa audit log")
+            throw Problem(
+                .entryUnknown,
+                "the log has \(try guarded { try logService.size }.value) entries; there is none with index \(index)",
+                try: "hansa audit log")
         }
         let entry = try guarded { try LogEntry(bytes) }
         var members = AuditEntry.row(entry).object ?? []
@@ -101,7 +110,8 @@ extension Node {
             } catch { log.warning("a verification could not be logged", metadata: ["error": "\(error.message)"]) }
         }
         return [
-            "schema": "hansa.audit-verify/1", "valid": .bool(report.isValid), "size": JSONValue(report.size.value), "root": JSONValue(report.root),
+            "schema": "hansa.audit-verify/1", "valid": .bool(report.isValid), "size": JSONValue(report.size.value),
+            "root": JSONValue(report.root),
             "findings": .array(report.findings.map { ["problem": .string("\($0)"), "damage": .bool($0.isDamage)] }),
             "logged": .bool(isLogged),
         ]
@@ -120,7 +130,8 @@ extension Node {
         try guarded { try logService.advance() }
         let signed = logService.checkpoint
         return [
-            "schema": "hansa.audit-checkpoint/1", "origin": .string(signed.checkpoint.origin), "size": JSONValue(signed.size.value),
+            "schema": "hansa.audit-checkpoint/1", "origin": .string(signed.checkpoint.origin),
+            "size": JSONValue(signed.size.value),
             "root": JSONValue(signed.root), "checkpoint": .string(String(decoding: signed.bytes, as: UTF8.self)),
         ]
     }
@@ -129,7 +140,9 @@ extension Node {
         [
             "schema": "hansa.audit-events/1",
             "events": .array(
-                LogEvent.allCases.map { ["event": .string($0.rawValue), "title": .string($0.title), "description": .string($0.description)] }),
+                LogEvent.allCases.map {
+                    ["event": .string($0.rawValue), "title": .string($0.title), "description": .string($0.description)]
+                }),
         ]
     }
 }
@@ -137,9 +150,12 @@ extension Node {
 private enum AuditEntry {
     static func row(_ entry: LogEntry) -> JSONValue {
         [
-            "index": JSONValue(entry.index.value), "time": JSONValue(entry.time), "event": .string(entry.eventID), "actor": .string(entry.actor),
-            "partner": JSONValue(entry.partner?.text), "package": JSONValue(entry.package?.description), "release": JSONValue(entry.release),
-            "agreement": JSONValue(entry.agreement), "clause": JSONValue(entry.clause), "outcome": .string(entry.outcome.rawValue),
+            "index": JSONValue(entry.index.value), "time": JSONValue(entry.time), "event": .string(entry.eventID),
+            "actor": .string(entry.actor),
+            "partner": JSONValue(entry.partner?.text), "package": JSONValue(entry.package?.description),
+            "release": JSONValue(entry.release),
+            "agreement": JSONValue(entry.agreement), "clause": JSONValue(entry.clause),
+            "outcome": .string(entry.outcome.rawValue),
             "reason": JSONValue(entry.reason), "transfer": JSONValue(entry.transfer.map { Hex.encode($0) }),
         ]
     }

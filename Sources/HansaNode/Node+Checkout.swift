@@ -26,14 +26,18 @@ extension Node {
 
     private func checkoutMembers(_ release: ReleaseRow, _ directory: String, _ outcome: CheckoutRun.Outcome) -> [JSONMember] {
         [
-            JSONMember("package", .string(release.release.package.description)), JSONMember("version", .string(release.release.version.description)),
-            JSONMember("release", JSONValue(release.digest)), JSONMember("directory", .string(directory)), JSONMember("bytes", JSONValue(outcome.bytes)),
-            JSONMember("files", JSONValue(outcome.files)), JSONMember("written", JSONValue(outcome.written)), JSONMember("removed", JSONValue(outcome.removed)),
+            JSONMember("package", .string(release.release.package.description)),
+            JSONMember("version", .string(release.release.version.description)),
+            JSONMember("release", JSONValue(release.digest)), JSONMember("directory", .string(directory)),
+            JSONMember("bytes", JSONValue(outcome.bytes)),
+            JSONMember("files", JSONValue(outcome.files)), JSONMember("written", JSONValue(outcome.written)),
+            JSONMember("removed", JSONValue(outcome.removed)),
         ]
     }
 
     private func checkoutPattern(
-        _ caller: Caller, _ text: String, _ payload: Bool, _ purpose: String?, _ force: Bool, _ dryRun: Bool, _ sink: any CheckoutSink
+        _ caller: Caller, _ text: String, _ payload: Bool, _ purpose: String?, _ force: Bool, _ dryRun: Bool,
+        _ sink: any CheckoutSink
     ) throws(Problem) -> JSONValue {
         let pattern: PackagePattern
         do { pattern = try PackagePattern(text) } catch { throw Problem(.badName, error.description, try: "hansa package list") }
@@ -45,25 +49,35 @@ extension Node {
             }
             return found
         }
-        guard !matching.isEmpty else { throw Problem(.packageUnknown, "no package matches \(pattern)", try: "hansa package list") }
+        guard !matching.isEmpty else {
+            throw Problem(.packageUnknown, "no package matches \(pattern)", try: "hansa package list")
+        }
         var chosen: [ReleaseRow] = []
         var refused = 0
         for (row, head) in matching {
             do throws(Problem) {
                 try mayCheckOut(row, head)
                 chosen.append(head)
-            } catch where error.exit == .refusedByTerms {
+            } catch  where error.exit == .refusedByTerms {
                 refused += 1
                 sink.warn(error.message)
             }
         }
         for nested in chosen.sorted(by: { $0.release.package < $1.release.package }) {
-            guard let outer = chosen.first(where: { CheckoutRun.meet(outer: $0.release.package, inner: nested.release.package, payload: payload) }) else { continue }
+            guard
+                let outer = chosen.first(where: {
+                    CheckoutRun.meet(outer: $0.release.package, inner: nested.release.package, payload: payload)
+                })
+            else { continue }
             throw Problem(
                 .usage, "the files of \(nested.release.package) would lie among those of \(outer.release.package)",
                 try: "check them out one by one, each into a directory of its own")
         }
-        guard !chosen.isEmpty else { throw Problem(.packageEnded, "none of the \(matching.count) packages that match may be checked out any more", try: "hansa package list") }
+        guard !chosen.isEmpty else {
+            throw Problem(
+                .packageEnded, "none of the \(matching.count) packages that match may be checked out any more",
+                try: "hansa package list")
+        }
         if !dryRun { try logCheckout(caller, chosen, purpose) }
         let run = CheckoutRun(self, sink: sink, payloadOnly: payload, force: force, dryRun: dryRun)
         var rows: [JSONValue] = []
@@ -72,7 +86,10 @@ extension Node {
             let outcome = try guarded { try run.run(release, into: directory) }
             rows.append(.object(checkoutMembers(release, directory, outcome)))
         }
-        return ["schema": "hansa.package-checkout/1", "packages": .array(rows), "refused": JSONValue(refused), "dryRun": .bool(dryRun)]
+        return [
+            "schema": "hansa.package-checkout/1", "packages": .array(rows), "refused": JSONValue(refused),
+            "dryRun": .bool(dryRun),
+        ]
     }
 
     /// What was dropped, withdrawn, or came under an agreement that has ended stays as a record, and gives no new checkout.
@@ -84,16 +101,25 @@ extension Node {
         switch try read({ try self.standing(of: release.digest, release.release.seq, row, $0) }) {
         case .usable: return
         case .withdrawn:
-            throw Problem(.packageWithdrawn, "\(row.package) was withdrawn by \(row.package.city)", try: "hansa package history \(row.package)")
+            throw Problem(
+                .packageWithdrawn, "\(row.package) was withdrawn by \(row.package.city)",
+                try: "hansa package history \(row.package)")
         case .ended(let last):
             let state = last?.state(at: clock.now)
-            let why = state == .active || state == nil ? "\(row.package.city) no longer shares it with us" : "\(last?.agreement.id ?? "its agreement") is \(state?.rawValue ?? "ended")"
-            throw Problem(.packageEnded, "\(row.package) cannot be checked out: \(why)", try: "hansa why \(row.package.city) \(row.package)")
+            let why =
+                state == .active || state == nil
+                ? "\(row.package.city) no longer shares it with us"
+                : "\(last?.agreement.id ?? "its agreement") is \(state?.rawValue ?? "ended")"
+            throw Problem(
+                .packageEnded, "\(row.package) cannot be checked out: \(why)", try: "hansa why \(row.package.city) \(row.package)"
+            )
         }
     }
 
     private func logCheckout(_ caller: Caller, _ releases: [ReleaseRow], _ purpose: String?) throws(Problem) {
-        if let purpose, purpose.isEmpty || purpose.count > 300 { throw Problem(.usage, "a purpose has 1 to 300 characters", try: "--purpose dpv:PublicPolicyMaking") }
+        if let purpose, purpose.isEmpty || purpose.count > 300 {
+            throw Problem(.usage, "a purpose has 1 to 300 characters", try: "--purpose dpv:PublicPolicyMaking")
+        }
         try change { tx in
             for release in releases {
                 try tx.log(
@@ -114,7 +140,9 @@ extension Node {
         var digest: Digest?
         func open(_ path: String) throws -> FileReader {
             let descriptors = try reader.open([path])
-            guard descriptors.count == 1 else { throw Problem(.adminProtocol, "the client opened \(descriptors.count) files for one") }
+            guard descriptors.count == 1 else {
+                throw Problem(.adminProtocol, "the client opened \(descriptors.count) files for one")
+            }
             return try FileReader(descriptors[0], path: path)
         }
         var entries = listing.entries
@@ -131,12 +159,16 @@ extension Node {
         }
         if let release, let manifest = release.manifest {
             let problems = try guarded { () throws -> [BagFinding] in
-                let verifier = BagVerifier(listing: entries.map(DirectoryEntry.init), standard: .release(manifest: manifest)) { path in
+                let verifier = BagVerifier(listing: entries.map(DirectoryEntry.init), standard: .release(manifest: manifest)) {
+                    path in
                     try open(path).readAll(limit: Bag.manifestBytesMax, path: path)
                 }
                 if verifier.payloadBytes != release.bytes || verifier.payloadFiles != release.files {
                     findings.append(
-                        (Bag.releaseName, "speaks of \(release.files) files with \(release.bytes) bytes; \(verifier.payloadFiles) with \(verifier.payloadBytes) are here"))
+                        (
+                            Bag.releaseName,
+                            "speaks of \(release.files) files with \(release.bytes) bytes; \(verifier.payloadFiles) with \(verifier.payloadBytes) are here"
+                        ))
                 }
                 return verifier.findings { path in
                     try open(path).digest(path: path)
@@ -146,11 +178,21 @@ extension Node {
         } else if release != nil {
             findings.append((Bag.releaseName, "is a withdrawal: it vouches for no files"))
         }
-        let isWithdrawn = try release.map { (release) throws(Problem) in try read { try $0.package(release.package)?.withdrawnSeq ?? 0 } >= release.seq } ?? false
+        let isWithdrawn =
+            try release.map { (release) throws(Problem) in
+                try read { try $0.package(release.package)?.withdrawnSeq ?? 0 } >= release.seq
+            } ?? false
         return [
-            "schema": "hansa.package-verify/1", "package": JSONValue(release?.package.description), "version": JSONValue(release?.version.description),
+            "schema": "hansa.package-verify/1", "package": JSONValue(release?.package.description),
+            "version": JSONValue(release?.version.description),
             "release": JSONValue(digest), "valid": .bool(findings.isEmpty), "withdrawn": .bool(isWithdrawn),
-            "findings": .array(findings.map { ["file": .string($0.file.printable(charactersMax: 500)), "problem": .string($0.problem.printable(charactersMax: 500))] }),
+            "findings": .array(
+                findings.map {
+                    [
+                        "file": .string($0.file.printable(charactersMax: 500)),
+                        "problem": .string($0.problem.printable(charactersMax: 500)),
+                    ]
+                }),
         ]
     }
 
@@ -158,7 +200,7 @@ extension Node {
         do throws(Problem) {
             let bytes = try guarded { try open(path).readAll(limit: Limits.documentBytesMax * 2, path: path) }
             return try? Envelope(json: bytes)
-        } catch where error.code == .limitExceeded {
+        } catch  where error.code == .limitExceeded {
             return nil
         }
     }
@@ -166,12 +208,21 @@ extension Node {
     /// Why a signed release does not speak for its package: only a package's own city writes it, with a key of its own.
     private func authorityProblems(_ release: Release, _ envelope: Envelope) throws(Problem) -> [String] {
         // Maintainers come with a later issue; until then their agreements are refused, and so are their releases.
-        guard release.writer == release.package.city else { return ["was signed by \(release.writer), who may not write packages of \(release.package.city)"] }
-        let (named, current, isHeld) = try read { store in
-            (try store.keyring(of: release.writer, version: release.keyring), try store.currentKeyring(of: release.writer), try store.release(envelope.digest) != nil)
+        guard release.writer == release.package.city else {
+            return ["was signed by \(release.writer), who may not write packages of \(release.package.city)"]
         }
-        guard let keyring = named else { return ["keyring \(release.keyring) of \(release.writer) is not known here: its signature cannot be checked"] }
-        guard envelope.isSigned(by: keyring.packageKeys, threshold: keyring.packageThreshold) else { return ["the signature is not \(release.writer)'s"] }
+        let (named, current, isHeld) = try read { store in
+            (
+                try store.keyring(of: release.writer, version: release.keyring), try store.currentKeyring(of: release.writer),
+                try store.release(envelope.digest) != nil
+            )
+        }
+        guard let keyring = named else {
+            return ["keyring \(release.keyring) of \(release.writer) is not known here: its signature cannot be checked"]
+        }
+        guard envelope.isSigned(by: keyring.packageKeys, threshold: keyring.packageThreshold) else {
+            return ["the signature is not \(release.writer)'s"]
+        }
         if !isHeld, let current, keyring.packageKeys.contains(where: { current.revoked.contains($0.keyID) }) {
             return ["was signed with a key that \(release.writer) has since named compromised, and is not known here"]
         }
@@ -184,9 +235,11 @@ extension Node {
     ) throws(Problem) -> [FileStat] {
         var nested: [String] = []
         let ending = "/" + Bag.releaseName
-        for entry in entries where entry.kind == .file && entry.path.hasSuffix(ending) && !entry.path.hasPrefix(Bag.payloadPrefix) {
+        for entry in entries where entry.kind == .file && entry.path.hasSuffix(ending) && !entry.path.hasPrefix(Bag.payloadPrefix)
+        {
             let top = String(entry.path.dropLast(ending.count))
-            guard let envelope = try envelope(entry.path, open), let release = try? Release(envelope), release.package.city == package.city,
+            guard let envelope = try envelope(entry.path, open), let release = try? Release(envelope),
+                release.package.city == package.city,
                 release.package.path == package.path + "/" + top
             else { continue }
             nested.append(top + "/")

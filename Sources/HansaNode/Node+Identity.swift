@@ -27,9 +27,12 @@ extension Node {
 
     private func describe(_ keyring: Keyring) -> [JSONMember] {
         [
-            JSONMember("city", .string(keyring.city.text)), JSONMember("name", .string(keyring.name)), JSONMember("country", JSONValue(keyring.country)),
-            JSONMember("fingerprint", .string(keyring.fingerprint.description)), JSONMember("keyring", JSONValue(keyring.version)),
-            JSONMember("expires", JSONValue(keyring.expires)), JSONMember("endpoints", .array(keyring.endpoints.map { .string($0) })),
+            JSONMember("city", .string(keyring.city.text)), JSONMember("name", .string(keyring.name)),
+            JSONMember("country", JSONValue(keyring.country)),
+            JSONMember("fingerprint", .string(keyring.fingerprint.description)),
+            JSONMember("keyring", JSONValue(keyring.version)),
+            JSONMember("expires", JSONValue(keyring.expires)),
+            JSONMember("endpoints", .array(keyring.endpoints.map { .string($0) })),
             JSONMember(
                 "tls", .array(keyring.tlsPins.map { ["spki": JSONValue($0.spki), "notAfter": JSONValue($0.notAfter)] })),
             JSONMember("log", ["origin": .string(keyring.log.name), "vkey": .string(keyring.log.vkey)]),
@@ -45,25 +48,33 @@ extension Node {
         let envelopes = try readCard(card)
         let chain: Keyring
         do { chain = try KeyringChain.follow(envelopes).keyring } catch {
-            throw Problem(.keyringInvalid, "the card is not a valid chain of keyrings: \(error)", try: "ask the partner for a fresh card: hansa city card > card.json")
+            throw Problem(
+                .keyringInvalid, "the card is not a valid chain of keyrings: \(error)",
+                try: "ask the partner for a fresh card: hansa city card > card.json")
         }
         guard chain.city != city else { throw Problem(.partnerIsSelf, "this is our own card") }
         if let endpoint { _ = try Endpoint.parse(endpoint) }
         guard !chain.isExpired(at: clock.now) else {
-            throw Problem(.keyringInvalid, "the keyring of \(chain.city) expired at \(chain.expires)", try: "ask \(chain.city) to run: hansa city renew")
+            throw Problem(
+                .keyringInvalid, "the keyring of \(chain.city) expired at \(chain.expires)",
+                try: "ask \(chain.city) to run: hansa city renew")
         }
         if let fingerprint {
             guard let given = Fingerprint(parsing: fingerprint) else {
-                throw Problem(.usage, "'\(fingerprint.printable())' is no fingerprint: it is eight groups of five digits", try: "ask \(chain.city) by telephone for what hansa city show prints there")
+                throw Problem(
+                    .usage, "'\(fingerprint.printable())' is no fingerprint: it is eight groups of five digits",
+                    try: "ask \(chain.city) by telephone for what hansa city show prints there")
             }
             guard given == chain.fingerprint else {
                 throw Problem(
-                    .fingerprintMismatch, "the card of \(chain.city) has the fingerprint \(chain.fingerprint), not the one given: it is not the card they meant",
+                    .fingerprintMismatch,
+                    "the card of \(chain.city) has the fingerprint \(chain.fingerprint), not the one given: it is not the card they meant",
                     try: "compare with \(chain.city) by telephone: hansa city show")
             }
         } else if !trustWithoutComparison {
             throw Problem(
-                .fingerprintNeeded, "the card of \(chain.city) has the fingerprint \(chain.fingerprint): compare it with them by telephone",
+                .fingerprintNeeded,
+                "the card of \(chain.city) has the fingerprint \(chain.fingerprint): compare it with them by telephone",
                 try: "hansa partner add CARDFILE --fingerprint '\(chain.fingerprint)'")
         }
         let known = try read { store in (try store.partner(chain.city), try store.keyringEnvelopes(of: chain.city)) }
@@ -91,20 +102,27 @@ extension Node {
         return [
             "schema": "hansa.partner-add/1", "city": .string(chain.city.text), "name": .string(chain.name),
             "fingerprint": .string(chain.fingerprint.description), "keyring": JSONValue(chain.version),
-            "endpoint": JSONValue(endpoint ?? known.0?.endpoint ?? chain.endpoints.first), "new": .bool(isNew), "dryRun": .bool(dryRun),
+            "endpoint": JSONValue(endpoint ?? known.0?.endpoint ?? chain.endpoints.first), "new": .bool(isNew),
+            "dryRun": .bool(dryRun),
         ]
     }
 
     private func readCard(_ card: String) throws(Problem) -> [Envelope] {
-        guard card.utf8.count <= Limits.documentBytesMax * 4 else { throw Problem(.limitExceeded, "the card is larger than any card") }
-        let lines = card.split(whereSeparator: \.isNewline).map { $0.filter { $0 != "\r" } }.filter { !$0.allSatisfy(\.isWhitespace) }
+        guard card.utf8.count <= Limits.documentBytesMax * 4 else {
+            throw Problem(.limitExceeded, "the card is larger than any card")
+        }
+        let lines = card.split(whereSeparator: \.isNewline).map { $0.filter { $0 != "\r" } }.filter {
+            !$0.allSatisfy(\.isWhitespace)
+        }
         guard !lines.isEmpty, lines.count <= 1000 else {
             throw Problem(.keyringInvalid, "the file holds no card", try: "hansa city card > card.json (at the partner's node)")
         }
         var envelopes: [Envelope] = []
         for (number, line) in lines.enumerated() {
             do { envelopes.append(try Envelope(json: Array(line.utf8))) } catch {
-                throw Problem(.keyringInvalid, "line \(number + 1) of the card is no signed keyring: \(error)", try: "ask the partner for a fresh card: hansa city card > card.json")
+                throw Problem(
+                    .keyringInvalid, "line \(number + 1) of the card is no signed keyring: \(error)",
+                    try: "ask the partner for a fresh card: hansa city card > card.json")
             }
         }
         return envelopes
@@ -118,27 +136,37 @@ extension Node {
         guard let last = held.max(by: { $0.keyring.version < $1.keyring.version }) else {
             guard card.first?.version == 1 else {
                 throw Problem(
-                    .keyringInvalid, "the card of \(city) begins at version \(card.first?.version ?? 0): the versions before it are missing, and with them the chain",
+                    .keyringInvalid,
+                    "the card of \(city) begins at version \(card.first?.version ?? 0): the versions before it are missing, and with them the chain",
                     try: "ask \(city) for the whole card: hansa city card > card.json")
             }
             return (try follow(envelopes, from: nil, city))
         }
         for (version, envelope) in card {
             if let same = held.first(where: { $0.keyring.version == version }), same.envelope.digest != envelope.digest {
-                try refuseKeyring(city, "version \(version) of the keyring differs from the one we hold: one of the two is forged, or the city began anew")
+                try refuseKeyring(
+                    city,
+                    "version \(version) of the keyring differs from the one we hold: one of the two is forged, or the city began anew"
+                )
             }
         }
         guard let newest = card.last?.version, newest >= last.keyring.version else {
-            try refuseKeyring(city, "the card ends at version \(card.last?.version ?? 0), and we hold version \(last.keyring.version): it is out of date")
+            try refuseKeyring(
+                city,
+                "the card ends at version \(card.last?.version ?? 0), and we hold version \(last.keyring.version): it is out of date"
+            )
             return []
         }
         return try follow(envelopes, from: last, city)
     }
 
-    private func follow(_ envelopes: [Envelope], from held: (keyring: Keyring, envelope: Envelope)?, _ city: CityID) throws(Problem) -> [Envelope] {
+    private func follow(_ envelopes: [Envelope], from held: (keyring: Keyring, envelope: Envelope)?, _ city: CityID)
+        throws(Problem) -> [Envelope]
+    {
         do { return try KeyringChain.follow(envelopes, from: held).taken } catch {
             throw Problem(
-                .keyringInvalid, "the card of \(city) does not go on from the keyring we hold: \(error)", try: "ask \(city) for the whole card: hansa city card > card.json")
+                .keyringInvalid, "the card of \(city) does not go on from the keyring we hold: \(error)",
+                try: "ask \(city) for the whole card: hansa city card > card.json")
         }
     }
 
@@ -157,7 +185,8 @@ extension Node {
         }
         let theirs = marks(card)
         let others = try read { store in
-            try [self.keyring] + store.partners().filter { $0.city != card.city }.compactMap { try store.currentKeyring(of: $0.city) }
+            try [self.keyring]
+                + store.partners().filter { $0.city != card.city }.compactMap { try store.currentKeyring(of: $0.city) }
         }
         for other in others {
             let shared = marks(other).filter { theirs[$0.key] != nil }.sorted { $0.key < $1.key }
@@ -167,7 +196,9 @@ extension Node {
                 try tx.log(LogDraft(.keyringRefused, outcome: .refused, partner: card.city, reason: why))
                 return ((), ExchangeChanges())
             }
-            throw Problem(.keyringInvalid, "\(why): one of the two is not who it says", try: "call \(card.city) and \(other.city): hansa city show")
+            throw Problem(
+                .keyringInvalid, "\(why): one of the two is not who it says",
+                try: "call \(card.city) and \(other.city): hansa city show")
         }
     }
 
@@ -194,9 +225,11 @@ extension Node {
             let link = network?.link(to: partner.city)
             let state = partner.state == .paused ? "paused" : link?.connection != nil ? "connected" : "offline"
             var row: [JSONMember] = [
-                JSONMember("city", .string(partner.city.text)), JSONMember("name", .string(keyring.name)), JSONMember("state", .string(state)),
+                JSONMember("city", .string(partner.city.text)), JSONMember("name", .string(keyring.name)),
+                JSONMember("state", .string(state)),
                 JSONMember("fingerprint", .string(keyring.fingerprint.description)),
-                JSONMember("endpoint", JSONValue(partner.endpoint ?? keyring.endpoints.first)), JSONMember("lastSync", JSONValue(partner.lastSync)),
+                JSONMember("endpoint", JSONValue(partner.endpoint ?? keyring.endpoints.first)),
+                JSONMember("lastSync", JSONValue(partner.lastSync)),
                 JSONMember("inSync", .bool(storedInSync && link?.connection != nil && link?.progress.isSettled == true)),
             ]
             if let link, link.connection != nil {
@@ -251,7 +284,9 @@ extension Node {
                     grant.ended = tx.now
                     try tx.put(grant)
                     try tx.log(
-                        LogDraft(.accessRevoked, actor: self.actor(caller), partner: partner.city, agreement: grant.agreement, grant: grant.id, reason: "partner-removed"))
+                        LogDraft(
+                            .accessRevoked, actor: self.actor(caller), partner: partner.city, agreement: grant.agreement,
+                            grant: grant.id, reason: "partner-removed"))
                 }
                 try tx.log(LogDraft(.partnerRemoved, actor: self.actor(caller), partner: partner.city))
                 let update = try MembershipUpdate(self.context, tx)
@@ -262,7 +297,8 @@ extension Node {
             try guarded { try network.withLock { $0 }?.refreshPartners() }
         }
         return [
-            "schema": "hansa.partner-remove/1", "city": .string(partner.city.text), "grantsEnded": JSONValue(grants.count), "dryRun": .bool(dryRun),
+            "schema": "hansa.partner-remove/1", "city": .string(partner.city.text), "grantsEnded": JSONValue(grants.count),
+            "dryRun": .bool(dryRun),
         ]
     }
 }

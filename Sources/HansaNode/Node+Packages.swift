@@ -10,8 +10,11 @@ internal import HansaTerms
 internal import Synchronization
 
 extension Node {
-    public func packagePublish(_ caller: Caller, options: PublishOptions, source: any PublishSource) throws(Problem) -> JSONValue {
-        guard !options.bumpAuto else { throw Problem(.notYet, "--bump auto comes with the issue on content", try: "--version MAJOR.MINOR.PATCH") }
+    public func packagePublish(_ caller: Caller, options: PublishOptions, source: any PublishSource) throws(Problem) -> JSONValue
+    {
+        guard !options.bumpAuto else {
+            throw Problem(.notYet, "--bump auto comes with the issue on content", try: "--version MAJOR.MINOR.PATCH")
+        }
         // Another publish may hold this for long: the seq of a package has one writer.
         let result = publishing.withLock { _ in
             Result { () throws(Problem) -> PublishRun in
@@ -38,7 +41,8 @@ extension Node {
         }
         guard !rows.isEmpty else { throw Problem(.usage, "there is no directory to publish", try: "hansa package publish DIR…") }
         return [
-            "schema": "hansa.package-publish/1", "packages": .array(rows), "published": JSONValue(run.published), "failed": JSONValue(run.failures.count),
+            "schema": "hansa.package-publish/1", "packages": .array(rows), "published": JSONValue(run.published),
+            "failed": JSONValue(run.failures.count),
             "dryRun": .bool(options.dryRun),
         ]
     }
@@ -57,7 +61,8 @@ extension Node {
         return [
             JSONMember("package", .string(row.package.description)), JSONMember("kind", .string(row.kind.rawValue)),
             JSONMember("version", .string(row.headVersion.description)), JSONMember("release", JSONValue(row.head)),
-            JSONMember("city", .string(row.package.city.text)), JSONMember("tlp", .string(row.tlp.rawValue)), JSONMember("title", .string(row.title)),
+            JSONMember("city", .string(row.package.city.text)), JSONMember("tlp", .string(row.tlp.rawValue)),
+            JSONMember("title", .string(row.title)),
             JSONMember("bytes", JSONValue(row.bytes)), JSONMember("heads", 1), JSONMember("origin", .string(origin)),
             JSONMember("agreements", .array(agreements.map { .string($0) })),
         ]
@@ -87,7 +92,9 @@ extension Node {
                 try self.eachPackage(of: nil, in: store) { names.append($0.package.description) }
                 return Suggestion.nearest(to: id.description, among: names)
             }
-            throw Problem(.packageUnknown, "there is no package \(id)" + (near.map { "; did you mean \($0)?" } ?? ""), try: "hansa package list")
+            throw Problem(
+                .packageUnknown, "there is no package \(id)" + (near.map { "; did you mean \($0)?" } ?? ""),
+                try: "hansa package list")
         }
         let contents = releases.filter { $0.release.operation != .withdraw }
         let wanted = parts.count > 1 ? parts[1] : "latest"
@@ -96,12 +103,18 @@ extension Node {
         } else if wanted.hasPrefix("sha256:") {
             let found = contents.filter { $0.digest.prefixed.hasPrefix(wanted) }
             if found.count == 1 { return (row, found[0]) }
-            if found.count > 1 { throw Problem(.releaseAmbiguous, "\(found.count) releases of \(id) begin with \(wanted.printable())", try: "hansa package history \(id)") }
+            if found.count > 1 {
+                throw Problem(
+                    .releaseAmbiguous, "\(found.count) releases of \(id) begin with \(wanted.printable())",
+                    try: "hansa package history \(id)")
+            }
         } else if let version = Version(wanted) {
             // The highest seq wins where a version was published twice (after a withdrawal).
             if let found = contents.last(where: { $0.release.version == version }) { return (row, found) }
         } else {
-            throw Problem(.usage, "'\(wanted.printable())' is no version: @1.0.0, @latest or @sha256:PREFIX", try: "hansa package history \(id)")
+            throw Problem(
+                .usage, "'\(wanted.printable())' is no version: @1.0.0, @latest or @sha256:PREFIX",
+                try: "hansa package history \(id)")
         }
         throw Problem(.packageUnknown, "\(id) has no release \(wanted.printable())", try: "hansa package history \(id)")
     }
@@ -130,7 +143,10 @@ extension Node {
                 "payload",
                 .array(
                     table.files.filter { $0.path.hasPrefix(Bag.payloadPrefix) }.prefix(10_000).map {
-                        ["path": .string(String($0.path.dropFirst(Bag.payloadPrefix.count))), "bytes": JSONValue($0.size), "sha256": .string($0.digest.hex)]
+                        [
+                            "path": .string(String($0.path.dropFirst(Bag.payloadPrefix.count))), "bytes": JSONValue($0.size),
+                            "sha256": .string($0.digest.hex),
+                        ]
                     })),
         ]
         return .object(members)
@@ -151,39 +167,53 @@ extension Node {
             "releases": .array(
                 releases.map { release in
                     [
-                        "release": JSONValue(release.digest), "version": .string(release.release.version.description), "seq": JSONValue(release.release.seq),
+                        "release": JSONValue(release.digest), "version": .string(release.release.version.description),
+                        "seq": JSONValue(release.release.seq),
                         "operation": .string(release.release.operation.rawValue), "issued": JSONValue(release.release.issued),
-                        "writer": .string(release.release.writer.text), "tlp": .string(release.release.tlp.rawValue), "bytes": JSONValue(release.release.bytes),
-                        "files": JSONValue(release.release.files), "head": .bool(release.digest == row?.head && row?.isWithdrawnNow == false),
+                        "writer": .string(release.release.writer.text), "tlp": .string(release.release.tlp.rawValue),
+                        "bytes": JSONValue(release.release.bytes),
+                        "files": JSONValue(release.release.files),
+                        "head": .bool(release.digest == row?.head && row?.isWithdrawnNow == false),
                     ]
                 }),
         ]
     }
 
-    public func packageWithdraw(_ caller: Caller, package text: String, reason: String, dryRun: Bool) throws(Problem) -> JSONValue {
+    public func packageWithdraw(_ caller: Caller, package text: String, reason: String, dryRun: Bool) throws(Problem) -> JSONValue
+    {
         let id = try packageID(text)
-        guard id.city == city else { throw Problem(.notAuthoritative, "\(id) is \(id.city)'s: only its own city withdraws it", try: "hansa package list") }
-        guard !reason.isEmpty, reason.count <= 500, reason == reason.printable(charactersMax: 500) else { throw Problem(.usage, "a reason of 1 to 500 printable characters is needed: recipients keep it", try: "--reason TEXT") }
+        guard id.city == city else {
+            throw Problem(.notAuthoritative, "\(id) is \(id.city)'s: only its own city withdraws it", try: "hansa package list")
+        }
+        guard !reason.isEmpty, reason.count <= 500, reason == reason.printable(charactersMax: 500) else {
+            throw Problem(.usage, "a reason of 1 to 500 printable characters is needed: recipients keep it", try: "--reason TEXT")
+        }
         // It takes effect at once and does not wait for a publish that runs: where one has just committed, it is made anew upon that.
         var attempts = 0
         while true {
             attempts += 1
             if let document = try withdraw(id, reason, caller, dryRun) { return document }
-            guard attempts < 20 else { throw Problem(.fileChanged, "\(id) is published again and again meanwhile", try: "run it again") }
+            guard attempts < 20 else {
+                throw Problem(.fileChanged, "\(id) is published again and again meanwhile", try: "run it again")
+            }
         }
     }
 
     /// Nil when the package changed between looking and writing.
     private func withdraw(_ id: PackageID, _ reason: String, _ caller: Caller, _ dryRun: Bool) throws(Problem) -> JSONValue? {
-        guard let row = try read({ try $0.package(id) }) else { throw Problem(.packageUnknown, "there is no package \(id)", try: "hansa package list") }
+        guard let row = try read({ try $0.package(id) }) else {
+            throw Problem(.packageUnknown, "there is no package \(id)", try: "hansa package list")
+        }
         let recipients = try read { try $0.recipients(everSent: id) }
         var digest = row.last
         if !row.isWithdrawnNow, !dryRun {
             let seq = row.lastSeq + 1
             let release = try guarded {
                 try Release(
-                    package: id, kind: row.kind, version: row.headVersion, operation: .withdraw, writer: city, keyring: keyring.version, seq: seq,
-                    previous: row.last, parents: [row.last], clock: [ClockEntry(city: city, seq: seq)], issued: clock.now, tlp: row.tlp, title: row.title, bytes: 0,
+                    package: id, kind: row.kind, version: row.headVersion, operation: .withdraw, writer: city,
+                    keyring: keyring.version, seq: seq,
+                    previous: row.last, parents: [row.last], clock: [ClockEntry(city: city, seq: seq)], issued: clock.now,
+                    tlp: row.tlp, title: row.title, bytes: 0,
                     files: 0, manifest: nil, index: nil, reason: reason)
             }
             let envelope = release.signed(with: [keys.package])
@@ -197,7 +227,9 @@ extension Node {
                 var changes = ExchangeChanges()
                 guard try tx.package(id)?.last == row.last else { return (false, changes) }
                 try tx.insert(
-                    ReleaseRow(digest: envelope.digest, release: ReleaseSummary(release), document: location, table: [], pages: [], committed: tx.now))
+                    ReleaseRow(
+                        digest: envelope.digest, release: ReleaseSummary(release), document: location, table: [], pages: [],
+                        committed: tx.now))
                 var gone = row
                 gone.withdrawnSeq = seq
                 gone.lastSeq = seq
@@ -208,7 +240,8 @@ extension Node {
                     try tx.enqueue(envelope, to: recipient)
                     changes.outboxes.insert(recipient)
                 }
-                try tx.log(LogDraft(.packageWithdrawn, actor: self.actor(caller), package: id, release: envelope.digest, reason: reason))
+                try tx.log(
+                    LogDraft(.packageWithdrawn, actor: self.actor(caller), package: id, release: envelope.digest, reason: reason))
                 let update = try MembershipUpdate(self.context, tx)
                 try update.withdrew(id)
                 changes.views = try update.finish()
@@ -226,7 +259,8 @@ extension Node {
 
     public func packageNew(_ caller: Caller, kind: String, reader: any DirectoryReader) throws(Problem) -> JSONValue {
         guard let kind = PackageKind(rawValue: kind) else {
-            throw Problem(.usage, "'\(kind.printable())' is no kind: \(PackageKind.allCases.map(\.rawValue).joined(separator: ", "))")
+            throw Problem(
+                .usage, "'\(kind.printable())' is no kind: \(PackageKind.allCases.map(\.rawValue).joined(separator: ", "))")
         }
         guard kind == .dataset else { throw DataPackageFault.comesLater(kind).problem }
         let listing = try reader.listing()
@@ -235,8 +269,10 @@ extension Node {
         let name = listing.derivedName ?? listing.path.split(separator: "/").last.map(String.init) ?? "dataset"
         let document = DataPackageDocument.inferred(name: name, title: name, files: inferred, version: Version(1, 0, 0))
         return [
-            "schema": "hansa.package-new/1", "kind": .string(kind.rawValue), "directory": .string(listing.path), "files": JSONValue(plan.files.count),
-            "bytes": JSONValue(plan.bytes), "datapackage": .string(String(decoding: document.bytes, as: UTF8.self)), "exists": .bool(plan.descriptor != nil),
+            "schema": "hansa.package-new/1", "kind": .string(kind.rawValue), "directory": .string(listing.path),
+            "files": JSONValue(plan.files.count),
+            "bytes": JSONValue(plan.bytes), "datapackage": .string(String(decoding: document.bytes, as: UTF8.self)),
+            "exists": .bool(plan.descriptor != nil),
         ]
     }
 
@@ -247,7 +283,9 @@ extension Node {
         return plan
     }
 
-    private func infer(_ plan: PublishPlan, _ listing: DirectoryListing, _ reader: any DirectoryReader) throws(Problem) -> [InferredResource] {
+    private func infer(_ plan: PublishPlan, _ listing: DirectoryListing, _ reader: any DirectoryReader) throws(Problem)
+        -> [InferredResource]
+    {
         var inferred: [InferredResource] = []
         let chunks = ChunkReader()
         for file in plan.files {
@@ -258,7 +296,8 @@ extension Node {
             }
             let opened = try openOne(reader, file.source)
             _ = try guarded {
-                try chunks.read(opened, path: file.path, profile: { _ in .fastcdc512k }, piece: { inference.feed($0) }, chunk: { _, _ in })
+                try chunks.read(
+                    opened, path: file.path, profile: { _ in .fastcdc512k }, piece: { inference.feed($0) }, chunk: { _, _ in })
             }
             inferred.append(inference.finish(size: file.size))
         }
@@ -267,7 +306,9 @@ extension Node {
 
     private func openOne(_ reader: any DirectoryReader, _ path: String) throws(Problem) -> FileReader {
         let descriptors = try reader.open([path])
-        guard descriptors.count == 1 else { throw Problem(.adminProtocol, "the client opened \(descriptors.count) files for one") }
+        guard descriptors.count == 1 else {
+            throw Problem(.adminProtocol, "the client opened \(descriptors.count) files for one")
+        }
         return try FileReader(descriptors[0], path: path)
     }
 
@@ -284,16 +325,21 @@ extension Node {
                 if let kind = document.kind, kind != .dataset { throw DataPackageFault.comesLater(kind) }
                 declared = document.package
             } catch {
-                throw Problem(error.problem.code, error.problem.message, try: "mend it, or remove datapackage.json to have it inferred")
+                throw Problem(
+                    error.problem.code, error.problem.message, try: "mend it, or remove datapackage.json to have it inferred")
             }
         }
         // The name that publishing it from its parent directory would give.
         var package: PackageID?
         let directory = listing.derivedName ?? listing.path.split(separator: "/").last.map(String.init)
-        do throws(NameFault) { package = try PackageName.derive(city: city, option: nil, declared: declared, directory: directory) } catch {
+        do throws(NameFault) {
+            package = try PackageName.derive(city: city, option: nil, declared: declared, directory: directory)
+        } catch {
             let hint = error.suggestion.map { "; try \($0)" } ?? ""
             // A directory's own name can be overruled when publishing; what datapackage.json says cannot.
-            findings.append(DataPackageFinding(declared == nil ? .warning : .error, declared == nil ? "name" : "hansa.package", error.description + hint))
+            findings.append(
+                DataPackageFinding(
+                    declared == nil ? .warning : .error, declared == nil ? "name" : "hansa.package", error.description + hint))
         }
         if plan.isBag {
             let verifier = BagVerifier(listing: listing.entries.map(DirectoryEntry.init), standard: .foreign) { path in
@@ -302,19 +348,27 @@ extension Node {
             let wrong = verifier.findings { path in try self.openOne(reader, path).digest(path: path) }
             guard wrong.isEmpty else {
                 throw Problem(
-                    .packageInvalidBag, "\(listing.path) says it is a bag, and is not a valid one:\n  " + wrong.prefix(10).map(\.description).joined(separator: "\n  "),
+                    .packageInvalidBag,
+                    "\(listing.path) says it is a bag, and is not a valid one:\n  "
+                        + wrong.prefix(10).map(\.description).joined(separator: "\n  "),
                     try: "mend the bag, or publish its data/ directory")
             }
         }
         let inferred = try infer(plan, listing, reader)
         let errors = findings.filter { $0.severity == .error }
         guard errors.isEmpty else {
-            throw Problem(.packageInvalid, "datapackage.json of \(listing.path):\n  " + errors.map(\.description).joined(separator: "\n  "), try: "mend it, or remove it to have it inferred")
+            throw Problem(
+                .packageInvalid, "datapackage.json of \(listing.path):\n  " + errors.map(\.description).joined(separator: "\n  "),
+                try: "mend it, or remove it to have it inferred")
         }
         let document = DataPackageDocument.inferred(name: listing.derivedName ?? "dataset", files: inferred)
         return [
-            "schema": "hansa.package-check/1", "directory": .string(listing.path), "package": JSONValue(package?.description), "files": JSONValue(plan.files.count), "bytes": JSONValue(plan.bytes),
-            "findings": .array(findings.map { ["severity": .string($0.severity.rawValue), "place": .string($0.place), "message": .string($0.message)] }),
+            "schema": "hansa.package-check/1", "directory": .string(listing.path), "package": JSONValue(package?.description),
+            "files": JSONValue(plan.files.count), "bytes": JSONValue(plan.bytes),
+            "findings": .array(
+                findings.map {
+                    ["severity": .string($0.severity.rawValue), "place": .string($0.place), "message": .string($0.message)]
+                }),
             "resources": document["resources"] ?? .array([]), "descriptor": .bool(plan.descriptor != nil),
         ]
     }

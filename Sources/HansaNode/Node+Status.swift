@@ -15,9 +15,15 @@ extension Node {
         let now = clock.now
         var attention: [JSONValue] = []
         func needs(_ code: String, _ text: String, _ command: String) {
-            attention.append(["code": .string(code), "text": .string(text.printable(charactersMax: 300)), "command": .string(command)])
+            attention.append([
+                "code": .string(code), "text": .string(text.printable(charactersMax: 300)), "command": .string(command),
+            ])
         }
-        let facts = try read { store -> (agreements: [AgreementRecord], published: [PublishedView], subscribed: [SubscribedView], own: Int, received: Int, refused: [HoldingRow], last: Timestamp?) in
+        let facts = try read {
+            store -> (
+                agreements: [AgreementRecord], published: [PublishedView], subscribed: [SubscribedView], own: Int, received: Int,
+                refused: [HoldingRow], last: Timestamp?
+            ) in
             var own = 0
             var received = 0
             try self.eachPackage(of: nil, in: store) { if $0.package.city == self.city { own += 1 } else { received += 1 } }
@@ -27,30 +33,53 @@ extension Node {
             return (try store.agreements(), try store.publishedViews(), subscribed, own, received, refused, try store.lastLogTime)
         }
         if let last = facts.last, last > now {
-            needs("clock-behind", "the clock stands before the log's last entry at \(last): nothing is shared until it has passed", "timedatectl status")
+            needs(
+                "clock-behind", "the clock stands before the log's last entry at \(last): nothing is shared until it has passed",
+                "timedatectl status")
         }
-        for record in facts.agreements where record.state(at: now) == .proposed && record.isParty(city) && !record.signedBy.contains(city) && !record.rejecters.contains(city) {
-            needs("agreement-proposed", "\(record.proposer?.text ?? "a partner") proposes \(record.agreement.id): \(record.agreement.title)", "hansa agreement show \(record.agreement.id)")
+        for record in facts.agreements
+        where record.state(at: now) == .proposed && record.isParty(city) && !record.signedBy.contains(city)
+            && !record.rejecters.contains(city)
+        {
+            needs(
+                "agreement-proposed",
+                "\(record.proposer?.text ?? "a partner") proposes \(record.agreement.id): \(record.agreement.title)",
+                "hansa agreement show \(record.agreement.id)")
         }
         for record in facts.agreements where record.isParty(city) {
-            for step in record.steps.map(\.step) where step.by != city && now.milliseconds - step.issued.milliseconds < 30 * 86_400_000 {
+            for step in record.steps.map(\.step)
+            where step.by != city && now.milliseconds - step.issued.milliseconds < 30 * 86_400_000 {
                 guard step.step == .terminate || step.step == .reject else { continue }
                 needs(
-                    "agreement-ended", "\(step.by) \(step.step == .reject ? "rejected" : "terminated") \(record.agreement.id): \(step.reason)",
+                    "agreement-ended",
+                    "\(step.by) \(step.step == .reject ? "rejected" : "terminated") \(record.agreement.id): \(step.reason)",
                     "hansa agreement show \(record.agreement.id)")
             }
         }
         if let free = try? PosixDisk(root: paths.home).freeBytes(), free < 256 << 20 {
             needs("disk-low", "\(free / 1_000_000) MB are free for \(paths.home)", "df -h \(paths.home)")
         }
-        for record in facts.agreements where record.state(at: now) == .active && record.expiry.milliseconds - now.milliseconds < 60 * 86_400_000 {
-            needs("agreement-expires", "\(record.agreement.id) expires on \(record.agreement.term.expires)", "hansa agreement show \(record.agreement.id)")
+        for record in facts.agreements
+        where record.state(at: now) == .active && record.expiry.milliseconds - now.milliseconds < 60 * 86_400_000 {
+            needs(
+                "agreement-expires", "\(record.agreement.id) expires on \(record.agreement.term.expires)",
+                "hansa agreement show \(record.agreement.id)")
         }
-        for view in facts.published { if let why = view.quarantine { needs("view-quarantined", "what we share with \(view.recipient) is stopped: \(why)", "hansa doctor") } }
-        for view in facts.subscribed { if let why = view.quarantine { needs("view-quarantined", "what \(view.publisher) shares with us is stopped: \(why)", "hansa doctor") } }
+        for view in facts.published {
+            if let why = view.quarantine {
+                needs("view-quarantined", "what we share with \(view.recipient) is stopped: \(why)", "hansa doctor")
+            }
+        }
+        for view in facts.subscribed {
+            if let why = view.quarantine {
+                needs("view-quarantined", "what \(view.publisher) shares with us is stopped: \(why)", "hansa doctor")
+            }
+        }
         for holding in facts.refused {
             let what = holding.package.map(\.description) ?? holding.release.short
-            needs("release-refused", "we refused \(what): \(holding.reason ?? "")", holding.package.map { "hansa package history \($0)" } ?? "hansa audit log --event release.refused")
+            needs(
+                "release-refused", "we refused \(what): \(holding.reason ?? "")",
+                holding.package.map { "hansa package history \($0)" } ?? "hansa audit log --event release.refused")
         }
         if keyring.expires.milliseconds - now.milliseconds < 90 * 86_400_000 {
             needs("keyring-expires", "our keyring expires at \(keyring.expires)", "hansa city show")
@@ -63,18 +92,27 @@ extension Node {
         let head = logService.checkpoint
         let bytes = try guarded { try self.storedBytes() }
         var document: [JSONMember] = [
-            JSONMember("schema", "hansa.status/1"), JSONMember("city", .string(city.text)), JSONMember("attention", .array(attention)),
-            JSONMember("partners", .array(partners)), JSONMember("packages", ["own": JSONValue(facts.own), "received": JSONValue(facts.received)]),
+            JSONMember("schema", "hansa.status/1"), JSONMember("city", .string(city.text)),
+            JSONMember("attention", .array(attention)),
+            JSONMember("partners", .array(partners)),
+            JSONMember("packages", ["own": JSONValue(facts.own), "received": JSONValue(facts.received)]),
             JSONMember("log", ["size": JSONValue(head.size.value), "root": JSONValue(head.root)]),
             JSONMember("storage", ["bytes": JSONValue(bytes), "packages": JSONValue(facts.own + facts.received)]),
             JSONMember("agreements", ["active": JSONValue(facts.agreements.count { $0.state(at: now) == .active })]),
-            JSONMember("serving", .bool(network.withLock { $0 } != nil)), JSONMember("listening", .array(listening.withLock { $0 }.map { .string($0) })),
+            JSONMember("serving", .bool(network.withLock { $0 } != nil)),
+            JSONMember("listening", .array(listening.withLock { $0 }.map { .string($0) })),
         ]
         let transfers = try read { try $0.transfers() }
         document.append(
             JSONMember(
                 "transfers",
-                .array(transfers.map { ["release": JSONValue($0.release), "chunksHeld": JSONValue($0.chunksHeld), "chunksTotal": JSONValue($0.chunksTotal)] })))
+                .array(
+                    transfers.map {
+                        [
+                            "release": JSONValue($0.release), "chunksHeld": JSONValue($0.chunksHeld),
+                            "chunksTotal": JSONValue($0.chunksTotal),
+                        ]
+                    })))
         let refused = JSONValue(facts.refused.count)
         document.append(JSONMember("refused", refused))
         return .object(document)
@@ -88,14 +126,18 @@ extension Node {
                 let (state, text, fix) = try body()
                 checks.append(["name": .string(name), "state": .string(state), "text": .string(text), "fix": JSONValue(fix)])
             } catch {
-                checks.append(["name": .string(name), "state": "fail", "text": .string(problem(from: error).message), "fix": JSONValue(problem(from: error).next)])
+                checks.append([
+                    "name": .string(name), "state": "fail", "text": .string(problem(from: error).message),
+                    "fix": JSONValue(problem(from: error).next),
+                ])
             }
         }
         let now = clock.now
         check("clock") {
             let last = try metadata.read { try $0.lastLogTime }
             return last.map { $0 > now } == true
-                ? ("fail", "the clock stands before the log's last entry", "timedatectl status") : ("pass", "the clock stands after the log's last entry", nil)
+                ? ("fail", "the clock stands before the log's last entry", "timedatectl status")
+                : ("pass", "the clock stands after the log's last entry", nil)
         }
         check("keys") {
             for name in ["officer.pem", "package.pem", "log.pem", "witness.pem", "tls.pem"] {
@@ -112,7 +154,9 @@ extension Node {
         }
         check("disk") {
             let free = try PosixDisk(root: paths.home).freeBytes()
-            return free < 1 << 30 ? ("warn", "\(free / 1_000_000) MB are free", "df -h \(paths.home)") : ("pass", "\(free / 1_000_000) MB are free", nil)
+            return free < 1 << 30
+                ? ("warn", "\(free / 1_000_000) MB are free", "df -h \(paths.home)")
+                : ("pass", "\(free / 1_000_000) MB are free", nil)
         }
         check("segments") {
             let disk = try PosixDisk(root: paths.home)
@@ -124,7 +168,10 @@ extension Node {
             }
             return short.isEmpty
                 ? ("pass", "\(ends.count) segments are as long as the database says", nil)
-                : ("fail", "\(short.count) of \(ends.count) segments are missing or cut short: number \(short[0])", "restore segments/ from a backup")
+                : (
+                    "fail", "\(short.count) of \(ends.count) segments are missing or cut short: number \(short[0])",
+                    "restore segments/ from a backup"
+                )
         }
         check("log") {
             return ("pass", "the log has \(try logService.size.value) entries; hansa audit verify checks every byte", nil)
@@ -132,13 +179,16 @@ extension Node {
         check("partners") {
             let offline = try partnerRows().filter { $0["state"]?.string == "offline" }.compactMap { $0["city"]?.string }
             return offline.isEmpty || network.withLock({ $0 }) == nil
-                ? ("pass", "no partner is missing", nil) : ("warn", "not connected: \(offline.joined(separator: ", "))", "hansa sync --wait")
+                ? ("pass", "no partner is missing", nil)
+                : ("warn", "not connected: \(offline.joined(separator: ", "))", "hansa sync --wait")
         }
         check("views") {
             let stopped = try metadata.read { store in
                 try store.publishedViews().compactMap(\.quarantine) + store.subscribedViews().compactMap(\.quarantine)
             }
-            return stopped.isEmpty ? ("pass", "no view is quarantined", nil) : ("fail", "\(stopped.count) views are quarantined: \(stopped[0])", "hansa status")
+            return stopped.isEmpty
+                ? ("pass", "no view is quarantined", nil)
+                : ("fail", "\(stopped.count) views are quarantined: \(stopped[0])", "hansa status")
         }
         return ["schema": "hansa.doctor/1", "checks": .array(checks)]
     }
@@ -159,7 +209,8 @@ extension Node {
                 NodeConfiguration.keys.map { key in
                     [
                         "key": .string(key), "value": configuration.value(of: key) ?? .null,
-                        "origin": .string(configuration.origin(of: key)?.description ?? "default"), "summary": JSONValue(NodeConfiguration.summary(of: key)),
+                        "origin": .string(configuration.origin(of: key)?.description ?? "default"),
+                        "summary": JSONValue(NodeConfiguration.summary(of: key)),
                     ]
                 }),
         ]
@@ -175,12 +226,22 @@ extension Node {
             fresh = try ConfigurationYAML.read(changed)
         } catch {
             let near = Suggestion.nearest(to: key, among: NodeConfiguration.keys)
-            throw Problem(.configInvalid, "\(error.path.isEmpty ? key : error.path): \(error.message)" + (near.map { $0 == key ? "" : "; did you mean \($0)?" } ?? ""), try: "hansa config show")
+            throw Problem(
+                .configInvalid,
+                "\(error.path.isEmpty ? key : error.path): \(error.message)"
+                    + (near.map { $0 == key ? "" : "; did you mean \($0)?" } ?? ""), try: "hansa config show")
         }
-        guard fresh.city == city else { throw Problem(.configInvalid, "the city is part of every key and document: it cannot be changed", try: "hansa init in another home") }
+        guard fresh.city == city else {
+            throw Problem(
+                .configInvalid, "the city is part of every key and document: it cannot be changed",
+                try: "hansa init in another home")
+        }
         if !dryRun {
             try change { tx in
-                try tx.log(LogDraft(.configurationChanged, actor: self.actor(caller), details: ["key": .string(key), "value": .string(value)]))
+                try tx.log(
+                    LogDraft(
+                        .configurationChanged, actor: self.actor(caller), details: ["key": .string(key), "value": .string(value)])
+                )
                 try tx.setValue("config.digest", SHA256.hash(Array(changed.utf8)).bytes)
                 return ((), ExchangeChanges())
             }

@@ -49,7 +49,14 @@ extension Node {
         if !wait, !isOurs {
             return [
                 "schema": "hansa.sync/1",
-                "partners": .array(targets.map { row($0, Outcome(state: network.link(to: $0.city).connection == nil ? "unreachable" : "behind", reason: "asked"), network) }),
+                "partners": .array(
+                    targets.map {
+                        row(
+                            $0,
+                            Outcome(
+                                state: network.link(to: $0.city).connection == nil ? "unreachable" : "behind", reason: "asked"),
+                            network)
+                    }),
             ]
         }
         return ["schema": "hansa.sync/1", "partners": .array(try settle(targets, network, timeoutSeconds, conversation))]
@@ -65,25 +72,34 @@ extension Node {
             connectionBefore: link.connection.map { ObjectIdentifier($0) }, asksNeeded: asks)
     }
 
-    private func settle(_ targets: [Target], _ network: Network, _ timeoutSeconds: Int?, _ conversation: any Conversation) throws(Problem) -> [JSONValue] {
+    private func settle(_ targets: [Target], _ network: Network, _ timeoutSeconds: Int?, _ conversation: any Conversation)
+        throws(Problem) -> [JSONValue]
+    {
         var open = targets
         var rows: [CityID: JSONValue] = [:]
         var mark: [UInt64] = []
         var lastMove = ContinuousClock.now
         let limit = timeoutSeconds.map { ContinuousClock.now + .seconds($0) }
         while !open.isEmpty {
-            if conversation.isCancelled { throw Problem(.internalFault, "interrupted; the node goes on by itself", exit: .interrupted) }
+            if conversation.isCancelled {
+                throw Problem(.internalFault, "interrupted; the node goes on by itself", exit: .interrupted)
+            }
             let seen = network.generation
             var still: [Target] = []
             for target in open {
-                if let outcome = try outcome(of: target, network) { rows[target.city] = row(target, outcome, network) } else { still.append(target) }
+                if let outcome = try outcome(of: target, network) {
+                    rows[target.city] = row(target, outcome, network)
+                } else {
+                    still.append(target)
+                }
             }
             open = still
             if open.isEmpty { break }
             // Progress is what moves; without any for a minute there is no point in waiting longer.
             let now = open.map { target -> UInt64 in
                 let link = network.link(to: target.city)
-                return link.progress.contentBytesReceived &+ link.contentBytesSent &+ UInt64(link.progress.releasesReceived + link.releasesSent + link.progress.chunksHeld)
+                return link.progress.contentBytesReceived &+ link.contentBytesSent
+                    &+ UInt64(link.progress.releasesReceived + link.releasesSent + link.progress.chunksHeld)
             }
             if now != mark { (mark, lastMove) = (now, .now) }
             let stalled = ContinuousClock.now - lastMove > .seconds(60)
@@ -95,7 +111,8 @@ extension Node {
                 let link = network.link(to: first.city)
                 conversation.report(
                     Progress(
-                        item: first.city.text, bytesDone: link.progress.contentBytesReceived + link.contentBytesSent, bytesTotal: nil,
+                        item: first.city.text, bytesDone: link.progress.contentBytesReceived + link.contentBytesSent,
+                        bytesTotal: nil,
                         itemsDone: link.progress.releasesReceived + link.releasesSent, itemsTotal: nil))
             }
             network.waitForChange(since: seen, until: Date(timeIntervalSinceNow: 0.5))
@@ -111,22 +128,31 @@ extension Node {
             let reason = link.lastError ?? "no session"
             if link.wasRefused { return Outcome(state: "refused", reason: reason) }
             // An attempt since we asked has failed, or there is no address to try.
-            if link.failures > target.failuresBefore || !network.hasEndpoint(target.city) { return Outcome(state: "unreachable", reason: reason) }
+            if link.failures > target.failuresBefore || !network.hasEndpoint(target.city) {
+                return Outcome(state: "unreachable", reason: reason)
+            }
             network.dial(target.city)
             return nil
         }
         let needed = target.connectionBefore == ObjectIdentifier(connection) ? target.asksNeeded : 1
         guard link.progress.asks >= needed else { return nil }
-        for standing in link.progress.standings.values { if case .quarantined(let why) = standing { return Outcome(state: "quarantined", reason: why) } }
+        for standing in link.progress.standings.values {
+            if case .quarantined(let why) = standing { return Outcome(state: "quarantined", reason: why) }
+        }
         let (ours, quarantine) = try read { store in
-            (try self.isInSync(with: target.city, store), try store.publishedViews().first { $0.recipient == target.city && $0.quarantine != nil }?.quarantine)
+            (
+                try self.isInSync(with: target.city, store),
+                try store.publishedViews().first { $0.recipient == target.city && $0.quarantine != nil }?.quarantine
+            )
         }
         if let quarantine { return Outcome(state: "quarantined", reason: quarantine) }
         // Active for us and unknown to them: nothing is equal there, and only they can say why.
         let waits = try read { try !$0.outbox(to: target.city, after: 0, limit: 1).isEmpty }
         // A round that began before our last documents were taken says nothing yet: another follows their acknowledgement.
         if waits { return nil }
-        if link.progress.isSettled, link.progress.standings.values.contains(.none) { return Outcome(state: "refused", reason: "no-such-view") }
+        if link.progress.isSettled, link.progress.standings.values.contains(.none) {
+            return Outcome(state: "refused", reason: "no-such-view")
+        }
         if link.progress.isSettled {
             guard ours else { return nil }
             let now = clock.now
@@ -145,8 +171,12 @@ extension Node {
     private func behind(_ target: Target, _ network: Network) -> Outcome {
         let link = network.link(to: target.city)
         guard link.connection != nil else { return Outcome(state: "unreachable", reason: link.lastError) }
-        for standing in link.progress.standings.values { if case .behind(let why) = standing { return Outcome(state: "behind", reason: why) } }
-        return Outcome(state: "behind", reason: link.progress.isSettled ? "the partner has not acknowledged everything" : "waiting for the partner's answer")
+        for standing in link.progress.standings.values {
+            if case .behind(let why) = standing { return Outcome(state: "behind", reason: why) }
+        }
+        return Outcome(
+            state: "behind",
+            reason: link.progress.isSettled ? "the partner has not acknowledged everything" : "waiting for the partner's answer")
     }
 
     private func row(_ target: Target, _ outcome: Outcome, _ network: Network) -> JSONValue {
@@ -158,9 +188,11 @@ extension Node {
             "city": .string(target.city.text), "state": .string(outcome.state), "reason": JSONValue(outcome.reason?.printable()),
             "releasesReceived": JSONValue(link.progress.releasesReceived - (same?.link.progress.releasesReceived ?? 0)),
             "releasesSent": JSONValue(link.releasesSent - (same?.link.releasesSent ?? 0)),
-            "contentBytesReceived": JSONValue(link.progress.contentBytesReceived - (same?.link.progress.contentBytesReceived ?? 0)),
+            "contentBytesReceived": JSONValue(
+                link.progress.contentBytesReceived - (same?.link.progress.contentBytesReceived ?? 0)),
             "contentBytesSent": JSONValue(link.contentBytesSent - (same?.link.contentBytesSent ?? 0)),
-            "wireBytesReceived": JSONValue(received - (same?.received ?? 0)), "wireBytesSent": JSONValue(sent - (same?.sent ?? 0)),
+            "wireBytesReceived": JSONValue(received - (same?.received ?? 0)),
+            "wireBytesSent": JSONValue(sent - (same?.sent ?? 0)),
             "seconds": .double((target.started.duration(to: .now) / .milliseconds(1)).rounded() / 1000),
         ]
     }
@@ -193,7 +225,8 @@ extension Node {
         return try guarded {
             try Network(
                 context: context, clock: clock, identity: keys.tls, bounds: bounds, log: log,
-                onStoreFault: { [weak self] error in self?.storeFailed(error) }, onChanges: { [weak self] changes in self?.changed(changes) })
+                onStoreFault: { [weak self] error in self?.storeFailed(error) },
+                onChanges: { [weak self] changes in self?.changed(changes) })
         }
     }
 

@@ -1,9 +1,9 @@
+internal import Glibc
 // A node: one city's home, opened. Services are methods on it, a file for each noun (`Node+Packages.swift`, …); the sessions live in `Network`.
 //
 // One process holds a home (its lock). Inside, every method may be called from any thread: the stores serialise writes, the rest is immutable
 // or behind a mutex.
 public import HansaCore
-internal import Glibc
 internal import HansaCrypto
 internal import HansaDocuments
 internal import HansaLog
@@ -39,8 +39,10 @@ public final class Node: NodeHandle {
     var city: CityID { context.own }
 
     init(
-        paths: HomePaths, lock: HomeLock, configuration: NodeConfiguration, keys: NodeKeys, keyring: Keyring, metadata: SQLiteStore,
-        content: SegmentStore, logService: LogService, clock: any WallClock, random: any RandomSource, log: Logger, fatal: FatalSwitch
+        paths: HomePaths, lock: HomeLock, configuration: NodeConfiguration, keys: NodeKeys, keyring: Keyring,
+        metadata: SQLiteStore,
+        content: SegmentStore, logService: LogService, clock: any WallClock, random: any RandomSource, log: Logger,
+        fatal: FatalSwitch
     ) {
         self.paths = paths
         self.lock = lock
@@ -56,7 +58,8 @@ public final class Node: NodeHandle {
         self.log = log
         self.fatal = fatal
         context = ExchangeContext(
-            own: configuration.city, keyring: keyring.version, packageKey: keys.package, metadata: metadata, content: content, random: random)
+            own: configuration.city, keyring: keyring.version, packageKey: keys.package, metadata: metadata, content: content,
+            random: random)
     }
 
     // MARK: Doing things durably
@@ -91,19 +94,26 @@ public final class Node: NodeHandle {
         case let fault as StoreFault:
             switch fault {
             case .clockBehind(let last, let now):
-                return Problem(.clockBehind, "the clock says \(now), before the log's last entry at \(last): nothing is shared until it has passed", try: "timedatectl status")
+                return Problem(
+                    .clockBehind,
+                    "the clock says \(now), before the log's last entry at \(last): nothing is shared until it has passed",
+                    try: "timedatectl status")
             case .diskFull(let missing):
-                return Problem(.diskFull, "the disk is full\(missing.map { ": \($0) bytes are missing" } ?? ""); nothing was changed", try: "df -h \(paths.home)")
+                return Problem(
+                    .diskFull, "the disk is full\(missing.map { ": \($0) bytes are missing" } ?? ""); nothing was changed",
+                    try: "df -h \(paths.home)")
             case .damaged(let what): return Problem(.contentDamaged, "damaged: \(what)", try: "hansa doctor")
             case .inputOutput(let what): return Problem(.inputOutput, what, try: "hansa doctor")
-            case .logUnavailable(let what): return Problem(.logUnavailable, "the log cannot be written, so nothing is done: \(what)", try: "hansa doctor")
+            case .logUnavailable(let what):
+                return Problem(.logUnavailable, "the log cannot be written, so nothing is done: \(what)", try: "hansa doctor")
             }
         case let fault as NameFault:
             return Problem(.badName, fault.description, try: fault.suggestion.map { "use \($0)" })
         case let fault as SegmentStoreFault:
             if fault.isFatal { self.fatal.trip(fault.description) }
             if case .noSpace(let missing) = fault {
-                return Problem(.diskFull, "the disk is full: \(missing) bytes are missing; nothing was changed", try: "df -h \(paths.home)")
+                return Problem(
+                    .diskFull, "the disk is full: \(missing) bytes are missing; nothing was changed", try: "df -h \(paths.home)")
             }
             return Problem(.contentDamaged, "\(fault)", try: "hansa doctor")
         case let fault as DiskFault:
@@ -115,21 +125,28 @@ public final class Node: NodeHandle {
 
     /// How an account appears in the log: its role, and an HMAC that is meaningless once its key is erased (FORMATS.md §11).
     func actor(_ caller: Caller) -> String {
-        "\(caller.role.rawValue):" + String(HMACSHA256.authenticate(Array("account:\(caller.account)".utf8), key: keys.accounts).hex.prefix(16))
+        "\(caller.role.rawValue):"
+            + String(HMACSHA256.authenticate(Array("account:\(caller.account)".utf8), key: keys.accounts).hex.prefix(16))
     }
 
     // MARK: Names
 
     func cityID(_ text: String) throws(Problem) -> CityID {
-        do { return try CityID(text) } catch { throw Problem(.badName, error.description, try: error.suggestion.map { "use \($0)" }) }
+        do { return try CityID(text) } catch {
+            throw Problem(.badName, error.description, try: error.suggestion.map { "use \($0)" })
+        }
     }
 
     func packageID(_ text: String) throws(Problem) -> PackageID {
-        do { return try PackageID(text) } catch { throw Problem(.badName, error.description, try: error.suggestion.map { "use \($0)" }) }
+        do { return try PackageID(text) } catch {
+            throw Problem(.badName, error.description, try: error.suggestion.map { "use \($0)" })
+        }
     }
 
     func pattern(_ text: String) throws(Problem) -> PackagePattern {
-        do { return try PackagePattern(text) } catch { throw Problem(.badName, error.description, try: "hansa access grant PARTNER '\(city)/**' --under AGREEMENT") }
+        do { return try PackagePattern(text) } catch {
+            throw Problem(.badName, error.description, try: "hansa access grant PARTNER '\(city)/**' --under AGREEMENT")
+        }
     }
 
     /// A known, not removed partner.
@@ -158,9 +175,13 @@ public final class Node: NodeHandle {
             try change { tx in
                 try tx.log(
                     LogDraft(
-                        .adminRefused, outcome: .refused, actor: role == nil ? "none:" + self.actor(who).drop { $0 != ":" }.dropFirst() : self.actor(who),
+                        .adminRefused, outcome: .refused,
+                        actor: role == nil ? "none:" + self.actor(who).drop { $0 != ":" }.dropFirst() : self.actor(who),
                         reason: role == nil ? "no-role" : "role",
-                        details: .object((command.map { [JSONMember("command", .string($0))] } ?? []) + [JSONMember("merged", JSONValue(merged))])))
+                        details: .object(
+                            (command.map { [JSONMember("command", .string($0))] } ?? []) + [
+                                JSONMember("merged", JSONValue(merged))
+                            ])))
                 return ((), ExchangeChanges())
             }
         } catch {
@@ -196,8 +217,11 @@ final class FatalSwitch: Sendable {
     init(_ log: Logger) { self.log = log }
 
     func trip(_ why: String) -> Never {
-        if !tripped.withLock({ let was = $0; $0 = true; return was }) {
-            log.critical("the node stops at once: what it would acknowledge might not be on the disk", metadata: ["why": "\(why)"])
+        if !tripped.withLock({
+            let was = $0; $0 = true; return was
+        }) {
+            log.critical(
+                "the node stops at once: what it would acknowledge might not be on the disk", metadata: ["why": "\(why)"])
         }
         _exit(1)
     }

@@ -33,10 +33,15 @@ public enum NodeBootstrap {
     ) throws(Problem) -> JSONValue {
         let paths = HomePaths(home)
         let id: CityID
-        do { id = try CityID(city) } catch { throw Problem(.badName, error.description, try: error.suggestion.map { "hansa init --city \($0) --name …" }) }
-        guard !name.isEmpty, name.count <= 200, name == name.printable() else { throw Problem(.usage, "a city's name has 1 to 200 printable characters", try: "--name 'City of Kitchener'") }
+        do { id = try CityID(city) } catch {
+            throw Problem(.badName, error.description, try: error.suggestion.map { "hansa init --city \($0) --name …" })
+        }
+        guard !name.isEmpty, name.count <= 200, name == name.printable() else {
+            throw Problem(.usage, "a city's name has 1 to 200 printable characters", try: "--name 'City of Kitchener'")
+        }
         if let country, country.count != 2 || !country.utf8.allSatisfy({ (0x41...0x5A).contains($0) }) {
-            throw Problem(.usage, "'\(country.printable())' is no country code: two capital letters (ISO 3166-1)", try: "--country CA")
+            throw Problem(
+                .usage, "'\(country.printable())' is no country code: two capital letters (ISO 3166-1)", try: "--country CA")
         }
         var configuration = NodeConfiguration(city: id, name: name, country: country)
         if let listen {
@@ -45,7 +50,9 @@ public enum NodeBootstrap {
         }
         for endpoint in advertise { _ = try Endpoint.parse(endpoint) }
         configuration.advertise = advertise
-        guard !paths.isInitialised else { throw Problem(.homeExists, "\(paths.home) is a node's home already", try: "hansa city show --home \(paths.home)") }
+        guard !paths.isInitialised else {
+            throw Problem(.homeExists, "\(paths.home) is a node's home already", try: "hansa city show --home \(paths.home)")
+        }
         do throws(HomeFault) { try paths.create() } catch { throw problem(error) }
         let lock = try acquire(paths, "hansa init", wait: 0)
         let now = SystemClock().now
@@ -60,11 +67,16 @@ public enum NodeBootstrap {
         let fault = FatalSwitch(Logger(label: "hansa"))
         let (keyring, envelope) = try wrapped {
             let keyring = try Keyring(
-                version: 1, expires: Timestamp(seconds: ends.milliseconds / 1000), city: id, name: name, country: country, endpoints: advertise,
-                officers: [officer.publicKey], officerThreshold: 1, packageKeys: [package.publicKey], packageThreshold: 1, logKeys: [logKey.publicKey],
+                version: 1, expires: Timestamp(seconds: ends.milliseconds / 1000), city: id, name: name, country: country,
+                endpoints: advertise,
+                officers: [officer.publicKey], officerThreshold: 1, packageKeys: [package.publicKey], packageThreshold: 1,
+                logKeys: [logKey.publicKey],
                 tlsPins: [TLSPin(spki: tls.spkiHash, notAfter: Timestamp(seconds: tls.notAfter.milliseconds / 1000))],
-                log: try NoteKey(name: "\(id)/log", vkey: VerifierKey(name: "\(id)/log", algorithm: .ed25519, key: logKey.publicKey).text),
-                witness: try NoteKey(name: "\(id)/witness", vkey: VerifierKey(name: "\(id)/witness", algorithm: .cosignature, key: witness.publicKey).text),
+                log: try NoteKey(
+                    name: "\(id)/log", vkey: VerifierKey(name: "\(id)/log", algorithm: .ed25519, key: logKey.publicKey).text),
+                witness: try NoteKey(
+                    name: "\(id)/witness",
+                    vkey: VerifierKey(name: "\(id)/witness", algorithm: .cosignature, key: witness.publicKey).text),
                 nextKeyHashes: [], revoked: [])
             return (keyring, keyring.signed(with: [officer]))
         }
@@ -74,7 +86,10 @@ public enum NodeBootstrap {
         try node.change { tx in
             if try tx.keyring(of: id, version: 1) == nil {
                 try tx.insertKeyring(envelope, keyring)
-                try tx.log(LogDraft(.identityCreated, details: ["city": .string(id.text), "fingerprint": .string(keyring.fingerprint.description)]))
+                try tx.log(
+                    LogDraft(
+                        .identityCreated,
+                        details: ["city": .string(id.text), "fingerprint": .string(keyring.fingerprint.description)]))
             }
             return ((), ExchangeChanges())
         }
@@ -87,7 +102,8 @@ public enum NodeBootstrap {
         }
         try node.close()
         return [
-            "schema": "hansa.init/1", "city": .string(id.text), "fingerprint": .string(fingerprint.description), "home": .string(paths.home),
+            "schema": "hansa.init/1", "city": .string(id.text), "fingerprint": .string(fingerprint.description),
+            "home": .string(paths.home),
         ]
     }
 
@@ -100,11 +116,14 @@ public enum NodeBootstrap {
         }
     }
 
-    private static func tlsIdentity(_ path: String, _ city: CityID, _ now: Timestamp, _ ends: Timestamp) throws(Problem) -> TLSIdentity {
+    private static func tlsIdentity(_ path: String, _ city: CityID, _ now: Timestamp, _ ends: Timestamp) throws(Problem)
+        -> TLSIdentity
+    {
         try wrapped {
             if access(path, F_OK) == 0 { return try TLSIdentity(pem: try KeyFile.read(path: path)) }
             // A clock that is a little behind at the other end must not find it not yet valid.
-            let identity = try TLSIdentity.generate(commonName: city.text, notBefore: now.adding(seconds: -86_400), notAfter: ends)
+            let identity = try TLSIdentity.generate(
+                commonName: city.text, notBefore: now.adding(seconds: -86_400), notAfter: ends)
             try KeyFile.create(path: path, contents: identity.pem())
             return identity
         }
@@ -114,7 +133,9 @@ public enum NodeBootstrap {
         do { return try body() } catch let problem as Problem { throw problem } catch let fault as KeyFileFault {
             throw Problem(.keyUnsafe, fault.description, try: "chmod 0600 the key, or restore keys/ from a backup")
         } catch let fault as StoreFault {
-            if case .damaged(let what) = fault { throw Problem(.contentDamaged, "damaged: \(what)", try: "restore hansa.sqlite from a backup") }
+            if case .damaged(let what) = fault {
+                throw Problem(.contentDamaged, "damaged: \(what)", try: "restore hansa.sqlite from a backup")
+            }
             throw Problem(.inputOutput, "\(fault)", try: "hansa doctor")
         } catch let fault as SegmentStoreFault {
             throw Problem(.contentDamaged, "\(fault)", try: "restore segments/ from a backup")
@@ -134,18 +155,22 @@ public enum NodeBootstrap {
     }
 
     private static func acquire(_ paths: HomePaths, _ command: String, wait milliseconds: Int) throws(Problem) -> HomeLock {
-        do throws(HomeFault) { return try HomeLock.acquire(paths, command: command, waitMilliseconds: milliseconds) } catch { throw problem(error) }
+        do throws(HomeFault) { return try HomeLock.acquire(paths, command: command, waitMilliseconds: milliseconds) } catch {
+            throw problem(error)
+        }
     }
 
     // MARK: open
 
     private static func open(
-        _ paths: HomePaths, lock: HomeLock, configuration: NodeConfiguration, now: Timestamp, random: any RandomSource, log: Logger, fatal: FatalSwitch,
+        _ paths: HomePaths, lock: HomeLock, configuration: NodeConfiguration, now: Timestamp, random: any RandomSource,
+        log: Logger, fatal: FatalSwitch,
         created: (Keyring, Envelope)? = nil
     ) throws(Problem) -> Node {
         hansa_keep_blocks_in_heap()
         return try wrapped {
-            let officer = access(paths.officerKey, F_OK) == 0 ? try Ed25519PrivateKey(pem: try KeyFile.read(path: paths.officerKey)) : nil
+            let officer =
+                access(paths.officerKey, F_OK) == 0 ? try Ed25519PrivateKey(pem: try KeyFile.read(path: paths.officerKey)) : nil
             let package = try Ed25519PrivateKey(pem: try KeyFile.read(path: paths.packageKey))
             let logKey = try Ed25519PrivateKey(pem: try KeyFile.read(path: paths.logKey))
             let witness = try Ed25519PrivateKey(pem: try KeyFile.read(path: paths.witnessKey))
@@ -153,55 +178,89 @@ public enum NodeBootstrap {
             let disk = try PosixDisk(root: paths.home)
             let metadata = try SQLiteStore(path: paths.database, random: random) { fatal.trip("\($0)") }
             let (content, recovery) = try SegmentStore.open(disk: disk, durable: try metadata.durableMarks())
-            if !recovery.setAside.isEmpty { log.warning("segments had torn tails after a crash; they were set aside", metadata: ["segments": "\(recovery.setAside)"]) }
+            if !recovery.setAside.isEmpty {
+                log.warning(
+                    "segments had torn tails after a crash; they were set aside", metadata: ["segments": "\(recovery.setAside)"])
+            }
             let keyring: Keyring
-            if let current = try metadata.read({ try $0.currentKeyring(of: configuration.city) }) ?? created?.0 { keyring = current } else {
-                throw Problem(.keyringInvalid, "the database of \(paths.home) has no keyring of \(configuration.city): it is another city's, or damaged", try: "hansa doctor")
+            if let current = try metadata.read({ try $0.currentKeyring(of: configuration.city) }) ?? created?.0 {
+                keyring = current
+            } else {
+                throw Problem(
+                    .keyringInvalid,
+                    "the database of \(paths.home) has no keyring of \(configuration.city): it is another city's, or damaged",
+                    try: "hansa doctor")
             }
             let witnessText = try VerifierKey(name: keyring.witness.name, algorithm: .cosignature, key: witness.publicKey).text
             guard keyring.packageKeys.contains(package.publicKey), keyring.tlsPins.contains(where: { $0.spki == tls.spkiHash }),
-                keyring.logKeys.contains(logKey.publicKey), keyring.witness.vkey == witnessText, officer.map({ keyring.officers.contains($0.publicKey) }) ?? true
+                keyring.logKeys.contains(logKey.publicKey), keyring.witness.vkey == witnessText,
+                officer.map({ keyring.officers.contains($0.publicKey) }) ?? true
             else {
-                throw Problem(.keyUnsafe, "the keys in \(paths.keys) are not those of keyring \(keyring.version): nothing they sign would be believed", try: "restore keys/ from the backup that belongs to this home")
+                throw Problem(
+                    .keyUnsafe,
+                    "the keys in \(paths.keys) are not those of keyring \(keyring.version): nothing they sign would be believed",
+                    try: "restore keys/ from the backup that belongs to this home")
             }
             let signer = try LogSigner(origin: keyring.log.name, key: logKey)
             let service: LogService
             do {
-                service = try LogService(store: metadata, storage: try FileTileStorage(disk: try PosixDisk(root: paths.log)), signer: signer) { fatal.trip("\($0)") }
+                service = try LogService(
+                    store: metadata, storage: try FileTileStorage(disk: try PosixDisk(root: paths.log)), signer: signer
+                ) { fatal.trip("\($0)") }
             } catch {
-                throw Problem(.logDamaged, "the log contradicts itself, so the node does not start: \(error)", try: "hansa audit verify, then restore from a backup")
+                throw Problem(
+                    .logDamaged, "the log contradicts itself, so the node does not start: \(error)",
+                    try: "hansa audit verify, then restore from a backup")
             }
             let accounts: [UInt8]
-            if let known = try metadata.read({ try $0.value("log.accounts") }) { accounts = known } else {
+            if let known = try metadata.read({ try $0.value("log.accounts") }) {
+                accounts = known
+            } else {
                 accounts = random.bytes(32)
                 try metadata.write(at: now) { try $0.setValue("log.accounts", accounts) }
             }
             return Node(
                 paths: paths, lock: lock, configuration: configuration,
-                keys: NodeKeys(officer: officer, package: package, log: logKey, witness: witness, tls: tls, accounts: accounts), keyring: keyring,
-                metadata: metadata, content: content, logService: service, clock: SystemClock(), random: random, log: log, fatal: fatal)
+                keys: NodeKeys(officer: officer, package: package, log: logKey, witness: witness, tls: tls, accounts: accounts),
+                keyring: keyring,
+                metadata: metadata, content: content, logService: service, clock: SystemClock(), random: random, log: log,
+                fatal: fatal)
         }
     }
 
-    private static func openHome(_ home: String, command: String, wait milliseconds: Int, log: (NodeConfiguration) -> Logger) throws(Problem) -> Node {
+    private static func openHome(_ home: String, command: String, wait milliseconds: Int, log: (NodeConfiguration) -> Logger)
+        throws(Problem) -> Node
+    {
         let paths = HomePaths(home)
-        guard paths.isInitialised else { throw Problem(.homeMissing, "there is no Hansa home at \(paths.home)", try: "hansa init --home \(paths.home) --city ID --name TEXT") }
+        guard paths.isInitialised else {
+            throw Problem(
+                .homeMissing, "there is no Hansa home at \(paths.home)",
+                try: "hansa init --home \(paths.home) --city ID --name TEXT")
+        }
         do throws(HomeFault) { try paths.check() } catch { throw problem(error) }
         guard access(paths.database, F_OK) == 0 else {
             // Opening would make an empty one, and hide what is missing.
-            throw Problem(.contentDamaged, "\(paths.database) is missing", try: "restore it from a backup that belongs to this home")
+            throw Problem(
+                .contentDamaged, "\(paths.database) is missing", try: "restore it from a backup that belongs to this home")
         }
         let lock = try acquire(paths, command, wait: milliseconds)
         let (configuration, bytes) = try readConfiguration(paths)
         let logger = log(configuration)
-        let node = try open(paths, lock: lock, configuration: configuration, now: SystemClock().now, random: SystemRandom(), log: logger, fatal: FatalSwitch(logger))
+        let node = try open(
+            paths, lock: lock, configuration: configuration, now: SystemClock().now, random: SystemRandom(), log: logger,
+            fatal: FatalSwitch(logger))
         // A configuration changed on disk while nobody looked is an event of the log.
         let digest = SHA256.hash(bytes).bytes
         let known = try node.read { try $0.value("config.digest") }
         if known != digest {
             try node.change { tx in
                 try tx.setValue("config.digest", digest)
-                if known != nil { try tx.log(LogDraft(.configurationChanged, details: ["found": "at start", "digest": .string("sha256:" + Hex.encode(digest))])) }
+                if known != nil {
+                    try tx.log(
+                        LogDraft(
+                            .configurationChanged,
+                            details: ["found": "at start", "digest": .string("sha256:" + Hex.encode(digest))]))
+                }
                 return ((), ExchangeChanges())
             }
         }
@@ -211,7 +270,10 @@ public enum NodeBootstrap {
     static func readConfiguration(_ paths: HomePaths) throws(Problem) -> (NodeConfiguration, [UInt8]) {
         let bytes = try wrapped { [UInt8](try Data(contentsOf: URL(fileURLWithPath: paths.configuration))) }
         do { return (try ConfigurationYAML.read(bytes), bytes) } catch {
-            throw Problem(.configInvalid, "\(paths.configuration), line \(error.line): \(error.path.isEmpty ? "" : "\(error.path): ")\(error.message)", try: "mend that line; hansa config show lists every key")
+            throw Problem(
+                .configInvalid,
+                "\(paths.configuration), line \(error.line): \(error.path.isEmpty ? "" : "\(error.path): ")\(error.message)",
+                try: "mend that line; hansa config show lists every key")
         }
     }
 
@@ -229,7 +291,8 @@ public enum NodeBootstrap {
 
     /// Runs the node until SIGTERM or SIGINT: sessions, admin socket, housekeeping.
     public static func serve(
-        home: String, adminServer: @escaping @Sendable (_ services: any Services, _ home: String, _ socketPath: String) -> any Service
+        home: String,
+        adminServer: @escaping @Sendable (_ services: any Services, _ home: String, _ socketPath: String) -> any Service
     ) async throws {
         let node = try openHome(home, command: "hansa serve", wait: 10_000) { configuration in
             var log = Logger(label: "hansa", factory: { _ in StructuredLog() })
@@ -242,9 +305,12 @@ public enum NodeBootstrap {
             let group = ServiceGroup(
                 configuration: ServiceGroupConfiguration(
                     services: [
-                        .init(service: server, successTerminationBehavior: .gracefullyShutdownGroup, failureTerminationBehavior: .gracefullyShutdownGroup),
                         .init(
-                            service: adminServer(node, node.paths.home, node.paths.socket), successTerminationBehavior: .gracefullyShutdownGroup,
+                            service: server, successTerminationBehavior: .gracefullyShutdownGroup,
+                            failureTerminationBehavior: .gracefullyShutdownGroup),
+                        .init(
+                            service: adminServer(node, node.paths.home, node.paths.socket),
+                            successTerminationBehavior: .gracefullyShutdownGroup,
                             failureTerminationBehavior: .gracefullyShutdownGroup),
                         .init(service: ReloadService(node: node)),
                     ], gracefulShutdownSignals: [.sigterm, .sigint], logger: log))

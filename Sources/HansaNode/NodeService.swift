@@ -24,7 +24,9 @@ struct NodeService: Service {
             do { bound.append(try await network.listen(on: endpoint)) } catch {
                 await network.stop()
                 if let problem = error as? Problem { throw problem }
-                throw Problem(.portInUse, "cannot listen on \(endpoint): \(Network.plain(error))", try: "hansa config set listen HOST:PORT, or stop what uses it: ss -ltnp")
+                throw Problem(
+                    .portInUse, "cannot listen on \(endpoint): \(Network.plain(error))",
+                    try: "hansa config set listen HOST:PORT, or stop what uses it: ss -ltnp")
             }
         }
         let listening = bound
@@ -44,7 +46,11 @@ struct NodeService: Service {
             await network.stop()
             throw error
         }
-        node.log.notice("serving", metadata: ["city": "\(node.city)", "listen": "\(bound.joined(separator: " "))", "fingerprint": "\(node.keyring.fingerprint)"])
+        node.log.notice(
+            "serving",
+            metadata: [
+                "city": "\(node.city)", "listen": "\(bound.joined(separator: " "))", "fingerprint": "\(node.keyring.fingerprint)",
+            ])
     }
 
     func run() async throws {

@@ -23,7 +23,9 @@ struct ReloadService: Service {
             guard fresh.city == node.city else { throw Problem(.configInvalid, "the city cannot be changed") }
             try node.change { tx in
                 try tx.setValue("config.digest", SHA256.hash(bytes).bytes)
-                try tx.log(LogDraft(.configurationChanged, details: ["found": "on SIGHUP", "digest": .string(SHA256.hash(bytes).prefixed)]))
+                try tx.log(
+                    LogDraft(
+                        .configurationChanged, details: ["found": "on SIGHUP", "digest": .string(SHA256.hash(bytes).prefixed)]))
                 return ((), ExchangeChanges())
             }
             node.configuration.withLock { $0 = fresh }

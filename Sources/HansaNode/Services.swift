@@ -152,7 +152,10 @@ public struct PublishOptions: Sendable, Codable, Equatable {
     /// `--name`: only with one directory.
     public var name: String?
 
-    public init(version: String? = nil, bumpAuto: Bool = false, tlp: String? = nil, rehash: Bool = false, dryRun: Bool = false, name: String? = nil) {
+    public init(
+        version: String? = nil, bumpAuto: Bool = false, tlp: String? = nil, rehash: Bool = false, dryRun: Bool = false,
+        name: String? = nil
+    ) {
         self.version = version
         self.bumpAuto = bumpAuto
         self.tlp = tlp
@@ -172,7 +175,10 @@ public struct LogFilter: Sendable, Codable, Equatable {
     public var event: String?
     public var outcome: String?
 
-    public init(since: String? = nil, until: String? = nil, partner: String? = nil, package: String? = nil, agreement: String? = nil, event: String? = nil, outcome: String? = nil) {
+    public init(
+        since: String? = nil, until: String? = nil, partner: String? = nil, package: String? = nil, agreement: String? = nil,
+        event: String? = nil, outcome: String? = nil
+    ) {
         self.since = since
         self.until = until
         self.partner = partner
@@ -193,7 +199,9 @@ public protocol Services: AnyObject, Sendable {
     func cityShow(_ caller: Caller) throws(Problem) -> JSONValue
 
     /// `card` is the file's text. Without `fingerprint` and `trustWithoutComparison` it fails with `.fingerprintNeeded`, naming the fingerprint of the card.
-    func partnerAdd(_ caller: Caller, card: String, fingerprint: String?, trustWithoutComparison: Bool, endpoint: String?, dryRun: Bool) throws(Problem) -> JSONValue
+    func partnerAdd(
+        _ caller: Caller, card: String, fingerprint: String?, trustWithoutComparison: Bool, endpoint: String?, dryRun: Bool
+    ) throws(Problem) -> JSONValue
     func partnerList(_ caller: Caller) throws(Problem) -> JSONValue
     func partnerShow(_ caller: Caller, city: String) throws(Problem) -> JSONValue
     func partnerRemove(_ caller: Caller, city: String, confirm: String?, dryRun: Bool) throws(Problem) -> JSONValue
@@ -203,15 +211,22 @@ public protocol Services: AnyObject, Sendable {
     func agreementTemplates(_ caller: Caller) throws(Problem) -> JSONValue
     func agreementCheck(_ caller: Caller, yaml: String) throws(Problem) -> JSONValue
     /// With `officerKey` the signature is asked of it; without, the key in the home signs.
-    func agreementPropose(_ caller: Caller, yaml: String, officerKey: (any OfficerSigner)?, dryRun: Bool) throws(Problem) -> JSONValue
-    func agreementAccept(_ caller: Caller, id: String, officerKey: (any OfficerSigner)?, dryRun: Bool) throws(Problem) -> JSONValue
-    func agreementReject(_ caller: Caller, id: String, reason: String, officerKey: (any OfficerSigner)?, dryRun: Bool) throws(Problem) -> JSONValue
-    func agreementTerminate(_ caller: Caller, id: String, reason: String, officerKey: (any OfficerSigner)?, dryRun: Bool) throws(Problem) -> JSONValue
+    func agreementPropose(_ caller: Caller, yaml: String, officerKey: (any OfficerSigner)?, dryRun: Bool) throws(Problem)
+        -> JSONValue
+    func agreementAccept(_ caller: Caller, id: String, officerKey: (any OfficerSigner)?, dryRun: Bool) throws(Problem)
+        -> JSONValue
+    func agreementReject(_ caller: Caller, id: String, reason: String, officerKey: (any OfficerSigner)?, dryRun: Bool)
+        throws(Problem) -> JSONValue
+    func agreementTerminate(_ caller: Caller, id: String, reason: String, officerKey: (any OfficerSigner)?, dryRun: Bool)
+        throws(Problem) -> JSONValue
     func agreementList(_ caller: Caller) throws(Problem) -> JSONValue
     /// `format` is `text`, `json` or `markdown`; text and markdown come as `{schema, id, digest, state, text}`.
     func agreementShow(_ caller: Caller, id: String, format: String) throws(Problem) -> JSONValue
 
-    func accessGrant(_ caller: Caller, partner: String, pattern: String, agreement: String, level: String, until: String?, ceiling: String?, dryRun: Bool) throws(Problem) -> JSONValue
+    func accessGrant(
+        _ caller: Caller, partner: String, pattern: String, agreement: String, level: String, until: String?, ceiling: String?,
+        dryRun: Bool
+    ) throws(Problem) -> JSONValue
     func accessList(_ caller: Caller, partner: String?) throws(Problem) -> JSONValue
     func accessRevoke(_ caller: Caller, grant: String, dryRun: Bool) throws(Problem) -> JSONValue
     func accessTest(_ caller: Caller, partner: String) throws(Problem) -> JSONValue
@@ -223,14 +238,19 @@ public protocol Services: AnyObject, Sendable {
     func packageList(_ caller: Caller) throws(Problem) -> JSONValue
     func packageShow(_ caller: Caller, reference: String) throws(Problem) -> JSONValue
     func packageHistory(_ caller: Caller, package: String) throws(Problem) -> JSONValue
-    func packageCheckout(_ caller: Caller, reference: String, payload: Bool, purpose: String?, force: Bool, dryRun: Bool, sink: any CheckoutSink) throws(Problem) -> JSONValue
+    func packageCheckout(
+        _ caller: Caller, reference: String, payload: Bool, purpose: String?, force: Bool, dryRun: Bool, sink: any CheckoutSink
+    ) throws(Problem) -> JSONValue
     func packageVerify(_ caller: Caller, reader: any DirectoryReader) throws(Problem) -> JSONValue
     func packageWithdraw(_ caller: Caller, package: String, reason: String, dryRun: Bool) throws(Problem) -> JSONValue
 
-    func sync(_ caller: Caller, partners: [String], wait: Bool, timeoutSeconds: Int?, dryRun: Bool, conversation: any Conversation) throws(Problem) -> JSONValue
+    func sync(
+        _ caller: Caller, partners: [String], wait: Bool, timeoutSeconds: Int?, dryRun: Bool, conversation: any Conversation
+    ) throws(Problem) -> JSONValue
 
     /// Streams: `emit` is called with batches of entries; the returned document is `{schema, entries: […]}` only when `emit` is nil.
-    func auditLog(_ caller: Caller, filter: LogFilter, emit: (([JSONValue]) throws(Problem) -> Void)?) throws(Problem) -> JSONValue
+    func auditLog(_ caller: Caller, filter: LogFilter, emit: (([JSONValue]) throws(Problem) -> Void)?) throws(Problem)
+        -> JSONValue
     func auditShow(_ caller: Caller, index: UInt64) throws(Problem) -> JSONValue
     func auditVerify(_ caller: Caller, against checkpoint: String?) throws(Problem) -> JSONValue
     func auditCheckpoint(_ caller: Caller) throws(Problem) -> JSONValue

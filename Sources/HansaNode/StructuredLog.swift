@@ -18,7 +18,10 @@ struct StructuredLog: LogHandler {
         let all = metadata.merging(event.metadata ?? [:]) { _, new in new }
         for key in all.keys.sorted() {
             let value = (all[key].map { "\($0)" } ?? "").printable(charactersMax: 2000)
-            line += " \(key)=" + (value.contains(" ") || value.contains("\"") || value.isEmpty ? "\"" + value.replacingOccurrences(of: "\"", with: "'") + "\"" : value)
+            line +=
+                " \(key)="
+                + (value.contains(" ") || value.contains("\"") || value.isEmpty
+                    ? "\"" + value.replacingOccurrences(of: "\"", with: "'") + "\"" : value)
         }
         FileHandle.standardError.write(Data((line + "\n").utf8))
     }

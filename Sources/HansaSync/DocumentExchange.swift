@@ -33,7 +33,9 @@ public final class DocumentExchange {
         do {
             var frames: [Frame] = []
             while true {
-                let rows = try context.metadata.read { try $0.outbox(to: self.peer, after: self.sentTo, limit: Documents.countMax) }
+                let rows = try context.metadata.read {
+                    try $0.outbox(to: self.peer, after: self.sentTo, limit: Documents.countMax)
+                }
                 guard !rows.isEmpty else { return frames }
                 var items: [Documents.Item] = []
                 var bytes = 0
@@ -66,15 +68,21 @@ public final class DocumentExchange {
             try context.metadata.write(at: now) { tx in
                 for item in message.items {
                     // What was not sent in this session cannot have arrived in it; an acknowledgement that is repeated changes nothing.
-                    guard let id = self.sent[item.id], let row = try tx.outbox(to: self.peer, after: id - 1, limit: 1).first, row.id == id else { continue }
+                    guard let id = self.sent[item.id], let row = try tx.outbox(to: self.peer, after: id - 1, limit: 1).first,
+                        row.id == id
+                    else { continue }
                     // What the partner lacks for it may still come: the next session tries again.
                     if let refusal = item.refusal, DocumentExchange.transient.contains(refusal) { continue }
                     try tx.removeOutbox(row.id)
                     try tx.log(
                         LogDraft(
-                            item.refusal == nil ? .documentDelivered : .documentRefusedByPartner, outcome: item.refusal == nil ? .ok : .refused,
-                            partner: self.peer, agreement: self.agreementDigest(of: row.envelope), reason: item.refusal?.printable(charactersMax: 60),
-                            details: ["document": .string(row.envelope.digest.prefixed), "type": .string(row.envelope.payloadType)]))
+                            item.refusal == nil ? .documentDelivered : .documentRefusedByPartner,
+                            outcome: item.refusal == nil ? .ok : .refused,
+                            partner: self.peer, agreement: self.agreementDigest(of: row.envelope),
+                            reason: item.refusal?.printable(charactersMax: 60),
+                            details: [
+                                "document": .string(row.envelope.digest.prefixed), "type": .string(row.envelope.payloadType),
+                            ]))
                 }
             }
             for item in message.items { sent[item.id] = nil }
@@ -124,7 +132,10 @@ public final class DocumentExchange {
         }
     }
 
-    private func refuse(_ envelope: Envelope, _ word: String, at now: Timestamp, agreement: Digest? = nil, clause: String? = nil, details: JSONValue? = nil) throws -> String {
+    private func refuse(
+        _ envelope: Envelope, _ word: String, at now: Timestamp, agreement: Digest? = nil, clause: String? = nil,
+        details: JSONValue? = nil
+    ) throws -> String {
         try context.logRefusal(
             LogDraft(
                 .documentRefused, outcome: .refused, partner: peer, agreement: agreement, clause: clause, reason: word,
@@ -138,7 +149,9 @@ public final class DocumentExchange {
         guard let agreement = try? Agreement(payload: envelope.payload) else { return try refuse(envelope, "malformed", at: now) }
         let digest = envelope.digest
         let cities = agreement.parties.map(\.city)
-        guard cities.contains(peer), cities.contains(context.own) else { return try refuse(envelope, "not-a-party", at: now, agreement: digest) }
+        guard cities.contains(peer), cities.contains(context.own) else {
+            return try refuse(envelope, "not-a-party", at: now, agreement: digest)
+        }
         let refused = EnforcementReport.check(agreement).refused
         guard refused.isEmpty else {
             return try refuse(
@@ -146,17 +159,25 @@ public final class DocumentExchange {
                 details: ["terms": .array(refused.map { .string("\($0.path): \($0.reason)") })])
         }
         let verdict = try context.metadata.read { store -> String? in
-            for party in agreement.parties where try store.keyring(of: party.city, version: party.keyring) == nil { return "keyring" }
+            for party in agreement.parties where try store.keyring(of: party.city, version: party.keyring) == nil {
+                return "keyring"
+            }
             let signed = try self.signatories(of: envelope, agreement, store)
             guard let proposer = cities.first, signed.contains(proposer) else { return "signature" }
             // Signatures that are not of a party under its keyring are noise a relay may have added: they are not stored.
-            if try store.agreements().contains(where: { $0.digest != digest && $0.agreement.id == agreement.id && $0.agreement.parties.first?.city == proposer }) {
+            if try store.agreements().contains(where: {
+                $0.digest != digest && $0.agreement.id == agreement.id && $0.agreement.parties.first?.city == proposer
+            }) {
                 return "id-taken"
             }
             if try store.agreement(digest) == nil {
-                let unsigned = try store.agreements().filter { $0.proposer == proposer && !$0.signedBy.contains(self.context.own) }
+                let unsigned = try store.agreements().filter {
+                    $0.proposer == proposer && !$0.signedBy.contains(self.context.own)
+                }
                 let open = unsigned.lazy.filter { [.proposed, .draft].contains($0.state(at: now)) }.count
-                guard open < DocumentExchange.openProposalsMax, unsigned.count < DocumentExchange.unsignedProposalsMax else { return "too-many-proposals" }
+                guard open < DocumentExchange.openProposalsMax, unsigned.count < DocumentExchange.unsignedProposalsMax else {
+                    return "too-many-proposals"
+                }
             }
             return nil
         }
@@ -205,7 +226,9 @@ public final class DocumentExchange {
         let verdict = try context.metadata.read { store -> String? in
             guard let record = try store.agreement(step.agreement) else { return "unknown-agreement" }
             if record.steps.contains(where: { $0.digest == envelope.digest }) { return nil }
-            guard record.agreement.parties.contains(where: { $0.city == step.by }), step.by == self.peer else { return "not-a-party" }
+            guard record.agreement.parties.contains(where: { $0.city == step.by }), step.by == self.peer else {
+                return "not-a-party"
+            }
             guard let keyring = try store.keyring(of: step.by, version: step.keyring),
                 envelope.isSigned(by: keyring.officers, threshold: keyring.officerThreshold)
             else { return "signature" }
@@ -224,12 +247,15 @@ public final class DocumentExchange {
         if let verdict { return try refuse(envelope, verdict, at: now, agreement: step.agreement) }
         let changed = try context.metadata.write(at: now) { tx -> ExchangeChanges in
             var changes = ExchangeChanges()
-            guard let before = try tx.agreement(step.agreement), !before.steps.contains(where: { $0.digest == envelope.digest }) else { return changes }
+            guard let before = try tx.agreement(step.agreement), !before.steps.contains(where: { $0.digest == envelope.digest })
+            else { return changes }
             try tx.insertStep(envelope, step)
             try tx.log(
                 LogDraft(
-                    step.step == .reject ? .agreementRejected : .agreementTerminated, partner: self.peer, agreement: step.agreement,
-                    reason: step.reason.printable(), details: ["by": .string(step.by.text), "effective": .string(step.effective.description)]))
+                    step.step == .reject ? .agreementRejected : .agreementTerminated, partner: self.peer,
+                    agreement: step.agreement,
+                    reason: step.reason.printable(),
+                    details: ["by": .string(step.by.text), "effective": .string(step.effective.description)]))
             let update = try MembershipUpdate(self.context, tx)
             try update.policyChanged(step.agreement)
             changes.views = try update.finish()
@@ -243,15 +269,21 @@ public final class DocumentExchange {
     // MARK: Withdrawals
 
     private func takeWithdrawal(_ envelope: Envelope, at now: Timestamp) throws -> String? {
-        guard let release = try? Release(payload: envelope.payload), release.operation == .withdraw else { return try refuse(envelope, "malformed", at: now) }
+        guard let release = try? Release(payload: envelope.payload), release.operation == .withdraw else {
+            return try refuse(envelope, "malformed", at: now)
+        }
         let digest = envelope.digest
         let verdict = try context.metadata.read { store -> String? in
             guard release.writer == self.peer, release.package.city == self.peer else { return "not-writer" }
-            guard let keyring = try store.keyring(of: self.peer, version: release.keyring), let current = try store.currentKeyring(of: self.peer),
+            guard let keyring = try store.keyring(of: self.peer, version: release.keyring),
+                let current = try store.currentKeyring(of: self.peer),
                 envelope.isSigned(by: keyring.packageKeys, threshold: keyring.packageThreshold)
             else { return "signature" }
             if keyring.packageKeys.contains(where: { current.revoked.contains($0.keyID) }) { return "key-revoked" }
-            if let known = try store.releaseDigest(of: release.package, writer: release.writer, seq: release.seq), known != digest { return "fork" }
+            if let known = try store.releaseDigest(of: release.package, writer: release.writer, seq: release.seq), known != digest
+            {
+                return "fork"
+            }
             return nil
         }
         if let verdict { return try refuse(envelope, verdict, at: now) }
@@ -264,7 +296,9 @@ public final class DocumentExchange {
         var unseen: UInt64 = 0
         if known == nil {
             for byte in try context.metadata.read({ try $0.value(counter) }) ?? [] { unseen = unseen << 8 | UInt64(byte) }
-            guard unseen < DocumentExchange.withdrawnUnseenMax else { return try refuse(envelope, "too-many-withdrawals", at: now) }
+            guard unseen < DocumentExchange.withdrawnUnseenMax else {
+                return try refuse(envelope, "too-many-withdrawals", at: now)
+            }
         }
         var location: ContentLocation?
         if !isUnseen {
@@ -274,7 +308,10 @@ public final class DocumentExchange {
         try context.metadata.write(at: now) { tx in
             guard try tx.release(digest) == nil else { return }
             if let location {
-                try tx.insert(ReleaseRow(digest: digest, release: ReleaseSummary(release), document: location, table: [], pages: [], committed: tx.now))
+                try tx.insert(
+                    ReleaseRow(
+                        digest: digest, release: ReleaseSummary(release), document: location, table: [], pages: [],
+                        committed: tx.now))
             }
             let before = try tx.package(release.package)
             if before == nil {
@@ -285,13 +322,16 @@ public final class DocumentExchange {
             var row =
                 before
                 ?? PackageRow(
-                    package: release.package, kind: release.kind, head: digest, headVersion: release.version, headSeq: 0, lastSeq: 0, last: digest,
+                    package: release.package, kind: release.kind, head: digest, headVersion: release.version, headSeq: 0,
+                    lastSeq: 0, last: digest,
                     tlp: release.tlp, title: release.title, bytes: 0, withdrawnSeq: nil)
             row.withdrawnSeq = max(row.withdrawnSeq ?? 0, release.seq)
             if release.seq > row.lastSeq, location != nil { (row.lastSeq, row.last) = (release.seq, digest) }
             try tx.put(row)
             for var holding in try tx.holdings(of: release.package) where holding.state == .accepted {
-                guard let known = try tx.release(holding.release), known.release.seq <= release.seq, var view = try tx.subscribedView(holding.view) else { continue }
+                guard let known = try tx.release(holding.release), known.release.seq <= release.seq,
+                    var view = try tx.subscribedView(holding.view)
+                else { continue }
                 view.members.remove(MemberSet.memberID(release: holding.release, level: holding.level.code))
                 holding.state = .ended
                 holding.reason = "withdrawn"
@@ -299,7 +339,9 @@ public final class DocumentExchange {
                 try tx.put(view)
             }
             try tx.log(
-                LogDraft(.packageWithdrawn, partner: self.peer, package: release.package, release: digest, reason: release.reason?.printable()))
+                LogDraft(
+                    .packageWithdrawn, partner: self.peer, package: release.package, release: digest,
+                    reason: release.reason?.printable()))
         }
         return nil
     }

@@ -19,7 +19,8 @@ public struct ExchangeContext: Sendable {
     public let refusals: RefusalMerger
 
     public init(
-        own: CityID, keyring: Int, packageKey: Ed25519PrivateKey, metadata: any MetadataStore, content: any ContentStore, random: any RandomSource,
+        own: CityID, keyring: Int, packageKey: Ed25519PrivateKey, metadata: any MetadataStore, content: any ContentStore,
+        random: any RandomSource,
         limits: ExchangeLimits = ExchangeLimits(), refusals: RefusalMerger = RefusalMerger(),
         randomOfView: (@Sendable (Digest) -> any RandomSource)? = nil
     ) {

@@ -37,7 +37,8 @@ public struct MemberSet: Sendable, Equatable {
         let lifted = SHAKE128.hash(Array("hansa-lthash/1".utf8) + id.bytes, count: MemberSet.laneCount * 2)
         lifted.withUnsafeBytes { buffer in
             for lane in 0..<MemberSet.laneCount {
-                lanes[lane] = combine(lanes[lane], UInt16(littleEndian: buffer.loadUnaligned(fromByteOffset: lane * 2, as: UInt16.self)))
+                lanes[lane] = combine(
+                    lanes[lane], UInt16(littleEndian: buffer.loadUnaligned(fromByteOffset: lane * 2, as: UInt16.self)))
             }
         }
     }

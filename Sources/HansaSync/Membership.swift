@@ -44,7 +44,8 @@ public final class MembershipUpdate {
             let id = record.viewID(publisher: own, recipient: party.city)
             if views[id] == nil {
                 guard active else { continue }
-                views[id] = PublishedView(id: id, agreement: agreement, recipient: party.city, feedKey: randomOfView(id).bytes(16))
+                views[id] = PublishedView(
+                    id: id, agreement: agreement, recipient: party.city, feedKey: randomOfView(id).bytes(16))
                 changed.insert(id)
             }
             try refresh(id)
@@ -86,7 +87,9 @@ public final class MembershipUpdate {
             after = last.added
             for row in rows {
                 guard let release = try tx.release(row.release), let package = try tx.package(row.package) else { continue }
-                try place(row.release, release.release, withdrawn: package.withdrawnSeq.map { release.release.seq <= $0 } ?? false, in: id)
+                try place(
+                    row.release, release.release, withdrawn: package.withdrawnSeq.map { release.release.seq <= $0 } ?? false,
+                    in: id)
             }
         }
         // Then in: every release of ours that a live grant names.
@@ -110,7 +113,8 @@ public final class MembershipUpdate {
     private func place(_ digest: Digest, _ summary: ReleaseSummary, withdrawn: Bool, in id: Digest) throws {
         guard var view = views[id] else { return }
         let request = AccessRequest(
-            package: summary.package, kind: summary.kind, tlp: summary.tlp, withdrawn: withdrawn, publisher: own, recipient: view.recipient)
+            package: summary.package, kind: summary.kind, tlp: summary.tlp, withdrawn: withdrawn, publisher: own,
+            recipient: view.recipient)
         let row = try tx.member(id, digest)
         switch policy.decision(on: request, under: view.agreement, at: tx.now) {
         case .deny:
@@ -118,7 +122,10 @@ public final class MembershipUpdate {
         case .permit(let permit):
             let level = permit.level
             if var row, row.dropped == nil {
-                guard row.level != level || row.until != permit.until || row.grant != permit.grant ?? "" || row.clause != permit.clause else { return }
+                guard
+                    row.level != level || row.until != permit.until || row.grant != permit.grant ?? ""
+                        || row.clause != permit.clause
+                else { return }
                 let moved = row.level != level
                 if moved {
                     view.members.remove(MemberSet.memberID(release: digest, level: row.level.code))
@@ -136,7 +143,8 @@ public final class MembershipUpdate {
             }
             view.position += 1
             var new = MemberRow(
-                view: id, release: digest, package: summary.package, level: level, clause: permit.clause, grant: permit.grant ?? "",
+                view: id, release: digest, package: summary.package, level: level, clause: permit.clause,
+                grant: permit.grant ?? "",
                 until: permit.until, added: view.position)
             // The partner knows the id from before: its transfer goes on under the same number, and `drop` may name it again.
             if let row {

@@ -97,7 +97,10 @@ public struct PackageRow: Sendable, Equatable {
     /// Whether the last word is a withdrawal.
     public var isWithdrawn: Bool { withdrawnSeq.map { $0 >= headSeq } ?? false }
 
-    public init(package: PackageID, kind: PackageKind, head: Digest, headVersion: Version, headSeq: UInt64, lastSeq: UInt64, last: Digest, tlp: TLP, title: String, bytes: UInt64, withdrawnSeq: UInt64?) {
+    public init(
+        package: PackageID, kind: PackageKind, head: Digest, headVersion: Version, headSeq: UInt64, lastSeq: UInt64, last: Digest,
+        tlp: TLP, title: String, bytes: UInt64, withdrawnSeq: UInt64?
+    ) {
         self.package = package
         self.kind = kind
         self.head = head
@@ -123,7 +126,10 @@ public struct ReleaseRow: Sendable, Equatable {
     public var pages: [ContentLocation]
     public var committed: Timestamp
 
-    public init(digest: Digest, release: ReleaseSummary, document: ContentLocation, table: [ContentLocation], pages: [ContentLocation], committed: Timestamp) {
+    public init(
+        digest: Digest, release: ReleaseSummary, document: ContentLocation, table: [ContentLocation], pages: [ContentLocation],
+        committed: Timestamp
+    ) {
         self.digest = digest
         self.release = release
         self.document = document
@@ -163,7 +169,10 @@ public struct ReleaseSummary: Sendable, Equatable {
         chunks = release.index?.chunks ?? 0
     }
 
-    public init(package: PackageID, kind: PackageKind, version: Version, operation: Release.Operation, writer: CityID, seq: UInt64, issued: Timestamp, tlp: TLP, title: String, bytes: UInt64, files: Int, chunks: Int) {
+    public init(
+        package: PackageID, kind: PackageKind, version: Version, operation: Release.Operation, writer: CityID, seq: UInt64,
+        issued: Timestamp, tlp: TLP, title: String, bytes: UInt64, files: Int, chunks: Int
+    ) {
         self.package = package
         self.kind = kind
         self.version = version
@@ -247,7 +256,10 @@ public struct MemberRow: Sendable, Equatable {
     /// The partner's receipt for it.
     public var outcome: Receipt.Outcome?
 
-    public init(view: Digest, release: Digest, package: PackageID, level: Grant.Level, clause: String, grant: String, until: Timestamp?, added: UInt64) {
+    public init(
+        view: Digest, release: Digest, package: PackageID, level: Grant.Level, clause: String, grant: String, until: Timestamp?,
+        added: UInt64
+    ) {
         self.view = view
         self.release = release
         self.package = package
@@ -306,7 +318,9 @@ public struct HoldingRow: Sendable, Equatable {
     /// Known where the document could be read.
     public var package: PackageID?
 
-    public init(view: Digest, release: Digest, level: Grant.Level, state: State, transfer: [UInt8], reason: String?, package: PackageID?) {
+    public init(
+        view: Digest, release: Digest, level: Grant.Level, state: State, transfer: [UInt8], reason: String?, package: PackageID?
+    ) {
         self.view = view
         self.release = release
         self.level = level
@@ -330,7 +344,10 @@ public struct TransferRow: Sendable, Equatable {
     public var chunksHeld: Int
     public var chunksTotal: Int
 
-    public init(view: Digest, release: Digest, transfer: [UInt8], document: ContentLocation, table: [ContentLocation], pages: [ContentLocation], bitmap: [UInt8], chunksHeld: Int, chunksTotal: Int) {
+    public init(
+        view: Digest, release: Digest, transfer: [UInt8], document: ContentLocation, table: [ContentLocation],
+        pages: [ContentLocation], bitmap: [UInt8], chunksHeld: Int, chunksTotal: Int
+    ) {
         self.view = view
         self.release = release
         self.transfer = transfer
@@ -372,7 +389,11 @@ public struct LogDraft: Sendable, Equatable {
     public var reason: String?
     public var details: JSONValue?
 
-    public init(_ event: LogEvent, outcome: LogEntry.Outcome = .ok, actor: String = "node", partner: CityID? = nil, package: PackageID? = nil, release: Digest? = nil, agreement: Digest? = nil, clause: String? = nil, grant: String? = nil, transfer: [UInt8]? = nil, reason: String? = nil, details: JSONValue? = nil) {
+    public init(
+        _ event: LogEvent, outcome: LogEntry.Outcome = .ok, actor: String = "node", partner: CityID? = nil,
+        package: PackageID? = nil, release: Digest? = nil, agreement: Digest? = nil, clause: String? = nil, grant: String? = nil,
+        transfer: [UInt8]? = nil, reason: String? = nil, details: JSONValue? = nil
+    ) {
         self.event = event
         self.outcome = outcome
         self.actor = actor

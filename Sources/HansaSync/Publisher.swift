@@ -96,7 +96,9 @@ public final class Publisher {
         do {
             let lines = try context.metadata.read { store in
                 try followed.keys.sorted().compactMap { id -> Announce.Line? in
-                    guard let view = try store.publishedView(id), let record = try store.agreement(view.agreement) else { return nil }
+                    guard let view = try store.publishedView(id), let record = try store.agreement(view.agreement) else {
+                        return nil
+                    }
                     return Announce.Line(view: id, digest: view.members.digest(view: id, policyEpoch: record.policyEpoch))
                 }
             }
@@ -110,7 +112,9 @@ public final class Publisher {
     // MARK: Views and feeds
 
     private func answer(_ views: Views, at now: Timestamp) throws -> [Frame] {
-        guard Set(views.lines.map(\.view)).count == views.lines.count else { throw ProtocolFault.malformed(.views, "a view twice") }
+        guard Set(views.lines.map(\.view)).count == views.lines.count else {
+            throw ProtocolFault.malformed(.views, "a view twice")
+        }
         var frames: [Frame] = []
         // All views together take up no more than one would.
         let pagesMax = max(1, context.limits.feedPagesMax / max(1, views.lines.count))
@@ -125,14 +129,18 @@ public final class Publisher {
                 try unseen(line.view, after: position, at: now)
                 frames.append(Feed(round: views.round, view: line.view, status: .equal).frame)
             case .behind(let position):
-                frames += try feed(line.view, from: position, round: views.round, status: .changes, since: line.cursor, pagesMax: pagesMax, at: now)
+                frames += try feed(
+                    line.view, from: position, round: views.round, status: .changes, since: line.cursor, pagesMax: pagesMax,
+                    at: now)
             case .unknownCursor:
                 frames += try feed(line.view, from: 0, round: views.round, status: .reset, at: now)
             case .differs:
                 frames += try mismatch(line.view, round: views.round, at: now)
             case .policy(let agreement):
                 // Once for an epoch: asking again fills no outbox.
-                if let epoch = try context.metadata.read({ try $0.agreement(agreement)?.policyEpoch }), epochsAnswered.insert(epoch).inserted {
+                if let epoch = try context.metadata.read({ try $0.agreement(agreement)?.policyEpoch }),
+                    epochsAnswered.insert(epoch).inserted
+                {
                     try context.metadata.write(at: now) { try self.enqueueDocuments(of: agreement, in: $0) }
                     changes.outboxes.insert(peer)
                 }
@@ -144,11 +152,15 @@ public final class Publisher {
 
     /// An equal digest is as good as the acknowledgement that a broken session lost.
     private func noteEqual(_ id: Digest, _ position: UInt64, at now: Timestamp) throws {
-        func isNews(_ view: PublishedView) -> Bool { !view.acknowledgedEqual || view.acknowledgedPosition < position || view.mismatches > 0 }
+        func isNews(_ view: PublishedView) -> Bool {
+            !view.acknowledgedEqual || view.acknowledgedPosition < position || view.mismatches > 0
+        }
         guard let view = try context.metadata.read({ try $0.publishedView(id) }), isNews(view) else { return }
         try context.metadata.write(at: now) { tx in
             guard var view = try tx.publishedView(id), isNews(view), position <= view.position else { return }
-            (view.acknowledgedEqual, view.acknowledgedPosition, view.mismatches) = (true, max(view.acknowledgedPosition, position), 0)
+            (view.acknowledgedEqual, view.acknowledgedPosition, view.mismatches) = (
+                true, max(view.acknowledgedPosition, position), 0
+            )
             try tx.put(view)
         }
     }
@@ -163,7 +175,9 @@ public final class Publisher {
     }
 
     private func standing(of line: Views.Line, in store: any MetadataReading, at now: Timestamp) throws -> Standing {
-        guard let view = try store.publishedView(line.view), view.recipient == peer, let record = try store.agreement(view.agreement) else {
+        guard let view = try store.publishedView(line.view), view.recipient == peer,
+            let record = try store.agreement(view.agreement)
+        else {
             return .answer(.none)
         }
         guard record.policyEpoch == line.policyEpoch else { return .policy(record.digest) }
@@ -172,12 +186,15 @@ public final class Publisher {
         let digest = view.members.digest(view: view.id, policyEpoch: record.policyEpoch)
         if line.cursor.isEmpty, view.position > 0 { return .behind(0) }
         if line.cursor.isEmpty { return digest == line.digest ? .equal(0) : .differs }
-        guard let position = Cursor.position(line.cursor, feedKey: view.feedKey), position <= view.position else { return .unknownCursor }
+        guard let position = Cursor.position(line.cursor, feedKey: view.feedKey), position <= view.position else {
+            return .unknownCursor
+        }
         // A membership that has run out but was not yet taken from the view (a late timer) is a change to come.
         guard try store.members(line.view, endedBy: now).isEmpty else { return .behind(position) }
         if position < view.position {
             // What came and went unseen is no change: the old cursor stays good.
-            let isSame = try digest == line.digest && store.members(line.view, addedAfter: position, limit: 1).isEmpty
+            let isSame =
+                try digest == line.digest && store.members(line.view, addedAfter: position, limit: 1).isEmpty
                 && store.drops(line.view, after: position, limit: 1).isEmpty
             return isSame ? .equal(position) : .behind(position)
         }
@@ -195,7 +212,8 @@ public final class Publisher {
             try tx.put(view)
             try tx.log(
                 LogDraft(
-                    quarantined ? .viewQuarantined : .viewReset, outcome: quarantined ? .failed : .ok, partner: peer, agreement: view.agreement,
+                    quarantined ? .viewQuarantined : .viewReset, outcome: quarantined ? .failed : .ok, partner: peer,
+                    agreement: view.agreement,
                     reason: "digest-mismatch"))
             return quarantined
         }
@@ -204,7 +222,10 @@ public final class Publisher {
     }
 
     /// Net changes after a position, in pages: what is new is marked as sent and logged as offered in the transaction that reads it.
-    private func feed(_ id: Digest, from start: UInt64, round: UInt64, status: Feed.Status, since cursor: [UInt8]? = nil, pagesMax: Int? = nil, at now: Timestamp) throws -> [Frame] {
+    private func feed(
+        _ id: Digest, from start: UInt64, round: UInt64, status: Feed.Status, since cursor: [UInt8]? = nil, pagesMax: Int? = nil,
+        at now: Timestamp
+    ) throws -> [Frame] {
         var position = start
         var frames: [Frame] = []
         var since = status == .reset ? [] : cursor
@@ -217,7 +238,8 @@ public final class Publisher {
                     try update.timePassed()
                     _ = try update.finish()
                 }
-                guard let view = try tx.publishedView(id), view.recipient == self.peer, let record = try tx.agreement(view.agreement),
+                guard let view = try tx.publishedView(id), view.recipient == self.peer,
+                    let record = try tx.agreement(view.agreement),
                     record.state(at: now) == .active, view.quarantine == nil
                 else { return nil }
                 let adds = try tx.members(id, addedAfter: position, limit: Feed.changesMax / 2)
@@ -226,7 +248,9 @@ public final class Publisher {
                 if adds.count == Feed.changesMax / 2, let last = adds.last { end = min(end, last.added) }
                 if drops.count == Feed.changesMax / 2, let last = drops.last?.dropped { end = min(end, last) }
                 var changes: [Feed.Change] = []
-                for row in drops where (row.dropped ?? 0) <= end { changes.append(.drop(release: row.release, level: row.level.code)) }
+                for row in drops where (row.dropped ?? 0) <= end {
+                    changes.append(.drop(release: row.release, level: row.level.code))
+                }
                 for row in adds where row.added <= end {
                     var row = row
                     if !row.sent {
@@ -235,7 +259,8 @@ public final class Publisher {
                         try tx.put(row)
                         try tx.log(
                             LogDraft(
-                                .releaseOffered, partner: self.peer, package: row.package, release: row.release, agreement: view.agreement,
+                                .releaseOffered, partner: self.peer, package: row.package, release: row.release,
+                                agreement: view.agreement,
                                 clause: row.clause, grant: row.grant, transfer: row.transfer))
                     }
                     changes.append(.add(release: row.release, level: row.level.code, transfer: row.transfer))
@@ -243,7 +268,8 @@ public final class Publisher {
                 let more = end < view.position
                 defer { position = end }
                 return Feed(
-                    round: round, view: id, status: status, since: since ?? Cursor.make(position, feedKey: view.feedKey), changes: changes,
+                    round: round, view: id, status: status, since: since ?? Cursor.make(position, feedKey: view.feedKey),
+                    changes: changes,
                     cursor: Cursor.make(end, feedKey: view.feedKey), more: more,
                     digest: more ? .zero : view.members.digest(view: id, policyEpoch: record.policyEpoch))
             }
@@ -274,14 +300,17 @@ public final class Publisher {
     private func acknowledged(_ message: FeedAcknowledged, at now: Timestamp) throws -> [Frame] {
         enum Outcome { case fine, differs }
         let outcome = try context.metadata.write(at: now) { tx -> Outcome in
-            guard var view = try tx.publishedView(message.view), view.recipient == self.peer, let record = try tx.agreement(view.agreement),
+            guard var view = try tx.publishedView(message.view), view.recipient == self.peer,
+                let record = try tx.agreement(view.agreement),
                 let position = Cursor.position(message.cursor, feedKey: view.feedKey), position <= view.position
             else { return .fine }
             guard view.quarantine == nil else { return .fine }
             // A membership that ran out by itself is a change to come: nothing can be compared yet.
             // What came and went unseen after the cursor is nothing to acknowledge.
-            let isLast = try position == view.position
-                || (tx.members(view.id, addedAfter: position, limit: 1).isEmpty && tx.drops(view.id, after: position, limit: 1).isEmpty)
+            let isLast =
+                try position == view.position
+                || (tx.members(view.id, addedAfter: position, limit: 1).isEmpty
+                    && tx.drops(view.id, after: position, limit: 1).isEmpty)
             if isLast, try tx.members(view.id, endedBy: now).isEmpty, record.state(at: now) == .active {
                 let equal = view.members.digest(view: view.id, policyEpoch: record.policyEpoch) == message.digest
                 guard equal else { return .differs }
@@ -322,7 +351,9 @@ public final class Publisher {
     // MARK: Releases
 
     /// The member row if the partner may have this release in this view at this moment; nil answers as for no such release.
-    private func authority(_ view: Digest, _ release: Digest, in store: any MetadataReading, at now: Timestamp) throws -> MemberRow? {
+    private func authority(_ view: Digest, _ release: Digest, in store: any MetadataReading, at now: Timestamp) throws
+        -> MemberRow?
+    {
         guard let published = try store.publishedView(view), published.recipient == peer, published.quarantine == nil,
             let record = try store.agreement(published.agreement), record.state(at: now) == .active,
             let row = try store.member(view, release), row.dropped == nil, row.sent
@@ -332,12 +363,16 @@ public final class Publisher {
     }
 
     private func releases(_ message: GetReleases, at now: Timestamp) throws -> [Frame] {
-        guard Set(message.releases).count == message.releases.count else { throw ProtocolFault.malformed(.getReleases, "a release twice") }
+        guard Set(message.releases).count == message.releases.count else {
+            throw ProtocolFault.malformed(.getReleases, "a release twice")
+        }
         // Log before act: the delivery is durable before the document leaves.
         let found = try context.metadata.write(at: now) { tx -> [(Digest, ContentLocation?)] in
             try message.releases.map { digest in
-                guard var row = try self.authority(message.view, digest, in: tx, at: now), let release = try tx.release(digest) else {
-                    let draft = LogDraft(.accessDenied, outcome: .refused, partner: self.peer, release: digest, reason: "get-releases")
+                guard var row = try self.authority(message.view, digest, in: tx, at: now), let release = try tx.release(digest)
+                else {
+                    let draft = LogDraft(
+                        .accessDenied, outcome: .refused, partner: self.peer, release: digest, reason: "get-releases")
                     for entry in self.context.refusals.admit(draft, at: now) { try tx.log(entry) }
                     return (digest, nil)
                 }
@@ -347,7 +382,8 @@ public final class Publisher {
                     let agreement = try tx.publishedView(message.view)?.agreement
                     try tx.log(
                         LogDraft(
-                            .releaseDelivered, partner: self.peer, package: row.package, release: digest, agreement: agreement, clause: row.clause,
+                            .releaseDelivered, partner: self.peer, package: row.package, release: digest, agreement: agreement,
+                            clause: row.clause,
                             grant: row.grant, transfer: row.transfer))
                 }
                 return (digest, release.document)
@@ -375,7 +411,9 @@ public final class Publisher {
     }
 
     private func enqueue(_ message: GetIndex) throws {
-        guard Set(message.asks.map(\.release)).count == message.asks.count else { throw ProtocolFault.malformed(.getIndex, "a release twice") }
+        guard Set(message.asks.map(\.release)).count == message.asks.count else {
+            throw ProtocolFault.malformed(.getIndex, "a release twice")
+        }
         guard indexQueue.count + message.asks.count <= context.limits.queuedIndexAsksMax else { throw ProtocolFault.tooManyAsks }
         for ask in message.asks { indexQueue.append((message.view, ask)) }
     }
@@ -408,7 +446,8 @@ public final class Publisher {
                 view = asked
                 // Authority is looked up for each ask, and again where it goes on.
                 let row = try context.metadata.read { store in
-                    try self.authority(asked, ask.release, in: store, at: now)?.level == .sync ? try store.release(ask.release) : nil
+                    try self.authority(asked, ask.release, in: store, at: now)?.level == .sync
+                        ? try store.release(ask.release) : nil
                 }
                 guard let row, row.release.operation != .withdraw else {
                     add(.absent(release: ask.release), 40)
@@ -425,7 +464,10 @@ public final class Publisher {
                 // A part for the whole table, or several for a long one; an ask that begins at its end wants no table.
                 while from < table.count, total < bytes {
                     let end = min(table.count, from + IndexParts.partBytesMax - 256)
-                    add(.table(release: ask.release, total: UInt64(table.count), from: UInt64(from), bytes: Array(table[from..<end])), end - from + 64)
+                    add(
+                        .table(
+                            release: ask.release, total: UInt64(table.count), from: UInt64(from), bytes: Array(table[from..<end])),
+                        end - from + 64)
                     from = end
                 }
                 ask.tableFrom = UInt64(from)
@@ -456,7 +498,9 @@ public final class Publisher {
     // MARK: Content
 
     private func enqueue(_ message: GetChunks) throws {
-        guard queue.count - queueHead + message.runs.count <= context.limits.queuedRunsMax else { throw ProtocolFault.tooManyAsks }
+        guard queue.count - queueHead + message.runs.count <= context.limits.queuedRunsMax else {
+            throw ProtocolFault.tooManyAsks
+        }
         for run in message.runs { queue.append((message.view, run)) }
     }
 
@@ -502,11 +546,16 @@ public final class Publisher {
 
     private func block(_ view: Digest, _ run: GetChunks.Run, at now: Timestamp) throws -> (frame: Frame, rest: GetChunks.Run?) {
         func absent() -> (Frame, GetChunks.Run?) {
-            (Chunks(view: view, release: run.release, first: run.first, count: 0, codec: .raw, rawLength: 0, bytes: []).frame, nil)
+            (
+                Chunks(view: view, release: run.release, first: run.first, count: 0, codec: .raw, rawLength: 0, bytes: []).frame,
+                nil
+            )
         }
         // Authority is looked up for each frame: a revocation stops a transfer between two of them.
         let city = try context.metadata.read { store -> (ReleaseRow, CityID)? in
-            guard try self.authority(view, run.release, in: store, at: now)?.level == .sync, let row = try store.release(run.release) else { return nil }
+            guard try self.authority(view, run.release, in: store, at: now)?.level == .sync,
+                let row = try store.release(run.release)
+            else { return nil }
             return (row, row.release.writer)
         }
         guard let (row, writer) = city, run.first + run.count <= UInt64(row.release.chunks) else { return absent() }
@@ -605,12 +654,18 @@ public final class Publisher {
                 let keyring = try store.keyring(of: self.peer, version: receipt.keyring),
                 envelope.isSigned(by: keyring.packageKeys, threshold: keyring.packageThreshold)
             else { return (false, false, false) }
-            return (false, true, try receipt.items.contains { if case .new = try self.word($0, in: receipt.view, store) { true } else { false } })
+            return (
+                false, true,
+                try receipt.items.contains { if case .new = try self.word($0, in: receipt.view, store) { true } else { false } }
+            )
         }
-        func answer(_ refusal: String?) -> [Frame] { [DocumentsAcknowledged(items: [.init(id: message.id, refusal: refusal)]).frame] }
+        func answer(_ refusal: String?) -> [Frame] {
+            [DocumentsAcknowledged(items: [.init(id: message.id, refusal: refusal)]).frame]
+        }
         if look.isKnown { return answer(nil) }
         guard look.isGood else {
-            try context.logRefusal(LogDraft(.receiptRefused, outcome: .refused, partner: peer, reason: "signature-or-view"), at: now)
+            try context.logRefusal(
+                LogDraft(.receiptRefused, outcome: .refused, partner: peer, reason: "signature-or-view"), at: now)
             return answer("receipt")
         }
         var location: ContentLocation?
@@ -634,8 +689,10 @@ public final class Publisher {
                     try tx.put(row)
                     try tx.log(
                         LogDraft(
-                            .receiptReceived, outcome: item.outcome == .refused ? .refused : .ok, partner: self.peer, package: row.package,
-                            release: item.release, agreement: agreement, clause: row.clause, grant: row.grant, transfer: row.transfer,
+                            .receiptReceived, outcome: item.outcome == .refused ? .refused : .ok, partner: self.peer,
+                            package: row.package,
+                            release: item.release, agreement: agreement, clause: row.clause, grant: row.grant,
+                            transfer: row.transfer,
                             reason: item.reason))
                 }
             }
@@ -651,7 +708,9 @@ public final class Publisher {
 
     /// What a receipt says about one release: the first word stands, but for `delivered`, which another follows.
     private func word(_ item: Receipt.Item, in view: Digest, _ store: any MetadataReading) throws -> Word {
-        guard let row = try store.member(view, item.release), row.sent, row.transfer == Hex.decode(item.transfer) else { return .refused("unknown-transfer") }
+        guard let row = try store.member(view, item.release), row.sent, row.transfer == Hex.decode(item.transfer) else {
+            return .refused("unknown-transfer")
+        }
         if row.outcome == nil || (row.outcome == .delivered && item.outcome != .delivered) { return .new(row) }
         return row.outcome == item.outcome || item.outcome == .delivered ? .known : .refused("contradicts-an-earlier-receipt")
     }

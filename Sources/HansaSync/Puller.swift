@@ -154,11 +154,17 @@ public final class Puller {
     /// In order of view id.
     public var standings: [(view: Digest, standing: Standing)] { views.keys.sorted().map { ($0, views[$0]?.standing ?? .asked) } }
     /// True when nothing is under way: every view has been answered and no transfer runs.
-    public var isSettled: Bool { !views.values.contains { if case .asked = $0.standing { true } else if case .behind = $0.standing { true } else { false } } }
+    public var isSettled: Bool {
+        !views.values.contains {
+            if case .asked = $0.standing { true } else if case .behind = $0.standing { true } else { false }
+        }
+    }
     /// True when all that is under way waits for releases to fall due.
     public var isOnlyParked: Bool {
         !parked.isEmpty && isIdle && settled.isEmpty && wanted.isEmpty
-            && !views.values.contains { state in state.standing == .asked || state.pages.contains { !$0.outstanding.allSatisfy { parked[$0] != nil } } }
+            && !views.values.contains { state in
+                state.standing == .asked || state.pages.contains { !$0.outstanding.allSatisfy { parked[$0] != nil } }
+            }
     }
     /// Chunks here and wanted, over the transfers that run.
     public var progress: (held: Int, total: Int) { transfers.values.reduce((0, 0)) { ($0.0 + $1.held, $0.1 + $1.entries.count) } }
@@ -262,7 +268,8 @@ public final class Puller {
             for id in retries { views[id]?.retry = nil }
             if !retries.isEmpty { frames += try askAgain(at: now) }
             try context.flushRefusals(at: now)
-            if unflushedBytes > 0, let last = lastFlush, now.milliseconds - last.milliseconds >= context.limits.flushMilliseconds {
+            if unflushedBytes > 0, let last = lastFlush, now.milliseconds - last.milliseconds >= context.limits.flushMilliseconds
+            {
                 try flush(at: now)
             }
             return frames + asks()
@@ -466,9 +473,13 @@ public final class Puller {
         if wanted[item.release] != nil { wanted[item.release] = item }
         if let until = parked[item.release]?.until { parked[item.release] = (item, until) }
         transfers[item.release]?.level = item.level
-        for case .accepted(let transfer) in settled where transfer.digest == item.release && transfer.view == item.view { transfer.level = item.level }
+        for case .accepted(let transfer) in settled where transfer.digest == item.release && transfer.view == item.view {
+            transfer.level = item.level
+        }
         settled = settled.map { settled in
-            if case .refused(let before, let reason, let package) = settled, before.release == item.release, before.view == item.view {
+            if case .refused(let before, let reason, let package) = settled, before.release == item.release,
+                before.view == item.view
+            {
                 .refused(item, reason, package)
             } else {
                 settled
@@ -479,9 +490,13 @@ public final class Puller {
     /// The release is here, from another view or from before it was dropped. Whether it may be held in this view is for the same check to say as
     /// if it had just come: it may have been withdrawn since, and this view has terms of its own.
     private func adopt(_ row: ReleaseRow, _ item: Wanted, _ store: any MetadataReading, at now: Timestamp) throws {
-        guard let view = try store.subscribedView(item.view), let record = try store.agreement(view.agreement) else { return want(item) }
+        guard let view = try store.subscribedView(item.view), let record = try store.agreement(view.agreement) else {
+            return want(item)
+        }
         let body = try context.content.body(at: row.document)
-        guard let envelope = try? Envelope(binary: body) else { throw StoreFault.damaged("the document of release \(row.digest.short) cannot be read") }
+        guard let envelope = try? Envelope(binary: body) else {
+            throw StoreFault.damaged("the document of release \(row.digest.short) cannot be read")
+        }
         let verdict = try ReleaseCheck.verdict(
             on: envelope, expecting: item.release, publisher: peer, recipient: context.own, under: record,
             aheadMillisecondsMax: context.limits.aheadMillisecondsMax, store: store, at: now)
@@ -520,7 +535,9 @@ public final class Puller {
             guard var view = try tx.subscribedView(id), view.quarantine == nil else { return }
             view.quarantine = reason
             try tx.put(view)
-            try tx.log(LogDraft(.viewQuarantined, outcome: .failed, partner: self.peer, agreement: view.agreement, reason: "digest-mismatch"))
+            try tx.log(
+                LogDraft(
+                    .viewQuarantined, outcome: .failed, partner: self.peer, agreement: view.agreement, reason: "digest-mismatch"))
         }
     }
 
@@ -550,7 +567,9 @@ public final class Puller {
                 holding.reason = "dropped"
                 try tx.put(holding)
                 try tx.log(
-                    LogDraft(.accessEnded, partner: self.peer, package: holding.package, release: drop.release, agreement: view.agreement, reason: "dropped"))
+                    LogDraft(
+                        .accessEnded, partner: self.peer, package: holding.package, release: drop.release,
+                        agreement: view.agreement, reason: "dropped"))
             }
             try tx.put(view)
         }
@@ -581,7 +600,8 @@ public final class Puller {
                     (
                         wanted, envelope,
                         try ReleaseCheck.verdict(
-                            on: envelope, expecting: wanted.release, publisher: self.peer, recipient: self.context.own, under: record,
+                            on: envelope, expecting: wanted.release, publisher: self.peer, recipient: self.context.own,
+                            under: record,
                             aheadMillisecondsMax: self.context.limits.aheadMillisecondsMax, store: rows, at: now)
                     ))
             }
@@ -640,16 +660,22 @@ public final class Puller {
         transfer.pageLocations = try transfer.takePages().map { try context.content.append(page: $0, release: transfer.digest) }
         // Only what this same publisher served us counts as held: otherwise whether we ask would tell it what others gave us (SYNC.md §5).
         let locations = try context.metadata.read { try $0.chunkLocations(of: self.peer, transfer.entries.map(\.id)) }
-        for (number, location) in locations.enumerated() where location?.length == transfer.entries[number].length { transfer.mark(number) }
+        for (number, location) in locations.enumerated() where location?.length == transfer.entries[number].length {
+            transfer.mark(number)
+        }
         if transfer.isComplete { try complete(transfer) } else { contentQueue.append((transfer.digest, 0)) }
     }
 
     private func resume(_ row: TransferRow, _ item: Wanted, _ store: any MetadataReading, at now: Timestamp) throws -> Bool {
         let body = try context.content.body(at: row.document)
-        guard let envelope = try? Envelope(binary: body), let release = try? Release(payload: envelope.payload), row.transfer == item.number else {
+        guard let envelope = try? Envelope(binary: body), let release = try? Release(payload: envelope.payload),
+            row.transfer == item.number
+        else {
             return false
         }
-        guard let view = try store.subscribedView(item.view), let record = try store.agreement(view.agreement) else { return false }
+        guard let view = try store.subscribedView(item.view), let record = try store.agreement(view.agreement) else {
+            return false
+        }
         // Terms and keys may have changed since: the document passes the same check again.
         let verdict = try ReleaseCheck.verdict(
             on: envelope, expecting: item.release, publisher: peer, recipient: context.own, under: record,
@@ -657,7 +683,8 @@ public final class Puller {
         // What is not due yet was due when the transfer began: our clock was set back, and the content may come all the same.
         if case .refused = verdict { return false }
         let transfer = Transfer(
-            view: item.view, digest: item.release, level: item.level, number: item.number, release: release, document: row.document)
+            view: item.view, digest: item.release, level: item.level, number: item.number, release: release,
+            document: row.document)
         // No room now: it is fetched in its turn, and the chunks that are here are found by their ids.
         guard admit(transfer) else { return false }
         var table: [UInt8] = []
@@ -687,7 +714,9 @@ public final class Puller {
 
     /// Counts a transfer's index among the bytes in memory, if there is room; the first is admitted whatever its size.
     private func admit(_ transfer: Transfer) -> Bool {
-        guard indexBytesAdmitted == 0 || indexBytesAdmitted + transfer.indexBytesMax <= context.limits.indexBytesMax else { return false }
+        guard indexBytesAdmitted == 0 || indexBytesAdmitted + transfer.indexBytesMax <= context.limits.indexBytesMax else {
+            return false
+        }
         indexBytesAdmitted += transfer.indexBytesMax
         transfer.isAdmitted = true
         return true
@@ -697,7 +726,8 @@ public final class Puller {
         discard(transfer.digest)
         settled.append(
             .refused(
-                Wanted(view: transfer.view, release: transfer.digest, level: transfer.level, number: transfer.number), reason, transfer.release.package))
+                Wanted(view: transfer.view, release: transfer.digest, level: transfer.level, number: transfer.number), reason,
+                transfer.release.package))
     }
 
     // MARK: Content
@@ -706,10 +736,14 @@ public final class Puller {
         creditOwed += UInt64(bodyCount)
         contentBytesReceived += UInt64(bodyCount)
         // A sender may begin a frame while it has any credit left.
-        guard contentBytesReceived <= UInt64(context.limits.contentCreditBytes) + creditGranted + UInt64(Limits.contentBodyBytesMax) else {
+        guard
+            contentBytesReceived <= UInt64(context.limits.contentCreditBytes) + creditGranted + UInt64(Limits.contentBodyBytesMax)
+        else {
             throw ProtocolFault.unexpected(.chunks, "more than the credit given")
         }
-        guard let transfer = transfers[message.release], transfer.view == message.view, !transfer.entries.isEmpty else { return arrivedLate(message) }
+        guard let transfer = transfers[message.release], transfer.view == message.view, !transfer.entries.isEmpty else {
+            return arrivedLate(message)
+        }
         guard message.count > 0 else {
             if late.removeValue(forKey: message.release) != nil, transfer.failures < 2 {
                 // It may be the answer to an ask from before the release was dropped and listed again: what is not here is asked for once more.
@@ -725,11 +759,13 @@ public final class Puller {
             forget(Wanted(view: transfer.view, release: transfer.digest, level: transfer.level, number: transfer.number))
             return
         }
-        guard message.first <= UInt64(transfer.entries.count), message.count <= UInt64(transfer.entries.count) - message.first else { throw ProtocolFault.malformed(.chunks, "beyond the index") }
+        guard message.first <= UInt64(transfer.entries.count), message.count <= UInt64(transfer.entries.count) - message.first
+        else { throw ProtocolFault.malformed(.chunks, "beyond the index") }
         let first = Int(message.first)
         let range = first..<(first + Int(message.count))
         let entries = Array(transfer.entries[range])
-        guard range.allSatisfy({ transfer.wasAsked($0) }), entries.reduce(0, { $0 + Int($1.length) }) == Int(message.rawLength) else {
+        guard range.allSatisfy({ transfer.wasAsked($0) }), entries.reduce(0, { $0 + Int($1.length) }) == Int(message.rawLength)
+        else {
             if late[message.release] ?? 0 >= Int(message.rawLength) { return arrivedLate(message) }
             throw ProtocolFault.malformed(.chunks, "not what was asked for")
         }
@@ -737,7 +773,11 @@ public final class Puller {
         transfer.forgetAsked(range)
         contentAskedBytes = max(0, contentAskedBytes - Int(message.rawLength))
         let raw: [UInt8]
-        do { raw = message.codec == .raw ? message.bytes : try Block.decode(message.codec, message.bytes, rawLength: Int(message.rawLength)) } catch {
+        do {
+            raw =
+                message.codec == .raw
+                ? message.bytes : try Block.decode(message.codec, message.bytes, rawLength: Int(message.rawLength))
+        } catch {
             return damaged(transfer, range)
         }
         let good = raw.withUnsafeBytes { buffer -> Bool in
@@ -800,7 +840,9 @@ public final class Puller {
         }
         guard let place else { throw StoreFault.damaged("chunk \(entry.id.short) is marked as held and is not here") }
         let stored = try cachedBlock(place.block)
-        guard Int(place.offset) + Int(place.length) <= stored.count else { throw StoreFault.damaged("chunk \(entry.id.short) lies outside its block") }
+        guard Int(place.offset) + Int(place.length) <= stored.count else {
+            throw StoreFault.damaged("chunk \(entry.id.short) lies outside its block")
+        }
         return Array(stored[Int(place.offset)..<Int(place.offset + place.length)])
     }
 
@@ -847,7 +889,9 @@ public final class Puller {
                 view = transfer.view
                 indexQueue.removeFirst()
                 indexAsked.insert(digest)
-                asks.append(GetIndex.Ask(release: digest, tableFrom: 0, firstPage: 0, pageCount: UInt64(transfer.release.index?.pages ?? 0)))
+                asks.append(
+                    GetIndex.Ask(
+                        release: digest, tableFrom: 0, firstPage: 0, pageCount: UInt64(transfer.release.index?.pages ?? 0)))
             }
             guard let view, !asks.isEmpty else { break }
             frames.append(GetIndex(view: view, asks: asks).frame)
@@ -883,7 +927,8 @@ public final class Puller {
             let items = ready
             ready = []
             try context.metadata.read { store in
-                for item in items where views[item.view]?.pages.contains(where: { $0.outstanding.contains(item.release) }) == true {
+                for item in items where views[item.view]?.pages.contains(where: { $0.outstanding.contains(item.release) }) == true
+                {
                     if !(try self.takeUp(item, store, at: now)) { forget(item) }
                 }
             }
@@ -901,7 +946,8 @@ public final class Puller {
         if unflushedBytes >= context.limits.flushBytes { try flush(at: now) }
         if settled.isEmpty { settledSince = nil } else if settledSince == nil { settledSince = now }
         // A batch that is not full waits for more only as long as nobody notices: what comes beside a long transfer is committed at once.
-        let isOld = settledSince.map { now.milliseconds - $0.milliseconds >= context.limits.settledMillisecondsMax || now < $0 } ?? false
+        let isOld =
+            settledSince.map { now.milliseconds - $0.milliseconds >= context.limits.settledMillisecondsMax || now < $0 } ?? false
         while settled.count >= context.limits.commitReleasesMax || (!settled.isEmpty && (isIdle || isOld)) {
             frames += try commit(Array(settled.prefix(context.limits.commitReleasesMax)), at: now)
             settled.removeFirst(min(settled.count, context.limits.commitReleasesMax))
@@ -918,12 +964,16 @@ public final class Puller {
 
     private func flush(at now: Timestamp) throws {
         lastFlush = now
-        guard !unrecordedBlocks.isEmpty || transfers.values.contains(where: { !$0.isRecorded && !$0.files.isEmpty }) else { return }
+        guard !unrecordedBlocks.isEmpty || transfers.values.contains(where: { !$0.isRecorded && !$0.files.isEmpty }) else {
+            return
+        }
         try context.content.sync()
         let blocks = unrecordedBlocks
         let running = transfers.keys.sorted().compactMap { transfers[$0] }.filter { !$0.isRecorded && !$0.files.isEmpty }
         // What is complete and waits for its commit is as much under way as the rest: a crash must not lose it.
-        let waiting = settled.compactMap { item -> Transfer? in if case .accepted(let transfer) = item, !transfer.isRecorded { transfer } else { nil } }
+        let waiting = settled.compactMap { item -> Transfer? in
+            if case .accepted(let transfer) = item, !transfer.isRecorded { transfer } else { nil }
+        }
         try context.metadata.write(at: now) { tx in
             for block in blocks { try tx.insertChunks(of: block.city, block: block.location, block.chunks) }
             for transfer in running + waiting { try tx.put(transfer.row) }
@@ -948,7 +998,8 @@ public final class Puller {
                     reason: item.refusal?.word)
             }
             guard !items.isEmpty else { continue }
-            let receipt = try Receipt(view: view, from: context.own, to: peer, issued: now, items: items, log: nil, keyring: context.keyring)
+            let receipt = try Receipt(
+                view: view, from: context.own, to: peer, issued: now, items: items, log: nil, keyring: context.keyring)
             let envelope = Envelope.sign(receipt.payload(), as: .receipt, with: [context.packageKey])
             receipts.append((view, envelope, try context.content.append(document: envelope.binary(), digest: envelope.digest)))
         }
@@ -991,7 +1042,8 @@ public final class Puller {
         let acknowledgements = try context.metadata.write(at: now) { tx -> [FeedAcknowledged] in
             for block in blocks { try tx.insertChunks(of: block.city, block: block.location, block.chunks) }
             for receipt in receipts {
-                try tx.insertReceipt(receipt.envelope.digest, document: receipt.location, view: receipt.view, from: self.context.own)
+                try tx.insertReceipt(
+                    receipt.envelope.digest, document: receipt.location, view: receipt.view, from: self.context.own)
                 // It leaves from the outbox until the partner says it has it: a crash here or there loses none.
                 try tx.enqueue(receipt.envelope, to: self.peer)
             }
@@ -1068,14 +1120,17 @@ public final class Puller {
             }
             try tx.put(
                 HoldingRow(
-                    view: id, release: item.digest, level: item.level, state: item.refusal == nil ? .accepted : .refused, transfer: item.number,
+                    view: id, release: item.digest, level: item.level, state: item.refusal == nil ? .accepted : .refused,
+                    transfer: item.number,
                     reason: item.refusal?.word, package: package))
             try tx.removeTransfer(id, item.digest)
             view.members.insert(MemberSet.memberID(release: item.digest, level: item.level.code))
             try tx.log(
                 LogDraft(
-                    item.refusal == nil ? .releaseReceived : .releaseRefused, outcome: item.refusal == nil ? .ok : .refused, partner: peer,
-                    package: package, release: item.digest, agreement: view.agreement, clause: item.refusal?.clause, transfer: item.number,
+                    item.refusal == nil ? .releaseReceived : .releaseRefused, outcome: item.refusal == nil ? .ok : .refused,
+                    partner: peer,
+                    package: package, release: item.digest, agreement: view.agreement, clause: item.refusal?.clause,
+                    transfer: item.number,
                     reason: item.refusal?.word))
         }
         try tx.put(view)
@@ -1085,7 +1140,8 @@ public final class Puller {
         let release = transfer.release
         try tx.insert(
             ReleaseRow(
-                digest: transfer.digest, release: ReleaseSummary(release), document: transfer.document, table: transfer.tableLocations,
+                digest: transfer.digest, release: ReleaseSummary(release), document: transfer.document,
+                table: transfer.tableLocations,
                 pages: transfer.pageLocations, committed: tx.now))
         let row = try tx.package(release.package)
         if let row, row.lastSeq > release.seq {
@@ -1094,13 +1150,16 @@ public final class Puller {
         }
         try tx.put(
             PackageRow(
-                package: release.package, kind: release.kind, head: transfer.digest, headVersion: release.version, headSeq: release.seq,
+                package: release.package, kind: release.kind, head: transfer.digest, headVersion: release.version,
+                headSeq: release.seq,
                 lastSeq: release.seq, last: transfer.digest, tlp: release.tlp, title: release.title, bytes: release.bytes,
                 // An earlier withdrawal stays known: what it ended must not come back behind a newer release.
                 withdrawnSeq: row?.withdrawnSeq))
     }
 
-    private func advance(_ id: Digest, to cursor: [UInt8], listed: Set<Digest>?, _ tx: any MetadataWriting) throws -> FeedAcknowledged? {
+    private func advance(_ id: Digest, to cursor: [UInt8], listed: Set<Digest>?, _ tx: any MetadataWriting) throws
+        -> FeedAcknowledged?
+    {
         guard var view = try tx.subscribedView(id), let record = try tx.agreement(view.agreement) else { return nil }
         if let listed {
             // The whole view was told again: the set is built anew from the rows, and what was not listed has left it.

@@ -67,10 +67,14 @@ public enum ReleaseCheck {
         }
         guard release.writer == publisher, release.package.city == publisher else { return .refused(.notWriter, release) }
         guard release.operation == .publish, release.index != nil else { return .refused(.operation, release) }
-        guard let keyring = try store.keyring(of: publisher, version: release.keyring), let current = try store.currentKeyring(of: publisher) else {
+        guard let keyring = try store.keyring(of: publisher, version: release.keyring),
+            let current = try store.currentKeyring(of: publisher)
+        else {
             return .refused(.keyring, release)
         }
-        guard envelope.isSigned(by: keyring.packageKeys, threshold: keyring.packageThreshold) else { return .refused(.signature, release) }
+        guard envelope.isSigned(by: keyring.packageKeys, threshold: keyring.packageThreshold) else {
+            return .refused(.signature, release)
+        }
         // A superseded key is good for a release sent by its own writer in a current session, unless the keyring names it compromised (FORMATS.md §3).
         if keyring.packageKeys.contains(where: { current.revoked.contains($0.keyID) }) { return .refused(.keyRevoked, release) }
         if let known = try store.releaseDigest(of: release.package, writer: release.writer, seq: release.seq), known != digest {
@@ -80,7 +84,8 @@ public enum ReleaseCheck {
             return .refused(.withdrawn, release)
         }
         let request = AccessRequest(
-            package: release.package, kind: release.kind, tlp: release.tlp, withdrawn: false, publisher: publisher, recipient: recipient)
+            package: release.package, kind: release.kind, tlp: release.tlp, withdrawn: false, publisher: publisher,
+            recipient: recipient)
         if case .deny(let denial) = Policy.receiverDecision(on: request, under: agreement, at: now) {
             // The publisher's clock may be a little ahead of ours on an agreement's first day.
             if denial.reason == .notYetEffective { return .notYetDue(release, until: agreement.effective) }

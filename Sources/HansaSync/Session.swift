@@ -76,13 +76,17 @@ public struct Session: ~Copyable {
     }
 
     /// `spki` is the TLS key that the handshake proved; `acquaintance` looks up a city.
-    public mutating func receive(_ frame: Frame, spki: Digest, at now: Timestamp, acquaintance: (CityID) -> Acquaintance?) -> ReceiveAction {
+    public mutating func receive(_ frame: Frame, spki: Digest, at now: Timestamp, acquaintance: (CityID) -> Acquaintance?)
+        -> ReceiveAction
+    {
         switch state {
         case .idle, .closed:
             return .ignore
         case .awaitingHello:
             guard frame.type == .hello else { return violation(.unexpected(frame.type, "before hello")) }
-            do { return try admit(Hello(frame), spki: spki, at: now, acquaintance: acquaintance) } catch { return violation(error) }
+            do { return try admit(Hello(frame), spki: spki, at: now, acquaintance: acquaintance) } catch {
+                return violation(error)
+            }
         case .open(_, let documentsOnly):
             return dispatch(frame, documentsOnly: documentsOnly)
         }
@@ -95,7 +99,9 @@ public struct Session: ~Copyable {
         guard hello.to == own else { throw .notForUs }
         if case .dialled(let peer) = role, hello.from != peer { throw .notWhomWeDialled }
         // The order matters: until the pin is found in the keyring of the city named, that name is only a claim.
-        guard hello.from != own, let known = acquaintance(hello.from), known.isActive, known.pins.contains(spki) else { throw .pinUnknown }
+        guard hello.from != own, let known = acquaintance(hello.from), known.isActive, known.pins.contains(spki) else {
+            throw .pinUnknown
+        }
         let documentsOnly = known.expires <= now
         state = .open(peer: hello.from, documentsOnly: documentsOnly)
         credit = Int64(clamping: hello.contentCredit)
@@ -146,7 +152,8 @@ public struct Session: ~Copyable {
 
     private func hello(to peer: CityID, peerKeyring: Int, at now: Timestamp) -> Frame {
         Hello(
-            from: own, to: peer, keyring: UInt64(keyring), peerKeyring: UInt64(peerKeyring), nonce: nonce, contentCredit: contentCreditBytes, clock: now
+            from: own, to: peer, keyring: UInt64(keyring), peerKeyring: UInt64(peerKeyring), nonce: nonce,
+            contentCredit: contentCreditBytes, clock: now
         ).frame
     }
 }

@@ -64,8 +64,13 @@ final class Transfer {
     /// True once table and pages are all here.
     func add(table bytes: [UInt8], from: UInt64, total: UInt64) throws(ByteFault) -> Bool {
         // The same part again, as an ask that was repeated brings it, says nothing new.
-        if tableTotal == Int(clamping: total), from <= UInt64(table.count), !bytes.isEmpty, UInt64(table.count) - from >= UInt64(bytes.count) { return false }
-        guard total <= UInt64(tableBytesMax), tableTotal == nil || tableTotal == Int(total), from == UInt64(table.count), !bytes.isEmpty,
+        if tableTotal == Int(clamping: total), from <= UInt64(table.count), !bytes.isEmpty,
+            UInt64(table.count) - from >= UInt64(bytes.count)
+        {
+            return false
+        }
+        guard total <= UInt64(tableBytesMax), tableTotal == nil || tableTotal == Int(total), from == UInt64(table.count),
+            !bytes.isEmpty,
             UInt64(table.count + bytes.count) <= total
         else { throw .malformed("table part") }
         tableTotal = Int(total)
@@ -224,7 +229,8 @@ final class Transfer {
 
     var row: TransferRow {
         TransferRow(
-            view: view, release: digest, transfer: number, document: document, table: tableLocations, pages: pageLocations, bitmap: bitmap,
+            view: view, release: digest, transfer: number, document: document, table: tableLocations, pages: pageLocations,
+            bitmap: bitmap,
             chunksHeld: held, chunksTotal: chunksTotal ?? entries.count)
     }
 

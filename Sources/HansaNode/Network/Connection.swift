@@ -104,7 +104,10 @@ final class Connection: ChannelDuplexHandler, @unchecked Sendable {
         case tick
     }
 
-    init(host: any ConnectionHost, context: ExchangeContext, role: Session.Role, tls: TLSHandler, traffic: Traffic, workers: NIOThreadPool, log: Logger) {
+    init(
+        host: any ConnectionHost, context: ExchangeContext, role: Session.Role, tls: TLSHandler, traffic: Traffic,
+        workers: NIOThreadPool, log: Logger
+    ) {
         self.host = host
         self.context = context
         self.role = role
@@ -255,18 +258,40 @@ final class Connection: ChannelDuplexHandler, @unchecked Sendable {
             host.connectionClosed(self, peer: peer, reason: reason)
             return
         }
-        // What has arrived is made durable before the session is forgotten, so that the next one goes on from there.
+        // What has arrived is made durable before the session is forgotten, so that the next one goes on from there; and the partner's last
+        // words, who may have closed right after its receipts, are heard.
         let now = host.now
         let loop = eventLoop
-        runAfterPull {
+        runAfterJobs {
+            let last = self.publishInbox.filter(\.isWord)
+            self.publishInbox = []
             self.workers.submit(on: loop) { [host = self.host] in
-                do { try parts.puller.park(at: now) } catch { host.storeFailed(error) }
-            } done: { [self] in self.host.connectionClosed(self, peer: self.peer, reason: reason) }
+                do throws(ExchangeFault) {
+                    for case .frame(let frame) in last { _ = try parts.publisher.receive(frame, at: now) }
+                    try parts.puller.park(at: now)
+                } catch {
+                    // A fault of the peer's ends nothing more than this session, which is over.
+                    if case .store(let error) = error { host.storeFailed(error) }
+                }
+            } done: { [self] in
+                self.host.connectionClosed(self, peer: self.peer, reason: reason)
+            }
         }
     }
 
-    private var afterPull: (() -> Void)?
-    private func runAfterPull(_ body: @escaping () -> Void) { if isPulling { afterPull = body } else { body() } }
+    private var afterJobs: (() -> Void)?
+
+    private func runAfterJobs(_ body: @escaping () -> Void) { if isPulling || isPublishing { afterJobs = body } else { body() } }
+
+    /// True when the session is over: the last job to end does what is left.
+    private func isOver() -> Bool {
+        guard isClosing else { return false }
+        if !isPulling, !isPublishing, let after = afterJobs {
+            afterJobs = nil
+            after()
+        }
+        return true
+    }
 
     private var eventLoop: any EventLoop {
         guard let channel else { preconditionFailure("a connection is used after it was added to a channel") }
@@ -309,7 +334,9 @@ final class Connection: ChannelDuplexHandler, @unchecked Sendable {
 
     /// Every 15 minutes ± 25 % (SYNC.md §7).
     private func scheduleAnnouncement() {
-        let seconds = Int64(15 * 60 * 3 / 4) + Int64(UInt16(truncatingIfNeeded: context.random.bytes(2).reduce(0) { $0 << 8 | Int($1) })) % Int64(15 * 60 / 2)
+        let seconds =
+            Int64(15 * 60 * 3 / 4) + Int64(UInt16(truncatingIfNeeded: context.random.bytes(2).reduce(0) { $0 << 8 | Int($1) }))
+            % Int64(15 * 60 / 2)
         announcement = eventLoop.assumeIsolated().scheduleTask(in: .seconds(seconds)) { [weak self] in
             guard let self, !self.isClosing else { return }
             self.enqueue(publish: .announce)
@@ -323,7 +350,9 @@ final class Connection: ChannelDuplexHandler, @unchecked Sendable {
         onLoop {
             // What was made before the change is judged again; so is what a running job is making (`contentGeneration`).
             // A chunks body begins with its view: what other views prepared goes on.
-            let concerned = self.contentReady.contains { frame in Digest(frame.body.prefix(Digest.byteCount)).map(views.contains) != false }
+            let concerned = self.contentReady.contains { frame in
+                Digest(frame.body.prefix(Digest.byteCount)).map(views.contains) != false
+            }
             if concerned || self.isPublishing { self.contentGeneration += 1 }
             if concerned {
                 self.enqueue(publish: .requeue(self.contentReady))
@@ -415,10 +444,7 @@ final class Connection: ChannelDuplexHandler, @unchecked Sendable {
             progress.asks = asks
             if let peer { host.pulled(self, peer: peer, progress: progress, changes: result.changes) }
             if let fault = result.fault { failed(fault) }
-            if let after = afterPull {
-                afterPull = nil
-                return after()
-            }
+            if isOver() { return }
             releaseRead()
             runPulling()
         }
@@ -474,7 +500,9 @@ final class Connection: ChannelDuplexHandler, @unchecked Sendable {
                     case .announce: result.frames += try parts.publisher.announcement().map { [$0] } ?? []
                     }
                 }
-                if parts.publisher.hasIndex { result.frames += try parts.publisher.index(upTo: Connection.contentBatchBytes, at: now) }
+                if parts.publisher.hasIndex {
+                    result.frames += try parts.publisher.index(upTo: Connection.contentBatchBytes, at: now)
+                }
                 if allowance > 0 { result.content = try parts.publisher.content(upTo: allowance, at: now) }
             } catch {
                 result.fault = error
@@ -498,8 +526,13 @@ final class Connection: ChannelDuplexHandler, @unchecked Sendable {
             } else if !result.content.isEmpty {
                 publishInbox.insert(.requeue(result.content), at: 0)
             }
-            if let peer { host.published(self, peer: peer, releasesSent: result.releasesSent, contentBytesSent: result.contentBytesSent, changes: result.changes) }
-            if let fault = result.fault { return failed(fault) }
+            if let peer {
+                host.published(
+                    self, peer: peer, releasesSent: result.releasesSent, contentBytesSent: result.contentBytesSent,
+                    changes: result.changes)
+            }
+            if let fault = result.fault { failed(fault) }
+            if isOver() { return }
             if result.changes.outboxes.contains(where: { $0 == peer }) { enqueue(pull: .sendDocuments) }
             releaseRead()
             pumpContent()
@@ -530,7 +563,9 @@ final class Connection: ChannelDuplexHandler, @unchecked Sendable {
     }
 
     private func releaseRead() {
-        guard isReadHeld, answersPending <= Connection.answersLastResortBytes, publishInbox.count + pullInbox.count <= Connection.inboxFramesMax / 2, inboxBytes <= Connection.inboxBytesMax / 2 else {
+        guard isReadHeld, answersPending <= Connection.answersLastResortBytes,
+            publishInbox.count + pullInbox.count <= Connection.inboxFramesMax / 2, inboxBytes <= Connection.inboxBytesMax / 2
+        else {
             return
         }
         isReadHeld = false
@@ -558,6 +593,11 @@ extension Connection.PullEvent {
 }
 
 extension Connection.PublishEvent {
+    /// A receipt or an acknowledgement: what the partner said of what it has, and will not say again.
+    fileprivate var isWord: Bool {
+        if case .frame(let frame) = self { frame.type == .receipt || frame.type == .feedAcknowledged } else { false }
+    }
+
     fileprivate var bytes: Int { if case .frame(let frame) = self { frame.body.count } else { 0 } }
 }
 

@@ -94,7 +94,8 @@ final class Network: ConnectionHost {
                 guard let keyring = try store.currentKeyring(of: partner.city) else { return nil }
                 let now = self.clock.now
                 let pins = Set(keyring.tlsPins.filter { $0.notAfter > now }.map(\.spki))
-                let acquaintance = Session.Acquaintance(keyring: keyring.version, pins: pins, expires: keyring.expires, isActive: partner.state == .active)
+                let acquaintance = Session.Acquaintance(
+                    keyring: keyring.version, pins: pins, expires: keyring.expires, isActive: partner.state == .active)
                 return (partner.city, acquaintance, (partner.endpoint.map { [$0] } ?? []) + keyring.endpoints)
             }
         }
@@ -173,9 +174,12 @@ final class Network: ConnectionHost {
             if instant - arrival.window >= .seconds(60) { arrival = (instant, 0) }
             arrival.count += 1
             state.arrivals[address] = arrival
-            let placesHere = arrival.count > bounds.arrivalsPerMinuteAndAddress ? bounds.placesPerFastAddress : bounds.placesPerAddress
+            let placesHere =
+                arrival.count > bounds.arrivalsPerMinuteAndAddress ? bounds.placesPerFastAddress : bounds.placesPerAddress
             var evicted: [any Channel] = []
-            while state.unrecognised.count(where: { $0.address == address }) >= placesHere, let oldest = state.unrecognised.firstIndex(where: { $0.address == address }) {
+            while state.unrecognised.count(where: { $0.address == address }) >= placesHere,
+                let oldest = state.unrecognised.firstIndex(where: { $0.address == address })
+            {
                 evicted.append(state.unrecognised.remove(at: oldest).channel)
             }
             if state.unrecognised.count >= bounds.unrecognisedMax { evicted.append(state.unrecognised.removeFirst().channel) }
@@ -199,7 +203,8 @@ final class Network: ConnectionHost {
                 }
             }
         }
-        let connection = Connection(host: self, context: context, role: role, tls: handler, traffic: traffic, workers: workers, log: log)
+        let connection = Connection(
+            host: self, context: context, role: role, tls: handler, traffic: traffic, workers: workers, log: log)
         let key = ObjectIdentifier(channel)
         channel.closeFuture.whenComplete { [self] _ in state.withLock { $0.unrecognised.removeAll { $0.id == key } } }
         return channel.eventLoop.makeCompletedFuture {
@@ -230,7 +235,9 @@ final class Network: ConnectionHost {
     /// Dials now, whatever the back-off says; nothing happens when a session or an attempt is there.
     func dial(_ city: CityID) {
         let begun = state.withLock { state -> (endpoints: [String], number: UInt64)? in
-            guard !state.isStopping, state.links[city]?.connection == nil, state.links[city]?.isDialling != true else { return nil }
+            guard !state.isStopping, state.links[city]?.connection == nil, state.links[city]?.isDialling != true else {
+                return nil
+            }
             var link = state.links[city] ?? Link()
             link.isDialling = true
             link.attempt += 1
@@ -295,7 +302,8 @@ final class Network: ConnectionHost {
             // Full jitter, 1 s → 15 min.
             let ceiling = min(Double(bounds.retrySecondsMax), pow(2, Double(min(link.failures, 20))))
             let random = context.random.bytes(4).reduce(0) { $0 << 8 | UInt32($1) }
-            link.nextDial = ContinuousClock.now + .milliseconds(Int64(1000 * max(0.2, ceiling * Double(random) / Double(UInt32.max))))
+            link.nextDial =
+                ContinuousClock.now + .milliseconds(Int64(1000 * max(0.2, ceiling * Double(random) / Double(UInt32.max))))
             state.links[city] = link
         }
         signal()
@@ -337,7 +345,8 @@ final class Network: ConnectionHost {
             log.info("partner connected", metadata: ["partner": "\(peer)", "dialled": "\(connection.dialler == context.own)"])
             let skew = theirs.clock.milliseconds - clock.now.milliseconds
             if abs(skew) > 5 * 60 * 1000 {
-                log.warning("the partner's clock differs from ours", metadata: ["partner": "\(peer)", "seconds": "\(skew / 1000)"])
+                log.warning(
+                    "the partner's clock differs from ours", metadata: ["partner": "\(peer)", "seconds": "\(skew / 1000)"])
             }
         }
         signal()
@@ -425,7 +434,8 @@ final class Network: ConnectionHost {
         signal()
     }
 
-    func published(_ connection: Connection, peer: CityID, releasesSent: Int, contentBytesSent: UInt64, changes: ExchangeChanges) {
+    func published(_ connection: Connection, peer: CityID, releasesSent: Int, contentBytesSent: UInt64, changes: ExchangeChanges)
+    {
         state.withLock { state in
             guard state.links[peer]?.connection === connection else { return }
             state.links[peer]?.releasesSent = releasesSent
@@ -497,7 +507,8 @@ final class Network: ConnectionHost {
 /// `host:port`, `[v6]:port`.
 enum Endpoint {
     static func parse(_ text: String) throws(Problem) -> (host: String, port: Int) {
-        guard let colon = text.lastIndex(of: ":"), let port = Int(text[text.index(after: colon)...]), (0...65_535).contains(port) else {
+        guard let colon = text.lastIndex(of: ":"), let port = Int(text[text.index(after: colon)...]), (0...65_535).contains(port)
+        else {
             throw Problem(.usage, "'\(text.printable())' is no address: write HOST:PORT")
         }
         var host = String(text[..<colon])

@@ -67,12 +67,16 @@ final class CheckoutRun {
             } else {
                 path = file.path
             }
-            guard PayloadPath.fault(in: path) == nil else { throw Problem(.fileUnsafe, "the release names the path '\(path.printable())', which is not written anywhere") }
+            guard PayloadPath.fault(in: path) == nil else {
+                throw Problem(.fileUnsafe, "the release names the path '\(path.printable())', which is not written anywhere")
+            }
             targets.append(Target(path: path, size: file.size, digest: file.digest, source: .chunks(table.chunks(of: number))))
         }
         if !payloadOnly {
             let envelope = try Envelope(binary: try node.content.body(at: release.document)).json()
-            targets.append(Target(path: Bag.releaseName, size: UInt64(envelope.count), digest: SHA256.hash(envelope), source: .bytes(envelope)))
+            targets.append(
+                Target(
+                    path: Bag.releaseName, size: UInt64(envelope.count), digest: SHA256.hash(envelope), source: .bytes(envelope)))
         }
         let plan = try compare(targets, release, try sink.listing(of: directory), prefix)
         var outcome = Outcome(bytes: release.release.bytes, files: release.release.files)
@@ -86,14 +90,23 @@ final class CheckoutRun {
             let paths = batch.map { prefix + $0.path }
             let descriptors = try sink.create(paths)
             defer { for descriptor in descriptors { close(descriptor) } }
-            guard descriptors.count == batch.count else { throw Problem(.adminProtocol, "the client made \(descriptors.count) of \(batch.count) files") }
+            guard descriptors.count == batch.count else {
+                throw Problem(.adminProtocol, "the client made \(descriptors.count) of \(batch.count) files")
+            }
             for (target, descriptor) in zip(batch, descriptors) {
-                if sink.isCancelled { throw Problem(.internalFault, "interrupted; files written so far are whole, and running it again goes on", exit: .interrupted) }
+                if sink.isCancelled {
+                    throw Problem(
+                        .internalFault, "interrupted; files written so far are whole, and running it again goes on",
+                        exit: .interrupted)
+                }
                 try write(target, to: descriptor, release, entries)
                 done += target.size
             }
             try sink.commit(paths)
-            sink.report(Progress(item: release.release.package.description, bytesDone: done, bytesTotal: release.release.bytes, itemsDone: start + batch.count, itemsTotal: plan.write.count))
+            sink.report(
+                Progress(
+                    item: release.release.package.description, bytesDone: done, bytesTotal: release.release.bytes,
+                    itemsDone: start + batch.count, itemsTotal: plan.write.count))
         }
         if !plan.remove.isEmpty { try sink.remove(plan.remove.map { prefix + $0 }) }
         return outcome
@@ -101,7 +114,9 @@ final class CheckoutRun {
 
     // MARK: What stands there
 
-    private func compare(_ targets: [Target], _ release: ReleaseRow, _ listing: [FileStat], _ prefix: String) throws -> (write: [Target], remove: [String]) {
+    private func compare(_ targets: [Target], _ release: ReleaseRow, _ listing: [FileStat], _ prefix: String) throws -> (
+        write: [Target], remove: [String]
+    ) {
         guard !listing.isEmpty else { return (targets, []) }
         let existing = Dictionary(listing.map { ($0.path, $0) }) { first, _ in first }
         var write: [Target] = []
@@ -111,13 +126,19 @@ final class CheckoutRun {
                 write.append(target)
                 continue
             }
-            guard stat.kind == .file else { throw Problem(.fileUnsafe, "\((prefix + target.path).printable()) is in the way: it is no regular file", try: "move it away, then check out again") }
+            guard stat.kind == .file else {
+                throw Problem(
+                    .fileUnsafe, "\((prefix + target.path).printable()) is in the way: it is no regular file",
+                    try: "move it away, then check out again")
+            }
             doubtful.append((target.path, target, stat))
         }
         // What an older version had and this one has not goes too, when it is as we wrote it.
         let wanted = Set(targets.map(\.path))
         let history = try knownFiles(release)
-        for stat in listing where stat.kind == .file && !wanted.contains(stat.path) && history[stat.path] != nil { doubtful.append((stat.path, nil, stat)) }
+        for stat in listing where stat.kind == .file && !wanted.contains(stat.path) && history[stat.path] != nil {
+            doubtful.append((stat.path, nil, stat))
+        }
 
         var modified: [String] = []
         var remove: [String] = []
@@ -129,7 +150,11 @@ final class CheckoutRun {
                 let digest = try file.digest(path: item.path)
                 if let target = item.target {
                     if digest == target.digest { continue }
-                    if force || history[item.path]?.contains(digest) == true { write.append(target) } else { modified.append(item.path) }
+                    if force || history[item.path]?.contains(digest) == true {
+                        write.append(target)
+                    } else {
+                        modified.append(item.path)
+                    }
                 } else if history[item.path]?.contains(digest) == true {
                     remove.append(item.path)
                 }
@@ -138,7 +163,8 @@ final class CheckoutRun {
         if !modified.isEmpty {
             let names = modified.prefix(5).map { (prefix + $0).printable() }.joined(separator: ", ")
             throw Problem(
-                .checkoutModified, "\(modified.count) files were changed since they were checked out: \(names)\(modified.count > 5 ? ", …" : "")",
+                .checkoutModified,
+                "\(modified.count) files were changed since they were checked out: \(names)\(modified.count > 5 ? ", …" : "")",
                 try: "check out into another directory, or overwrite with --force")
         }
         return (write.sorted { $0.path < $1.path }, remove)
@@ -176,18 +202,27 @@ final class CheckoutRun {
         case .chunks(let range):
             var next = range.lowerBound
             while next < range.upperBound {
-                if sink.isCancelled { throw Problem(.internalFault, "interrupted; files written so far are whole, and running it again goes on", exit: .interrupted) }
+                if sink.isCancelled {
+                    throw Problem(
+                        .internalFault, "interrupted; files written so far are whole, and running it again goes on",
+                        exit: .interrupted)
+                }
                 let end = min(range.upperBound, next + 256)
                 let entries = try pages.entries(next..<end)
                 let locations = try node.metadata.read { try $0.chunkLocations(of: release.release.writer, entries.map(\.id)) }
                 for (entry, location) in zip(entries, locations) {
                     guard let location, location.length == entry.length else {
-                        throw Problem(.contentDamaged, "chunk \(entry.id.short) of \(release.release.package) is not in the store", try: "hansa doctor")
+                        throw Problem(
+                            .contentDamaged, "chunk \(entry.id.short) of \(release.release.package) is not in the store",
+                            try: "hansa doctor")
                     }
                     let raw = try raw(of: location.block)
-                    guard Int(location.offset) + Int(location.length) <= raw.count else { throw StoreFault.damaged("chunk \(entry.id.short) lies outside its block") }
+                    guard Int(location.offset) + Int(location.length) <= raw.count else {
+                        throw StoreFault.damaged("chunk \(entry.id.short) lies outside its block")
+                    }
                     try raw.withUnsafeBytes { buffer in
-                        let bytes = UnsafeRawBufferPointer(rebasing: buffer[Int(location.offset)..<Int(location.offset + location.length)])
+                        let bytes = UnsafeRawBufferPointer(
+                            rebasing: buffer[Int(location.offset)..<Int(location.offset + location.length)])
                         hash.update(bytes)
                         try put(bytes, descriptor, target.path)
                     }
@@ -196,7 +231,10 @@ final class CheckoutRun {
             }
         }
         guard hash.finish() == target.digest else {
-            throw Problem(.contentDamaged, "\(target.path.printable()) of \(release.release.package) is not what was signed: the store is damaged", try: "hansa doctor")
+            throw Problem(
+                .contentDamaged,
+                "\(target.path.printable()) of \(release.release.package) is not what was signed: the store is damaged",
+                try: "hansa doctor")
         }
     }
 
@@ -215,7 +253,10 @@ final class CheckoutRun {
             if count >= 0 {
                 done += count
             } else if errno == ENOSPC || errno == EDQUOT {
-                throw Problem(.diskFull, "no room for \(path.printable()): \(bytes.count - done) bytes or more are missing; nothing of it is left behind", try: "df -h .")
+                throw Problem(
+                    .diskFull,
+                    "no room for \(path.printable()): \(bytes.count - done) bytes or more are missing; nothing of it is left behind",
+                    try: "df -h .")
             } else if errno != EINTR {
                 throw Problem(.inputOutput, "cannot write \(path.printable()): \(String(cString: strerror(errno)))")
             }
@@ -238,7 +279,9 @@ final class CheckoutRun {
             result.reserveCapacity(range.count)
             for number in range {
                 let wanted = number / Limits.indexPageChunks
-                if page?.number != wanted { page = (wanted, try IndexPage.decode(try node.content.body(at: release.pages[wanted]))) }
+                if page?.number != wanted {
+                    page = (wanted, try IndexPage.decode(try node.content.body(at: release.pages[wanted])))
+                }
                 guard let page else { break }
                 result.append(page.entries[number % Limits.indexPageChunks])
             }

@@ -40,6 +40,8 @@ final class ContentWriter {
 
     func add(_ raw: UnsafeRawBufferPointer, id: Digest) throws -> ChunkEntry {
         if window.count + raw.count > Limits.blockRawBytesMax || windowChunks.count == BlockRecord.chunksMax { try flush() }
+        // The wire cuts at the index's pages too: a block that crosses one would be compressed again each time it is sent.
+        if counts.chunks > 0, counts.chunks.isMultiple(of: Limits.indexPageChunks) { try flush() }
         let entry = ChunkEntry(id: id, length: UInt32(raw.count))
         window.append(contentsOf: raw)
         windowChunks.append(entry)

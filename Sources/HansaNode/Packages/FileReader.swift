@@ -39,13 +39,16 @@ final class FileReader {
     func read(into buffer: UnsafeMutableRawBufferPointer, at offset: UInt64, path: String) throws(Problem) -> Int {
         var done = 0
         while done < buffer.count {
-            let count = pread(descriptor, buffer.baseAddress?.advanced(by: done), buffer.count - done, off_t(offset) + off_t(done))
+            let count = pread(
+                descriptor, buffer.baseAddress?.advanced(by: done), buffer.count - done, off_t(offset) + off_t(done))
             if count > 0 {
                 done += count
             } else if count == 0 {
                 break
             } else if errno != EINTR {
-                throw Problem(.fileUnreadable, "cannot read \(path.printable()): \(String(cString: strerror(errno)))", try: "check the file's disk, then run the command again")
+                throw Problem(
+                    .fileUnreadable, "cannot read \(path.printable()): \(String(cString: strerror(errno)))",
+                    try: "check the file's disk, then run the command again")
             }
         }
         return done
@@ -67,12 +70,16 @@ final class FileReader {
 
     /// The whole file, when it is at most `limit` bytes.
     func readAll(limit: Int, path: String) throws(Problem) -> [UInt8] {
-        guard size <= UInt64(limit) else { throw Problem(.limitExceeded, "\(path.printable()) has \(size) bytes; at most \(limit) are read") }
+        guard size <= UInt64(limit) else {
+            throw Problem(.limitExceeded, "\(path.printable()) has \(size) bytes; at most \(limit) are read")
+        }
         var fault: Problem?
         let count = Int(size)
         let bytes = [UInt8](unsafeUninitializedCapacity: count + 1) { buffer, initialized in
             // One byte more than listed shows a file that grows.
-            do throws(Problem) { initialized = try read(into: UnsafeMutableRawBufferPointer(buffer), at: 0, path: path) } catch { fault = error }
+            do throws(Problem) { initialized = try read(into: UnsafeMutableRawBufferPointer(buffer), at: 0, path: path) } catch {
+                fault = error
+            }
         }
         if let fault { throw fault }
         return bytes
@@ -89,7 +96,8 @@ final class ChunkReader {
     ///
     /// `chunk`'s second argument tells whether it is the whole file: then its id is the file's digest.
     func read(
-        _ file: FileReader, path: String, profile: (UnsafeRawBufferPointer) -> ChunkProfile, piece: (UnsafeRawBufferPointer) throws -> Void,
+        _ file: FileReader, path: String, profile: (UnsafeRawBufferPointer) -> ChunkProfile,
+        piece: (UnsafeRawBufferPointer) throws -> Void,
         chunk: (UnsafeRawBufferPointer, Bool) throws -> Void
     ) throws -> UInt64 {
         var held = 0

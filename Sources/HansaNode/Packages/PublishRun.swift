@@ -51,13 +51,17 @@ final class PublishRun {
         self.source = source
         if let label = options.tlp {
             guard let tlp = TLP(lenient: label) else {
-                throw Problem(.usage, "'\(label.printable())' is no TLP label: CLEAR, GREEN, AMBER, AMBER+STRICT or RED", try: "--tlp AMBER+STRICT")
+                throw Problem(
+                    .usage, "'\(label.printable())' is no TLP label: CLEAR, GREEN, AMBER, AMBER+STRICT or RED",
+                    try: "--tlp AMBER+STRICT")
             }
             self.tlp = tlp
         } else {
             tlp = .amberStrict
         }
-        if let version = options.version, Version(version) == nil { throw Problem(.usage, "'\(version.printable())' is no version: MAJOR.MINOR.PATCH", try: "--version 1.0.0") }
+        if let version = options.version, Version(version) == nil {
+            throw Problem(.usage, "'\(version.printable())' is no version: MAJOR.MINOR.PATCH", try: "--version 1.0.0")
+        }
         writer = ContentWriter(content: node.content, metadata: node.metadata, city: node.city, stores: !options.dryRun)
     }
 
@@ -72,7 +76,11 @@ final class PublishRun {
                 continue
             }
             let entries = listing.entries.map(DirectoryEntry.init)
-            if let row = try unchanged(listing, entries) { rows[listing.number] = row } else { changed.append((listing, entries)) }
+            if let row = try unchanged(listing, entries) {
+                rows[listing.number] = row
+            } else {
+                changed.append((listing, entries))
+            }
         }
         let files = FileFeed(source)
         // Descriptors are asked for in batches over many directories: small packages are many.
@@ -105,7 +113,10 @@ final class PublishRun {
 
     /// Throws once the client has gone or was interrupted: a package that is being read then is not published.
     private func proceed() throws(Problem) {
-        if source.isCancelled { throw Problem(.internalFault, "interrupted; what was published stays, and running it again goes on", exit: .interrupted) }
+        if source.isCancelled {
+            throw Problem(
+                .internalFault, "interrupted; what was published stays, and running it again goes on", exit: .interrupted)
+        }
     }
 
     private func failed(_ listing: DirectoryListing, _ problem: Problem) throws(Problem) {
@@ -118,7 +129,10 @@ final class PublishRun {
     private func failed(number: Int, _ path: String, _ problem: Problem) throws(Problem) {
         failures.append((path, problem))
         rows[number] = [
-            "path": .string(path), "error": ["code": .string(problem.code.rawValue), "message": .string(problem.message), "try": JSONValue(problem.next)],
+            "path": .string(path),
+            "error": [
+                "code": .string(problem.code.rawValue), "message": .string(problem.message), "try": JSONValue(problem.next),
+            ],
         ]
     }
 
@@ -126,42 +140,58 @@ final class PublishRun {
     private func unchanged(_ listing: DirectoryListing, _ entries: [DirectoryEntry]) throws(Problem) -> JSONValue? {
         guard !options.rehash, options.version == nil else { return nil }
         return try node.read { store -> JSONValue? in
-            guard let known = try store.snapshot(ofDirectory: self.memory(listing)), let earlier = try? DirectorySnapshot(encoded: known.snapshot),
-                DirectorySnapshot(of: entries, takenAt: listing.listedAt).isUnchanged(comparedTo: earlier), let package = try store.package(known.package),
+            guard let known = try store.snapshot(ofDirectory: self.memory(listing)),
+                let earlier = try? DirectorySnapshot(encoded: known.snapshot),
+                DirectorySnapshot(of: entries, takenAt: listing.listedAt).isUnchanged(comparedTo: earlier),
+                let package = try store.package(known.package),
                 package.head == known.release, !package.isWithdrawnNow, options.tlp == nil || package.tlp == tlp,
                 let release = try store.release(known.release)
             else { return nil }
-            return PublishRun.row(release.release, known.release, chunks: release.release.chunks, counts: ContentWriter.Counts(), unchanged: true)
+            return PublishRun.row(
+                release.release, known.release, chunks: release.release.chunks, counts: ContentWriter.Counts(), unchanged: true)
         }
     }
 
     /// What a directory's snapshot is kept under: its path, and how its name was asked for. Another --name or --base is another question.
-    private func memory(_ listing: DirectoryListing) -> String { "\(listing.path)\u{0}\(options.name ?? "")\u{0}\(listing.derivedName ?? "")" }
+    private func memory(_ listing: DirectoryListing) -> String {
+        "\(listing.path)\u{0}\(options.name ?? "")\u{0}\(listing.derivedName ?? "")"
+    }
 
     // MARK: One package
 
-    private func publish(_ listing: DirectoryListing, _ entries: [DirectoryEntry], _ plan: PublishPlan, _ files: FileFeed) throws {
+    private func publish(_ listing: DirectoryListing, _ entries: [DirectoryEntry], _ plan: PublishPlan, _ files: FileFeed) throws
+    {
         let stats = Dictionary(listing.entries.map { ($0.path, $0) }) { first, _ in first }
         var declared: DataPackageDocument?
         if let path = plan.descriptor {
-            let (bytes, _) = try files.next(listing.number, path, stats) { file in try file.readAll(limit: DataPackageDocument.bytesMax, path: path) }
-            do throws(DataPackageFault) { declared = try DataPackageDocument(reading: bytes, placement: plan.isBag ? .bag : .directory) } catch { throw error.problem }
+            let (bytes, _) = try files.next(listing.number, path, stats) { file in
+                try file.readAll(limit: DataPackageDocument.bytesMax, path: path)
+            }
+            do throws(DataPackageFault) {
+                declared = try DataPackageDocument(reading: bytes, placement: plan.isBag ? .bag : .directory)
+            } catch { throw error.problem }
         }
         let package: PackageID
         do throws(NameFault) {
-            package = try PackageName.derive(city: node.city, option: options.name, declared: declared?.package, directory: listing.derivedName)
+            package = try PackageName.derive(
+                city: node.city, option: options.name, declared: declared?.package, directory: listing.derivedName)
         } catch {
             throw Problem(.badName, "\(listing.path): \(error.description)", try: error.suggestion.map { "--name \($0)" })
         }
         if plan.isBag { try verify(bag: entries, listing) }
-        if let other = names[package] { throw Problem(.packageInvalid, "\(listing.path) and \(other) are both \(package): publish them under two names", try: "--base DIR or --name PATH") }
+        if let other = names[package] {
+            throw Problem(
+                .packageInvalid, "\(listing.path) and \(other) are both \(package): publish them under two names",
+                try: "--base DIR or --name PATH")
+        }
         if let kind = declared?.kind, kind != .dataset { throw DataPackageFault.comesLater(kind).problem }
 
         // Content is written in the index's order, so that stored blocks go over the wire as they lie. The first two tag files say only sizes,
         // which the listing knows; the others come after the payload they are about.
         let today = node.clock.now.date
         let info = BagInfo(organisation: node.keyring.name, identifier: package.description, date: today)
-        let sizes = Bag(payload: plan.files.map { FileDigest(path: $0.path, size: $0.size, digest: .zero) }, datapackage: [], info: info)
+        let sizes = Bag(
+            payload: plan.files.map { FileDigest(path: $0.path, size: $0.size, digest: .zero) }, datapackage: [], info: info)
         var digests: [FileDigest] = []
         var cut: [(path: String, profile: ChunkProfile, chunks: [ChunkEntry], digest: Digest)] = []
         for tag in sizes.tagFiles[0..<2] { cut.append(try write(tag)) }
@@ -176,7 +206,8 @@ final class PublishRun {
                 try reader.read(
                     opened, path: file.path,
                     profile: { probe in
-                        profile = ChunkProfile.choose(fileName: file.path, size: file.size, probe: probe.prefix(ChunkProfile.probeBytes))
+                        profile = ChunkProfile.choose(
+                            fileName: file.path, size: file.size, probe: probe.prefix(ChunkProfile.probeBytes))
                         return profile
                     },
                     piece: { bytes in if inference?.wantsBytes == true { inference?.feed(bytes) } },
@@ -188,7 +219,10 @@ final class PublishRun {
                     })
             }
             guard size == file.size else {
-                throw Problem(.fileChanged, "\(listing.path)/\(file.source) changed while it was read; nothing of this package was published", try: "run it again when nothing writes there")
+                throw Problem(
+                    .fileChanged,
+                    "\(listing.path)/\(file.source) changed while it was read; nothing of this package was published",
+                    try: "run it again when nothing writes there")
             }
             let digest = only ?? whole.digest
             digests.append(FileDigest(path: file.path, size: size, digest: digest))
@@ -201,21 +235,29 @@ final class PublishRun {
         let head = try node.metadata.read { try $0.package(package) }
         let isLive = head.map { !$0.isWithdrawnNow } ?? false
         let version: Version
-        do throws(VersionFault) { version = try VersionChoice.choose(given: options.version, declared: declared?.version, head: head?.headVersion) } catch { throw error.problem }
+        do throws(VersionFault) {
+            version = try VersionChoice.choose(given: options.version, declared: declared?.version, head: head?.headVersion)
+        } catch { throw error.problem }
         let label = options.tlp == nil ? (isLive ? head?.tlp ?? tlp : tlp) : tlp
         let title = declared?.title ?? PublishRun.title(package)
         let document = declared ?? DataPackageDocument.inferred(name: package.path, title: title, files: inferred)
 
         func descriptor(_ version: Version) throws -> [UInt8] {
-            do throws(DataPackageFault) { return try document.completed(files: digests, version: version) } catch { throw error.problem }
+            do throws(DataPackageFault) { return try document.completed(files: digests, version: version) } catch {
+                throw error.problem
+            }
         }
         // Touched, copied or read again, and still the same: no new release.
-        if options.version == nil, isLive, let head, head.tlp == label, declared?.version.flatMap({ Version($0) }).map({ $0 <= head.headVersion }) ?? true,
+        if options.version == nil, isLive, let head, head.tlp == label,
+            declared?.version.flatMap({ Version($0) }).map({ $0 <= head.headVersion }) ?? true,
             let release = try node.metadata.read({ try $0.release(head.head) }),
-            try isSame(release, cut[2...].map { ($0.path, $0.digest) }, descriptor: SHA256.hash(try descriptor(head.headVersion)), listing)
+            try isSame(
+                release, cut[2...].map { ($0.path, $0.digest) }, descriptor: SHA256.hash(try descriptor(head.headVersion)),
+                listing)
         {
             writer.discard()
-            rows[listing.number] = PublishRun.row(release.release, head.head, chunks: release.release.chunks, counts: ContentWriter.Counts(), unchanged: true)
+            rows[listing.number] = PublishRun.row(
+                release.release, head.head, chunks: release.release.chunks, counts: ContentWriter.Counts(), unchanged: true)
             if !options.dryRun {
                 let row = SnapshotRow(
                     path: memory(listing), package: package, release: head.head,
@@ -243,19 +285,24 @@ final class PublishRun {
 
         let seq = (head?.lastSeq ?? 0) + 1
         let release = try Release(
-            package: package, kind: .dataset, version: version, operation: .publish, writer: node.city, keyring: node.keyring.version, seq: seq,
-            previous: head?.last, parents: head.map { [$0.last] } ?? [], clock: [ClockEntry(city: node.city, seq: seq)], issued: node.clock.now, tlp: label,
+            package: package, kind: .dataset, version: version, operation: .publish, writer: node.city,
+            keyring: node.keyring.version, seq: seq,
+            previous: head?.last, parents: head.map { [$0.last] } ?? [], clock: [ClockEntry(city: node.city, seq: seq)],
+            issued: node.clock.now, tlp: label,
             title: title, bytes: bag.payloadBytes, files: bag.payloadFiles, manifest: bag.manifest,
             index: IndexReference(root: built.root, chunks: built.chunkCount))
         let envelope = release.signed(with: [node.keys.package])
         // A dry run's digest would never exist: its time is another.
-        rows[listing.number] = PublishRun.row(ReleaseSummary(release), options.dryRun ? nil : envelope.digest, chunks: built.chunkCount, counts: counts, unchanged: false)
+        rows[listing.number] = PublishRun.row(
+            ReleaseSummary(release), options.dryRun ? nil : envelope.digest, chunks: built.chunkCount, counts: counts,
+            unchanged: false)
         guard !options.dryRun else { return }
         try proceed()
         names[package] = listing.path
         prepared.append(
             Prepared(
-                envelope: envelope, release: release, document: try node.content.append(document: envelope.binary(), digest: envelope.digest),
+                envelope: envelope, release: release,
+                document: try node.content.append(document: envelope.binary(), digest: envelope.digest),
                 table: try node.content.append(table: built.encodedTable, release: envelope.digest),
                 pages: try pages.map { try node.content.append(page: $0.bytes, release: envelope.digest) },
                 snapshot: SnapshotRow(
@@ -263,7 +310,8 @@ final class PublishRun {
                     snapshot: DirectorySnapshot(of: entries, takenAt: listing.listedAt).encoded()),
                 number: listing.number,
                 row: PackageRow(
-                    package: package, kind: .dataset, head: envelope.digest, headVersion: version, headSeq: seq, lastSeq: seq, last: envelope.digest, tlp: label,
+                    package: package, kind: .dataset, head: envelope.digest, headVersion: version, headSeq: seq, lastSeq: seq,
+                    last: envelope.digest, tlp: label,
                     title: title, bytes: bag.payloadBytes, withdrawnSeq: head?.withdrawnSeq)))
     }
 
@@ -272,16 +320,22 @@ final class PublishRun {
         let stats = Dictionary(listing.entries.map { ($0.path, $0) }) { first, _ in first }
         func open(_ path: String) throws -> FileReader {
             let descriptors = try source.open(directory: listing.number, paths: [path])
-            guard descriptors.count == 1 else { throw Problem(.adminProtocol, "the client opened \(descriptors.count) files for one") }
+            guard descriptors.count == 1 else {
+                throw Problem(.adminProtocol, "the client opened \(descriptors.count) files for one")
+            }
             let file = try FileReader(descriptors[0], path: path)
             guard let stat = stats[path], file.isStill(stat) else { throw FileFeed.changed(path) }
             return file
         }
-        let verifier = BagVerifier(listing: entries, standard: .foreign) { path in try open(path).readAll(limit: Bag.manifestBytesMax, path: path) }
+        let verifier = BagVerifier(listing: entries, standard: .foreign) { path in
+            try open(path).readAll(limit: Bag.manifestBytesMax, path: path)
+        }
         let findings = verifier.findings { path in try open(path).digest(path: path) }
         guard findings.isEmpty else {
             throw Problem(
-                .packageInvalidBag, "\(listing.path) says it is a bag, and is not a valid one:\n  " + findings.prefix(10).map(\.description).joined(separator: "\n  "),
+                .packageInvalidBag,
+                "\(listing.path) says it is a bag, and is not a valid one:\n  "
+                    + findings.prefix(10).map(\.description).joined(separator: "\n  "),
                 try: "mend the bag, or publish its data/ directory")
         }
     }
@@ -302,7 +356,9 @@ final class PublishRun {
         return (tag.path, profile, chunks, tag.digest)
     }
 
-    private static func title(_ package: PackageID) -> String { package.path.split(separator: "/").last.map(String.init) ?? package.path }
+    private static func title(_ package: PackageID) -> String {
+        package.path.split(separator: "/").last.map(String.init) ?? package.path
+    }
 
     private func isSame(
         _ release: ReleaseRow, _ payload: [(path: String, digest: Digest)], descriptor: Digest, _ listing: DirectoryListing
@@ -310,7 +366,8 @@ final class PublishRun {
         let files: [FileEntry]
         do { files = try node.table(of: release).files } catch let problem as Problem { throw problem } catch {
             // What the store has lost cannot be compared; publishing the directory again heals it.
-            source.warn("\(listing.path): the release before cannot be read (\(node.problem(from: error).message)); a new one is made")
+            source.warn(
+                "\(listing.path): the release before cannot be read (\(node.problem(from: error).message)); a new one is made")
             return false
         }
         let old = files.filter { $0.path.hasPrefix(Bag.payloadPrefix) }.map { ($0.path, $0.digest) }
@@ -318,10 +375,14 @@ final class PublishRun {
             && files.first { $0.path == DataPackageDocument.fileName }?.digest == descriptor
     }
 
-    static func row(_ release: ReleaseSummary, _ digest: Digest?, chunks: Int, counts: ContentWriter.Counts, unchanged: Bool) -> JSONValue {
+    static func row(_ release: ReleaseSummary, _ digest: Digest?, chunks: Int, counts: ContentWriter.Counts, unchanged: Bool)
+        -> JSONValue
+    {
         [
-            "package": .string(release.package.description), "kind": .string(release.kind.rawValue), "version": .string(release.version.description),
-            "release": JSONValue(digest), "bytes": JSONValue(release.bytes), "files": JSONValue(release.files), "chunks": JSONValue(chunks),
+            "package": .string(release.package.description), "kind": .string(release.kind.rawValue),
+            "version": .string(release.version.description),
+            "release": JSONValue(digest), "bytes": JSONValue(release.bytes), "files": JSONValue(release.files),
+            "chunks": JSONValue(chunks),
             "newChunks": JSONValue(counts.newChunks), "storedBytes": JSONValue(counts.storedBytes), "unchanged": .bool(unchanged),
             "tlp": .string(release.tlp.rawValue),
         ]
@@ -362,14 +423,17 @@ final class PublishRun {
                 let summary = ReleaseSummary(item.release)
                 try tx.insert(
                     ReleaseRow(
-                        digest: item.envelope.digest, release: summary, document: item.document, table: item.table, pages: item.pages, committed: tx.now))
+                        digest: item.envelope.digest, release: summary, document: item.document, table: item.table,
+                        pages: item.pages, committed: tx.now))
                 try tx.put(item.row)
                 try tx.put(item.snapshot)
                 try tx.log(
                     LogDraft(
-                        .packagePublished, actor: self.node.actor(self.caller), package: item.release.package, release: item.envelope.digest,
+                        .packagePublished, actor: self.node.actor(self.caller), package: item.release.package,
+                        release: item.envelope.digest,
                         details: [
-                            "version": .string(item.release.version.description), "tlp": .string(item.release.tlp.rawValue), "bytes": JSONValue(item.release.bytes),
+                            "version": .string(item.release.version.description), "tlp": .string(item.release.tlp.rawValue),
+                            "bytes": JSONValue(item.release.bytes),
                         ]))
                 try update.released(item.envelope.digest, summary)
             }
@@ -382,7 +446,9 @@ final class PublishRun {
             let path = names[item.release.package] ?? ""
             try failed(
                 number: item.number, path,
-                Problem(.fileChanged, "\(item.release.package) was changed by another command meanwhile; nothing of it was published", try: "hansa package history \(item.release.package), then run it again"))
+                Problem(
+                    .fileChanged, "\(item.release.package) was changed by another command meanwhile; nothing of it was published",
+                    try: "hansa package history \(item.release.package), then run it again"))
         }
         names = [:]
         storedSinceCommit = 0
@@ -404,7 +470,9 @@ private final class FileFeed {
     func expect(_ directory: Int, _ path: String) { expected.append((directory, path)) }
 
     /// The next file, which must be this one; checked against its listing before and after `body`.
-    func next<T>(_ directory: Int, _ path: String, _ stats: [String: FileStat], _ body: (FileReader) throws -> T) throws -> (T, FileStat) {
+    func next<T>(_ directory: Int, _ path: String, _ stats: [String: FileStat], _ body: (FileReader) throws -> T) throws -> (
+        T, FileStat
+    ) {
         if head == opened.count {
             opened = []
             head = 0
@@ -437,7 +505,9 @@ private final class FileFeed {
     }
 
     static func changed(_ path: String) -> Problem {
-        Problem(.fileChanged, "\(path.printable()) changed while it was read; nothing of this package was published", try: "run it again when nothing writes there")
+        Problem(
+            .fileChanged, "\(path.printable()) changed while it was read; nothing of this package was published",
+            try: "run it again when nothing writes there")
     }
 
     /// A directory failed: what is left of it is closed or never opened.
@@ -453,7 +523,8 @@ private final class FileFeed {
 extension DirectoryEntry {
     init(_ stat: FileStat) {
         self.init(
-            path: stat.path, kind: Kind(rawValue: stat.kind.rawValue) ?? .other, size: stat.size, modified: stat.modified, changed: stat.changed,
+            path: stat.path, kind: Kind(rawValue: stat.kind.rawValue) ?? .other, size: stat.size, modified: stat.modified,
+            changed: stat.changed,
             inode: stat.inode, device: stat.device)
     }
 }
