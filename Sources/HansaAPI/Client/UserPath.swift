@@ -24,6 +24,26 @@ public enum UserPath {
         return String(validatingCString: resolved)
     }
 
+    /// Whether a path, existing or to be made, is this directory or lies in it, by inode: links and bind mounts do not hide it.
+    static func lies(_ path: String, in directory: String) -> Bool {
+        var wanted = stat()
+        guard stat(directory, &wanted) == 0 else { return false }
+        var existing = absolute(path)
+        while resolved(existing) == nil, existing != "/" { existing = parent(of: existing) }
+        guard var current = resolved(existing) else { return false }
+        while true {
+            var status = stat()
+            if stat(current, &status) == 0, status.st_dev == wanted.st_dev, status.st_ino == wanted.st_ino { return true }
+            if current == "/" { return false }
+            current = parent(of: current)
+        }
+    }
+
+    private static func parent(of path: String) -> String {
+        guard let slash = path.utf8.lastIndex(of: 0x2F), slash != path.startIndex else { return "/" }
+        return String(path[..<slash])
+    }
+
     private static var workingDirectory: String {
         guard let current = getcwd(nil, 0) else { return "" }
         defer { free(current) }

@@ -95,7 +95,9 @@ extension Package {
         @OptionGroup var global: GlobalOptions
 
         func execute(_ terminal: Terminal) throws(Problem) -> Problem.Exit {
-            let target = CheckoutTarget(directory: directory, changesNothing: global.dryRun)
+            let target = try CheckoutTarget(
+                directory: directory, home: HomeLocation.find(option: global.home, environment: terminal.environment),
+                changesNothing: global.dryRun)
             let request = AdminRequest.packageCheckout(
                 reference: reference, payload: payload, purpose: purpose, force: force, dryRun: global.dryRun)
             let document = target.locating(try result(of: request, terminal, files: .target(target)))
