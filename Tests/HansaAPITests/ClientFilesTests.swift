@@ -273,11 +273,11 @@ struct ClientFilesTests {
     @Test func aCheckoutWritesWholeFilesAndTheSecondWritesNothing() throws {
         let fixture = try ServerFixture()
         let directory = TemporaryDirectory()
-        let target = try CheckoutTarget(directory: directory.path + "/new/target")
+        let target = CheckoutTarget(directory: directory.path + "/new/target")
         #expect(try fixture.client().run(Self.checkout, files: .target(target))["written"] == 2)
         #expect(directory.text("new/target/data/a.csv") == "a\n1\n")
         #expect(directory.text("new/target/bagit.txt") == "BagIt-Version: 1.0\n")
-        let again = try CheckoutTarget(directory: directory.path + "/new/target")
+        let again = CheckoutTarget(directory: directory.path + "/new/target")
         #expect(try fixture.client().run(Self.checkout, files: .target(again))["written"] == 0)
     }
 
@@ -287,7 +287,7 @@ struct ClientFilesTests {
         directory.file("data/old/deep/x")
         directory.file("data/kept.by.user")
         directory.file("mine.txt")
-        let target = try CheckoutTarget(directory: directory.path)
+        let target = CheckoutTarget(directory: directory.path)
         _ = try fixture.client().run(Self.checkout, files: .target(target))
         #expect(directory.names == ["bagit.txt", "data", "mine.txt"])
         #expect(directory.text("data/old/deep/x") == nil)
@@ -298,7 +298,7 @@ struct ClientFilesTests {
     @Test func aDryRunMakesNothing() throws {
         let fixture = try ServerFixture()
         let directory = TemporaryDirectory()
-        let target = try CheckoutTarget(directory: directory.path + "/new")
+        let target = CheckoutTarget(directory: directory.path + "/new")
         let request = AdminRequest.packageCheckout(reference: "a.b/c", payload: false, purpose: nil, force: false, dryRun: true)
         #expect(try fixture.client().run(request, files: .target(target))["written"] == 2)
         #expect(directory.names.isEmpty)
@@ -310,7 +310,7 @@ struct ClientFilesTests {
         let fixture = try ServerFixture(FakeServices(script))
         let directory = TemporaryDirectory()
         directory.file("bagit.txt", "old")
-        let target = try CheckoutTarget(directory: directory.path)
+        let target = CheckoutTarget(directory: directory.path)
         #expect(problem { _ = try fixture.client().run(Self.checkout, files: .target(target)) }?.code == .contentDamaged)
         #expect(directory.text("bagit.txt") == "old")
         let left = try DirectoryWalker(entersHidden: true).list(directory.path, number: 0, derivedName: nil)
@@ -322,7 +322,7 @@ struct ClientFilesTests {
         let outside = TemporaryDirectory()
         let directory = TemporaryDirectory()
         symlink(outside.path, directory.path + "/data")
-        let target = try CheckoutTarget(directory: directory.path)
+        let target = CheckoutTarget(directory: directory.path)
         #expect(problem { _ = try fixture.client().run(Self.checkout, files: .target(target)) }?.code == .fileUnsafe)
         #expect(outside.names.isEmpty)
 
@@ -330,7 +330,7 @@ struct ClientFilesTests {
         let victim = outside.file("victim", "old")
         unlink(directory.path + "/data")
         symlink(victim, directory.path + "/bagit.txt")
-        _ = try fixture.client().run(Self.checkout, files: .target(try CheckoutTarget(directory: directory.path)))
+        _ = try fixture.client().run(Self.checkout, files: .target(CheckoutTarget(directory: directory.path)))
         #expect(outside.text("victim") == "old")
         #expect(directory.text("bagit.txt") == "BagIt-Version: 1.0\n")
     }
@@ -339,7 +339,7 @@ struct ClientFilesTests {
         let fixture = try ServerFixture()
         let directory = TemporaryDirectory()
         directory.file("bagit.txt/mine")
-        let target = try CheckoutTarget(directory: directory.path)
+        let target = CheckoutTarget(directory: directory.path)
         #expect(problem { _ = try fixture.client().run(Self.checkout, files: .target(target)) }?.code == .checkoutModified)
         #expect(directory.text("bagit.txt/mine") == "x")
     }
@@ -348,7 +348,7 @@ struct ClientFilesTests {
         let fixture = try ServerFixture()
         let directory = TemporaryDirectory()
         directory.file("data", "a file where a directory belongs")
-        let target = try CheckoutTarget(directory: directory.path)
+        let target = CheckoutTarget(directory: directory.path)
         #expect(problem { _ = try fixture.client().run(Self.checkout, files: .target(target)) }?.code == .fileUnsafe)
         #expect(directory.names == ["data"])
     }
@@ -359,10 +359,10 @@ struct ClientFilesTests {
         let dead = ".hansa-4194305-1.tmp"
         let living = ".hansa-\(getpid())-2.tmp"
         for name in [dead, "data/" + dead, living, ".hansa-notes"] { directory.file(name) }
-        let dry = try CheckoutTarget(directory: directory.path, changesNothing: true)
+        let dry = CheckoutTarget(directory: directory.path, changesNothing: true)
         #expect(Set(try dry.listing(of: "").entries.map(\.path)) == [".hansa-notes", "data"])
         #expect(directory.names.contains(dead))
-        let target = try CheckoutTarget(directory: directory.path)
+        let target = CheckoutTarget(directory: directory.path)
         #expect(Set(try target.listing(of: "").entries.map(\.path)) == [".hansa-notes", "data"])
         #expect(directory.names == [living, ".hansa-notes", "data"].sorted())
         #expect(directory.text("data/" + dead) == nil)
@@ -375,15 +375,16 @@ struct ClientFilesTests {
         symlink(home, directory.path + "/link")
         for below in ["/home", "/home/keys", "/home/new/deep", "/link/new", "/elsewhere/../home/x"] {
             #expect(
-                problem { _ = try CheckoutTarget(directory: directory.path + below, home: home) }?.code == .fileUnsafe, "\(below)"
+                problem { _ = try CheckoutTarget(directory: directory.path + below, outside: home) }?.code == .fileUnsafe,
+                "\(below)"
             )
         }
-        for below in ["", "/homestead", "/elsewhere"] { _ = try CheckoutTarget(directory: directory.path + below, home: home) }
+        for below in ["", "/homestead", "/elsewhere"] { _ = try CheckoutTarget(directory: directory.path + below, outside: home) }
     }
 
     @Test func twoCheckoutsDoNotWorkInOneDirectory() throws {
         let directory = TemporaryDirectory()
-        let first = try CheckoutTarget(directory: directory.path)
+        let first = CheckoutTarget(directory: directory.path)
         _ = try first.listing(of: "")
         #expect(problem { _ = try CheckoutTarget(directory: directory.path).listing(of: "") }?.exit == .conflict)
         // A dry run looks on.
@@ -399,7 +400,7 @@ struct ClientFilesTests {
         let fixture = try ServerFixture(FakeServices(script))
         let directory = TemporaryDirectory()
         #expect(
-            try fixture.client().run(Self.checkout, files: .target(try CheckoutTarget(directory: directory.path)))["files"] == 500
+            try fixture.client().run(Self.checkout, files: .target(CheckoutTarget(directory: directory.path)))["files"] == 500
         )
         for number in 0..<500 { #expect(directory.text("data/d\(number % 80)/f\(number)") == "\(number)") }
     }
@@ -428,7 +429,7 @@ struct ClientFilesTests {
         writer.prefixed("../evil")
         try node.send(.create, writer.bytes, within: 1000)
         let directory = TemporaryDirectory()
-        let target = try CheckoutTarget(directory: directory.directory("target"))
+        let target = CheckoutTarget(directory: directory.directory("target"))
         #expect(problem { _ = try client.run(Self.checkout, files: .target(target)) }?.code == .adminProtocol)
         #expect(directory.names == ["target"])
     }

@@ -29,16 +29,20 @@ public final class CheckoutTarget: Sendable {
 
     /// Nothing is made until the node creates the first file. With `changesNothing`, for a dry run, nothing that a killed checkout left is removed
     /// either, and no lock is taken. Otherwise the directory is locked from its first use to `finish`: a second checkout into it fails.
-    /// Nothing is ever written into `home`, the node's.
-    public init(directory: String, home: String? = nil, changesNothing: Bool = false) throws(Problem) {
+    public init(directory: String, changesNothing: Bool = false) {
         self.directory = UserPath.absolute(directory)
-        if let home, UserPath.lies(self.directory, in: home) {
+        self.changesNothing = changesNothing
+    }
+
+    /// The same, and refused when it lies in the node's home.
+    public convenience init(directory: String, outside home: String, changesNothing: Bool = false) throws(Problem) {
+        self.init(directory: directory, changesNothing: changesNothing)
+        if UserPath.lies(self.directory, in: home) {
             throw Problem(
                 .fileUnsafe,
                 "\(self.directory.printable(charactersMax: 300)) lies in the home of the node, where nothing is checked out",
                 try: "name a directory elsewhere")
         }
-        self.changesNothing = changesNothing
     }
 
     /// Removes what was created and not committed, and lets go of the directory. `AdminClient.run` does it at the end of its request; safe to call

@@ -96,7 +96,7 @@ extension Package {
 
         func execute(_ terminal: Terminal) throws(Problem) -> Problem.Exit {
             let target = try CheckoutTarget(
-                directory: directory, home: HomeLocation.find(option: global.home, environment: terminal.environment),
+                directory: directory, outside: HomeLocation.find(option: global.home, environment: terminal.environment),
                 changesNothing: global.dryRun)
             let request = AdminRequest.packageCheckout(
                 reference: reference, payload: payload, purpose: purpose, force: force, dryRun: global.dryRun)
