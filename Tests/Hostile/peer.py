@@ -181,7 +181,7 @@ def malformed_frames(w):
         "run of none": get_chunks(v, (w.release("big/one"), 0, 0)), "run beyond all": get_chunks(v, (w.release("big/one"), 1 << 40, 1)),
         "unasked releases": frame(RELEASES, v + packed(varint(1) + ZERO + varint(0))), "credit 2^62-1": frame(CREDIT, varint((1 << 62) - 1)),
         "junk envelope": documents((1, b"\2" + prefixed(b"{}") + b"\1")), "65 signatures": documents((1, b"\2" + prefixed(b"{}") + varint(65) + bytes(96 * 65))),
-        "receipt that is none": frame(RECEIPT, prefixed(w.c.sign(5, b"{}"))), "text not UTF-8": frame(ERROR, prefixed(b"\xff\xfe") + v + b"\0"),
+        "receipt that is none": frame(RECEIPT, RECEIPT_NUMBER + prefixed(w.c.sign(5, b"{}"))), "text not UTF-8": frame(ERROR, prefixed(b"\xff\xfe") + v + b"\0"),
         "feed status 9": feed(1, v, 9), "short cursor": feed(0, w.view_from_c, 1, cursor=b"x"),
     }
     for what, data in bad.items():
@@ -763,6 +763,10 @@ def refusals_fill_the_log(w):
     assert grown < 60, f"5,120 refused gets and 20 violations made {grown} entries"
 
 
+# A receipt frame begins with the sender's number for it.
+RECEIPT_NUMBER = b"\x01"
+
+
 def receipt(w, view, items, own=ME, to=NODE):
     payload = json.dumps({"schema": "hansa.receipt/1", "view": "sha256:" + view.hex(), "from": own, "to": to, "issued": "2026-01-01T00:00:00.000Z",
                           "items": items, "log": None, "keyring": 1}, separators=(",", ":")).encode()
@@ -776,7 +780,7 @@ def junk_receipts_fill_the_disk(w):
     disk, log = w.segment_bytes(), w.log_size()
     for i in range(60):
         items = [{"release": "sha256:" + os.urandom(32).hex(), "transfer": os.urandom(16).hex(), "outcome": "refused", "reason": "x" * 60} for _ in range(500)]
-        peer.send(frame(RECEIPT, prefixed(envelope(5, receipt(w, w.view, items), [(os.urandom(32), os.urandom(64))]))))
+        peer.send(frame(RECEIPT, RECEIPT_NUMBER + prefixed(envelope(5, receipt(w, w.view, items), [(os.urandom(32), os.urandom(64))]))))
     peer.send(frame(CREDIT, varint(1)))
     time.sleep(2)
     w.honest()
@@ -795,13 +799,13 @@ def replayed_receipts(w):
     peer.wait(RELEASES)
     log = w.log_size()
     one = [{"release": "sha256:" + adds[0][0].hex(), "transfer": adds[0][2].hex(), "outcome": "accepted"}]
-    message = frame(RECEIPT, prefixed(w.c.sign(5, receipt(w, w.view, one))))
+    message = frame(RECEIPT, RECEIPT_NUMBER + prefixed(w.c.sign(5, receipt(w, w.view, one))))
     peer.send(*[message] * 100)
     time.sleep(2)
     grown = w.log_size() - log
     assert grown <= 5, f"a replayed receipt made {grown} entries"
     forged = [{"release": "sha256:" + os.urandom(32).hex(), "transfer": os.urandom(16).hex(), "outcome": "accepted"} for _ in range(900)]
-    peer.send(frame(RECEIPT, prefixed(w.c.sign(5, receipt(w, w.view, forged)))))
+    peer.send(frame(RECEIPT, RECEIPT_NUMBER + prefixed(w.c.sign(5, receipt(w, w.view, forged)))))
     time.sleep(2)
     grown = w.log_size() - log
     assert grown < 30, f"a receipt for transfers that never were made {grown} entries"
@@ -811,7 +815,7 @@ def replayed_receipts(w):
 @attack
 def receipt_of_another(w):
     peer = w.session()
-    peer.send(frame(RECEIPT, prefixed(w.c.sign(5, receipt(w, w.view, [{"release": "sha256:" + "00" * 32, "transfer": "00" * 16, "outcome": "accepted"}], own="boston.gov")))))
+    peer.send(frame(RECEIPT, RECEIPT_NUMBER + prefixed(w.c.sign(5, receipt(w, w.view, [{"release": "sha256:" + "00" * 32, "transfer": "00" * 16, "outcome": "accepted"}], own="boston.gov")))))
     must_close(peer, "a receipt from another", "protocol")
 
 
@@ -869,6 +873,7 @@ def resurrection(w):
         outcomes = [Reader(b) for k, b in got if k == RECEIPT]
         texts = []
         for o in outcomes:
+            o.varint()  # the sender's number for it
             e = Reader(o.prefixed())
             e.u8()
             texts.append(e.prefixed())
