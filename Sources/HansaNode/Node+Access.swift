@@ -157,7 +157,7 @@ extension Node {
             let policy = try store.policy()
             var rows: [JSONValue] = []
             try self.eachPackage(of: self.city, in: store) { package in
-                guard !package.isWithdrawnNow else { return }
+                guard !package.isWithdrawn else { return }
                 let request = AccessRequest(
                     package: package.package, kind: package.kind, tlp: package.tlp, withdrawn: false, publisher: self.city,
                     recipient: partner.city)
@@ -198,7 +198,7 @@ extension Node {
                 return (verdict, verdict.agreement.flatMap { policy.agreement($0) }, true)
             }
             let request = AccessRequest(
-                package: id, kind: row.kind, tlp: row.tlp, withdrawn: row.isWithdrawnNow, publisher: self.city,
+                package: id, kind: row.kind, tlp: row.tlp, withdrawn: row.isWithdrawn, publisher: self.city,
                 recipient: partner.city)
             let verdict = policy.decision(on: request, at: now)
             return (verdict, verdict.agreement.flatMap { policy.agreement($0) }, true)

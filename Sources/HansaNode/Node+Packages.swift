@@ -51,7 +51,7 @@ extension Node {
 
     /// How a package stands with us: `own`, `received`, or `ended` where nothing gives new checkouts any more.
     private func origin(_ row: PackageRow, _ store: any MetadataReading) throws -> (origin: String, agreements: [String]) {
-        if row.package.city == city { return (row.isWithdrawnNow ? "ended" : "own", []) }
+        if row.package.city == city { return (row.isWithdrawn ? "ended" : "own", []) }
         guard case .usable(let agreements) = try standing(of: row.head, row.headSeq, row, store) else { return ("ended", []) }
         return ("received", agreements.map(\.agreement.id))
     }
@@ -173,7 +173,7 @@ extension Node {
                         "writer": .string(release.release.writer.text), "tlp": .string(release.release.tlp.rawValue),
                         "bytes": JSONValue(release.release.bytes),
                         "files": JSONValue(release.release.files),
-                        "head": .bool(release.digest == row?.head && row?.isWithdrawnNow == false),
+                        "head": .bool(release.digest == row?.head && row?.isWithdrawn == false),
                     ]
                 }),
         ]
@@ -206,7 +206,7 @@ extension Node {
         }
         let recipients = try read { try $0.recipients(everSent: id) }
         var digest = row.last
-        if !row.isWithdrawnNow, !dryRun {
+        if !row.isWithdrawn, !dryRun {
             let seq = row.lastSeq + 1
             let release = try guarded {
                 try Release(

@@ -38,7 +38,7 @@ extension Node {
     func receiverVerdict(_ row: PackageRow, from partner: CityID, _ store: any MetadataReading) throws -> Verdict {
         let now = clock.now
         let request = AccessRequest(
-            package: row.package, kind: row.kind, tlp: row.tlp, withdrawn: row.isWithdrawnNow, publisher: partner, recipient: city
+            package: row.package, kind: row.kind, tlp: row.tlp, withdrawn: row.isWithdrawn, publisher: partner, recipient: city
         )
         func decision(_ record: AgreementRecord) -> Verdict { Policy.receiverDecision(on: request, under: record, at: now) }
         let between = try store.agreements().filter { $0.isParty(partner) && $0.isParty(city) }.sorted { $0.digest < $1.digest }
@@ -60,9 +60,4 @@ extension Node {
             return verdicts.first ?? .deny(Denial(reason: .noAgreement))
         }
     }
-}
-
-extension PackageRow {
-    /// Withdrawn, and not published again since.
-    var isWithdrawnNow: Bool { withdrawnSeq.map { $0 >= headSeq } ?? false }
 }

@@ -144,7 +144,7 @@ final class PublishRun {
                 let earlier = try? DirectorySnapshot(encoded: known.snapshot),
                 DirectorySnapshot(of: entries, takenAt: listing.listedAt).isUnchanged(comparedTo: earlier),
                 let package = try store.package(known.package),
-                package.head == known.release, !package.isWithdrawnNow, options.tlp == nil || package.tlp == tlp,
+                package.head == known.release, !package.isWithdrawn, options.tlp == nil || package.tlp == tlp,
                 let release = try store.release(known.release)
             else { return nil }
             return PublishRun.row(
@@ -233,7 +233,7 @@ final class PublishRun {
         }
 
         let head = try node.metadata.read { try $0.package(package) }
-        let isLive = head.map { !$0.isWithdrawnNow } ?? false
+        let isLive = head.map { !$0.isWithdrawn } ?? false
         let version: Version
         do throws(VersionFault) {
             version = try VersionChoice.choose(given: options.version, declared: declared?.version, head: head?.headVersion)
