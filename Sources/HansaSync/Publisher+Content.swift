@@ -1,0 +1,147 @@
+// Chunks, in frames whose shape follows from the index and the ask alone.
+internal import HansaContent
+public import HansaCore
+internal import HansaDocuments
+internal import HansaTerms
+
+extension Publisher {
+    func enqueue(_ message: GetChunks) throws {
+        guard queue.count - queueHead + message.runs.count <= context.limits.queuedRunsMax else {
+            throw ProtocolFault.tooManyAsks
+        }
+        for run in message.runs { queue.append((message.view, run)) }
+    }
+
+    /// The next content frames, about `bytes` of them and at least one while something is queued.
+    public func content(upTo bytes: Int, at now: Timestamp) throws(ExchangeFault) -> [Frame] {
+        do {
+            var frames: [Frame] = []
+            var total = 0
+            while hasContent, total < bytes {
+                let (view, run) = queue[queueHead]
+                let sent = try block(view, run, at: now)
+                total += sent.frame.body.count
+                contentBytesSent += UInt64(sent.frame.body.count)
+                frames.append(sent.frame)
+                if let rest = sent.rest {
+                    queue[queueHead].run = rest
+                } else {
+                    queueHead += 1
+                    if queueHead == queue.count || queueHead > 4096 {
+                        queue.removeFirst(queueHead)
+                        queueHead = 0
+                    }
+                }
+            }
+            return frames
+        } catch {
+            throw .store(error)
+        }
+    }
+
+    /// Takes back content frames that `content` made and that have not left, in their order: their runs are handed out again before all others,
+    /// and authority is looked up again then. Frames of a transfer that was stopped become the answer for what is not there.
+    public func requeue(_ frames: [Frame]) {
+        var runs: [(view: Digest, run: GetChunks.Run)] = []
+        for frame in frames where frame.type == .chunks {
+            guard let chunks = try? Chunks(frame) else { preconditionFailure("a frame that this publisher did not make") }
+            contentBytesSent -= UInt64(frame.body.count)
+            runs.append((chunks.view, GetChunks.Run(release: chunks.release, first: chunks.first, count: max(1, chunks.count))))
+        }
+        queue.replaceSubrange(0..<queueHead, with: runs)
+        queueHead = 0
+    }
+
+    private func block(_ view: Digest, _ run: GetChunks.Run, at now: Timestamp) throws -> (frame: Frame, rest: GetChunks.Run?) {
+        func absent() -> (Frame, GetChunks.Run?) {
+            (
+                Chunks(view: view, release: run.release, first: run.first, count: 0, codec: .raw, rawLength: 0, bytes: []).frame,
+                nil
+            )
+        }
+        // Authority is looked up for each frame: a revocation stops a transfer between two of them.
+        let city = try context.metadata.read { store -> (ReleaseRow, CityID)? in
+            guard try self.authority(view, run.release, in: store, at: now)?.level == .sync,
+                let row = try store.release(run.release)
+            else { return nil }
+            return (row, row.release.writer)
+        }
+        guard let (row, writer) = city, run.first + run.count <= UInt64(row.release.chunks) else { return absent() }
+        if open?.release != run.release || open?.view != view {
+            open = OpenRelease(view: view, release: run.release, row: row, city: writer, page: nil)
+        }
+        let entries = try piece(from: Int(run.first), to: Int(run.first + run.count))
+        let locations = try context.metadata.read { try $0.chunkLocations(of: writer, entries.map(\.id)) }
+        guard let message = try encode(view, run, entries, locations) else { return absent() }
+        let after = run.first + message.count
+        let end = run.first + run.count
+        let rest = after < end ? GetChunks.Run(release: run.release, first: after, count: end - after) : nil
+        return (message.frame, rest)
+    }
+
+    /// The chunks that go together from `first` on. The cuts follow from the index and the run alone, never from how bytes lie here: a frame's
+    /// shape would tell what else we hold. Groups are as many chunks as fit a block, counted from the beginning of an index page, which is how a
+    /// publisher writes a package's first blocks too.
+    private func piece(from first: Int, to end: Int) throws -> [ChunkEntry] {
+        let page = first / Limits.indexPageChunks * Limits.indexPageChunks
+        var group = page
+        if let known = open?.group, known <= first, known >= page { group = known }
+        var raw = 0
+        var entries: [ChunkEntry] = []
+        var next = group
+        while next < min(end, page + Limits.indexPageChunks) {
+            let entry = try entry(next)
+            if raw + Int(entry.length) > Limits.blockRawBytesMax {
+                if next > first { break }
+                (group, raw) = (next, 0)
+            }
+            raw += Int(entry.length)
+            if next >= first { entries.append(entry) }
+            next += 1
+        }
+        open?.group = group
+        return entries
+    }
+
+    func entry(_ number: Int) throws -> ChunkEntry {
+        guard var release = open else { preconditionFailure("no open release") }
+        let page = number / Limits.indexPageChunks
+        if release.page?.number != page {
+            release.page = (page, try IndexPage.decode(try context.content.body(at: release.row.pages[page])))
+            open = release
+        }
+        guard let entries = release.page?.entries else { preconditionFailure("page was just read") }
+        return entries[number % Limits.indexPageChunks]
+    }
+
+    /// A stored block goes out as it lies when it is exactly the chunks that are to be sent; otherwise they are gathered and compressed anew:
+    /// a neighbour in the block may belong to another view, an older version or an unredacted original (SYNC.md §5).
+    private func encode(_ view: Digest, _ run: GetChunks.Run, _ entries: [ChunkEntry], _ locations: [ChunkLocation?]) throws
+        -> Chunks?
+    {
+        let places = locations.compactMap { $0 }
+        guard let first = places.first, places.count == entries.count else { return nil }
+        var block = (location: first.block, stored: try context.content.block(at: first.block), raw: [UInt8]?.none)
+        if block.stored.chunks == entries {
+            return Chunks(
+                view: view, release: run.release, first: run.first, count: UInt64(entries.count), codec: block.stored.codec,
+                rawLength: UInt32(block.stored.rawLength), bytes: block.stored.bytes)
+        }
+        var raw: [UInt8] = []
+        raw.reserveCapacity(entries.reduce(0) { $0 + Int($1.length) })
+        for (entry, place) in zip(entries, places) {
+            if block.location != place.block { block = (place.block, try context.content.block(at: place.block), nil) }
+            let bytes = try block.raw ?? Block.decode(block.stored.codec, block.stored.bytes, rawLength: block.stored.rawLength)
+            block.raw = bytes
+            guard Int(place.offset) + Int(place.length) <= bytes.count, place.length == entry.length else {
+                throw StoreFault.damaged("chunk \(entry.id.short) lies outside its block")
+            }
+            raw += bytes[Int(place.offset)..<Int(place.offset + place.length)]
+        }
+        let packed = raw.withUnsafeBytes { Block.encode(raw: $0) }
+        return Chunks(
+            view: view, release: run.release, first: run.first, count: UInt64(entries.count), codec: packed.codec,
+            rawLength: UInt32(raw.count),
+            bytes: packed.bytes)
+    }
+}

@@ -1,0 +1,245 @@
+// Where a partner stands in our views, and the net changes since then.
+internal import HansaCore
+internal import HansaCrypto
+internal import HansaDocuments
+internal import HansaLog
+internal import HansaTerms
+
+extension Publisher {
+    func answer(_ views: Views, at now: Timestamp) throws -> [Frame] {
+        guard Set(views.lines.map(\.view)).count == views.lines.count else {
+            throw ProtocolFault.malformed(.views, "a view twice")
+        }
+        var frames: [Frame] = []
+        // All views together take up no more than one would.
+        let pagesMax = max(1, context.limits.feedPagesMax / max(1, views.lines.count))
+        for line in views.lines {
+            let standing = try context.metadata.read { try self.standing(of: line, in: $0, at: now) }
+            switch standing {
+            case .answer(let status):
+                frames.append(Feed(round: views.round, view: line.view, status: status).frame)
+            case .equal(let position):
+                followed[line.view] = position
+                try noteEqual(line.view, position, at: now)
+                try unseen(line.view, after: position, at: now)
+                frames.append(Feed(round: views.round, view: line.view, status: .equal).frame)
+            case .behind(let position):
+                frames += try feed(
+                    line.view, from: position, round: views.round, status: .changes, since: line.cursor, pagesMax: pagesMax,
+                    at: now)
+            case .unknownCursor:
+                frames += try feed(line.view, from: 0, round: views.round, status: .reset, at: now)
+            case .differs:
+                frames += try mismatch(line.view, round: views.round, at: now)
+            case .policy(let agreement):
+                // Once for an epoch: asking again fills no outbox.
+                if let epoch = try context.metadata.read({ try $0.agreement(agreement)?.policyEpoch }),
+                    epochsAnswered.insert(epoch).inserted
+                {
+                    try context.metadata.write(at: now) { try self.enqueueDocuments(of: agreement, in: $0) }
+                    changes.outboxes.insert(peer)
+                }
+                frames.append(Feed(round: views.round, view: line.view, status: .policy).frame)
+            }
+        }
+        return frames
+    }
+
+    /// An equal digest is as good as the acknowledgement that a broken session lost.
+    private func noteEqual(_ id: Digest, _ position: UInt64, at now: Timestamp) throws {
+        func isNews(_ view: PublishedView) -> Bool {
+            !view.acknowledgedEqual || view.acknowledgedPosition < position || view.mismatches > 0
+        }
+        guard let view = try context.metadata.read({ try $0.publishedView(id) }), isNews(view) else { return }
+        try context.metadata.write(at: now) { tx in
+            guard var view = try tx.publishedView(id), isNews(view), position <= view.position else { return }
+            (view.acknowledgedEqual, view.acknowledgedPosition, view.mismatches) = (
+                true, max(view.acknowledgedPosition, position), 0
+            )
+            try tx.put(view)
+        }
+    }
+
+    private enum Standing {
+        case answer(Feed.Status)
+        case equal(UInt64)
+        case behind(UInt64)
+        case unknownCursor
+        case differs
+        case policy(Digest)
+    }
+
+    private func standing(of line: Views.Line, in store: any MetadataReading, at now: Timestamp) throws -> Standing {
+        guard let view = try store.publishedView(line.view), view.recipient == peer,
+            let record = try store.agreement(view.agreement)
+        else {
+            return .answer(.none)
+        }
+        guard record.policyEpoch == line.policyEpoch else { return .policy(record.digest) }
+        guard record.state(at: now) == .active else { return .answer(.none) }
+        if view.quarantine != nil { return .answer(.quarantined) }
+        let digest = view.members.digest(view: view.id, policyEpoch: record.policyEpoch)
+        if line.cursor.isEmpty, view.position > 0 { return .behind(0) }
+        if line.cursor.isEmpty { return digest == line.digest ? .equal(0) : .differs }
+        guard let position = Cursor.position(line.cursor, feedKey: view.feedKey), position <= view.position else {
+            return .unknownCursor
+        }
+        // A membership that has run out but was not yet taken from the view (a late timer) is a change to come.
+        guard try store.members(line.view, endedBy: now).isEmpty else { return .behind(position) }
+        if position < view.position {
+            // What came and went unseen is no change: the old cursor stays good.
+            let isSame =
+                try digest == line.digest && store.members(line.view, addedAfter: position, limit: 1).isEmpty
+                && store.drops(line.view, after: position, limit: 1).isEmpty
+            return isSame ? .equal(position) : .behind(position)
+        }
+        return digest == line.digest ? .equal(position) : .differs
+    }
+
+    /// Digests differ at one cursor: once, everything is told again under a new feed epoch; twice, a person must look.
+    private func mismatch(_ id: Digest, round: UInt64, at now: Timestamp) throws -> [Frame] {
+        let quarantined = try context.metadata.write(at: now) { tx -> Bool in
+            guard var view = try tx.publishedView(id) else { return false }
+            view.mismatches += 1
+            view.feedKey = context.randomOfView(id).bytes(16)
+            let quarantined = view.mismatches > 1
+            if quarantined { view.quarantine = "digests differ after a full list" }
+            try tx.put(view)
+            try tx.log(
+                LogDraft(
+                    quarantined ? .viewQuarantined : .viewReset, outcome: quarantined ? .failed : .ok, partner: peer,
+                    agreement: view.agreement,
+                    reason: "digest-mismatch"))
+            return quarantined
+        }
+        if quarantined { return [Feed(round: round, view: id, status: .quarantined).frame] }
+        return try feed(id, from: 0, round: round, status: .reset, at: now)
+    }
+
+    /// Net changes after a position, in pages: what is new is marked as sent and logged as offered in the transaction that reads it.
+    func feed(
+        _ id: Digest, from start: UInt64, round: UInt64, status: Feed.Status, since cursor: [UInt8]? = nil, pagesMax: Int? = nil,
+        at now: Timestamp
+    ) throws -> [Frame] {
+        var position = start
+        var frames: [Frame] = []
+        var since = status == .reset ? [] : cursor
+        var pages = 0
+        while true {
+            let before = position
+            let page = try context.metadata.write(at: now) { tx -> Feed? in
+                if !(try tx.members(id, endedBy: now)).isEmpty {
+                    let update = try MembershipUpdate(self.context, tx)
+                    try update.timePassed()
+                    _ = try update.finish()
+                }
+                guard let view = try tx.publishedView(id), view.recipient == self.peer,
+                    let record = try tx.agreement(view.agreement),
+                    record.state(at: now) == .active, view.quarantine == nil
+                else { return nil }
+                let adds = try tx.members(id, addedAfter: position, limit: Feed.changesMax / 2)
+                let drops = status == .reset ? [] : try tx.drops(id, after: position, limit: Feed.changesMax / 2)
+                var end = view.position
+                if adds.count == Feed.changesMax / 2, let last = adds.last { end = min(end, last.added) }
+                if drops.count == Feed.changesMax / 2, let last = drops.last?.dropped { end = min(end, last) }
+                var changes: [Feed.Change] = []
+                for row in drops where (row.dropped ?? 0) <= end {
+                    changes.append(.drop(release: row.release, level: row.level.code))
+                }
+                for row in adds where row.added <= end {
+                    var row = row
+                    if !row.sent {
+                        row.sent = true
+                        row.transfer = self.context.randomOfView(id).bytes(16)
+                        try tx.put(row)
+                        try tx.log(
+                            LogDraft(
+                                .releaseOffered, partner: self.peer, package: row.package, release: row.release,
+                                agreement: view.agreement,
+                                clause: row.clause, grant: row.grant, transfer: row.transfer))
+                    }
+                    changes.append(.add(release: row.release, level: row.level.code, transfer: row.transfer))
+                }
+                let more = end < view.position
+                defer { position = end }
+                return Feed(
+                    round: round, view: id, status: status, since: since ?? Cursor.make(position, feedKey: view.feedKey),
+                    changes: changes,
+                    cursor: Cursor.make(end, feedKey: view.feedKey), more: more,
+                    digest: more ? .zero : view.members.digest(view: id, policyEpoch: record.policyEpoch))
+            }
+            guard let page else {
+                followed[id] = nil
+                return frames + [Feed(round: round, view: id, status: .none).frame]
+            }
+            if round == 0, page.changes.isEmpty, status == .changes {
+                // What came and went unseen is no news, and a new cursor would say that there was something (SYNC.md §2).
+                position = before
+                try unseen(id, after: before, at: now)
+                break
+            }
+            since = page.cursor
+            frames.append(page.frame)
+            if !page.more { break }
+            pages += 1
+            // A long way is told in parts: the recipient commits these and asks on. A list from the beginning has no place to stop.
+            if status == .changes, pages == pagesMax ?? context.limits.feedPagesMax {
+                followed[id] = nil
+                return frames
+            }
+        }
+        followed[id] = position
+        return frames
+    }
+
+    func acknowledged(_ message: FeedAcknowledged, at now: Timestamp) throws -> [Frame] {
+        enum Outcome { case fine, differs }
+        let outcome = try context.metadata.write(at: now) { tx -> Outcome in
+            guard var view = try tx.publishedView(message.view), view.recipient == self.peer,
+                let record = try tx.agreement(view.agreement),
+                let position = Cursor.position(message.cursor, feedKey: view.feedKey), position <= view.position
+            else { return .fine }
+            guard view.quarantine == nil else { return .fine }
+            // A membership that ran out by itself is a change to come: nothing can be compared yet.
+            // What came and went unseen after the cursor is nothing to acknowledge.
+            let isLast =
+                try position == view.position
+                || (tx.members(view.id, addedAfter: position, limit: 1).isEmpty
+                    && tx.drops(view.id, after: position, limit: 1).isEmpty)
+            if isLast, try tx.members(view.id, endedBy: now).isEmpty, record.state(at: now) == .active {
+                let equal = view.members.digest(view: view.id, policyEpoch: record.policyEpoch) == message.digest
+                guard equal else { return .differs }
+                view.mismatches = 0
+                view.acknowledgedEqual = true
+                view.acknowledgedPosition = view.position
+            } else {
+                // What we had at that position is not kept; the next equal cursor tells.
+                view.acknowledgedEqual = false
+                view.acknowledgedPosition = position
+            }
+            try tx.put(view)
+            return .fine
+        }
+        return outcome == .differs ? try mismatch(message.view, round: 0, at: now) : []
+    }
+
+    /// A partner that has acknowledged `position` has acknowledged what follows too, where no change that it may see follows.
+    private func unseen(_ id: Digest, after position: UInt64, at now: Timestamp) throws {
+        func isBehind(_ view: PublishedView?) -> Bool {
+            guard let view else { return false }
+            return view.acknowledgedEqual && view.acknowledgedPosition >= position && view.acknowledgedPosition < view.position
+        }
+        guard isBehind(try context.metadata.read({ try $0.publishedView(id) })) else { return }
+        try context.metadata.write(at: now) { tx in
+            guard var view = try tx.publishedView(id), isBehind(view), try tx.members(id, addedAfter: position, limit: 1).isEmpty,
+                try tx.drops(id, after: position, limit: 1).isEmpty
+            else { return }
+            view.acknowledgedPosition = view.position
+            try tx.put(view)
+        }
+    }
+
+    private func enqueueDocuments(of agreement: Digest, in tx: any MetadataWriting) throws {
+        for envelope in try tx.agreementEnvelopes(agreement) { try tx.enqueue(envelope, to: peer) }
+    }
+}

@@ -1,0 +1,83 @@
+// Receipts of the partner: signed words that are kept, and what they say of each release.
+internal import HansaContent
+internal import HansaCore
+internal import HansaDocuments
+internal import HansaLog
+
+extension Publisher {
+    func receipt(_ message: ReceiptMessage, at now: Timestamp) throws -> [Frame] {
+        let envelope = message.envelope
+        guard envelope.payloadType == DocumentType.receipt.rawValue, let receipt = try? Receipt(payload: envelope.payload) else {
+            throw ProtocolFault.malformed(.receipt, "not a receipt")
+        }
+        guard receipt.from == peer, receipt.to == context.own, receipt.items.count <= Limits.batchReleasesMax else {
+            throw ProtocolFault.malformed(.receipt, "from or to another city")
+        }
+        // Everything is looked at before a byte is kept: a receipt that changes nothing costs neither disk nor log.
+        let look = try context.metadata.read { store -> (isKnown: Bool, isGood: Bool, isNew: Bool) in
+            if try store.receiptLocation(envelope.digest) != nil { return (true, true, false) }
+            guard let view = try store.publishedView(receipt.view), view.recipient == self.peer,
+                let keyring = try store.keyring(of: self.peer, version: receipt.keyring),
+                envelope.isSigned(by: keyring.packageKeys, threshold: keyring.packageThreshold)
+            else { return (false, false, false) }
+            return (
+                false, true,
+                try receipt.items.contains { if case .new = try self.word($0, in: receipt.view, store) { true } else { false } }
+            )
+        }
+        func answer(_ refusal: String?) -> [Frame] {
+            [DocumentsAcknowledged(items: [.init(id: message.id, refusal: refusal)]).frame]
+        }
+        if look.isKnown { return answer(nil) }
+        guard look.isGood else {
+            try context.logRefusal(
+                LogDraft(.receiptRefused, outcome: .refused, partner: peer, reason: "signature-or-view"), at: now)
+            return answer("receipt")
+        }
+        var location: ContentLocation?
+        if look.isNew {
+            location = try context.content.append(document: envelope.binary(), digest: envelope.digest)
+            try context.content.sync()
+        }
+        try context.metadata.write(at: now) { tx in
+            let agreement = try tx.publishedView(receipt.view)?.agreement
+            if let location { try tx.insertReceipt(envelope.digest, document: location, view: receipt.view, from: self.peer) }
+            for item in receipt.items {
+                switch try self.word(item, in: receipt.view, tx) {
+                case .known: break
+                case .refused(let reason):
+                    let draft = LogDraft(
+                        .receiptRefused, outcome: .refused, partner: self.peer, release: item.release, agreement: agreement,
+                        transfer: Hex.decode(item.transfer), reason: reason)
+                    for entry in self.context.refusals.admit(draft, view: receipt.view, at: now) { try tx.log(entry) }
+                case .new(var row):
+                    row.outcome = item.outcome
+                    try tx.put(row)
+                    try tx.log(
+                        LogDraft(
+                            .receiptReceived, outcome: item.outcome == .refused ? .refused : .ok, partner: self.peer,
+                            package: row.package,
+                            release: item.release, agreement: agreement, clause: row.clause, grant: row.grant,
+                            transfer: row.transfer,
+                            reason: item.reason))
+                }
+            }
+        }
+        return answer(nil)
+    }
+
+    private enum Word {
+        case new(MemberRow)
+        case known
+        case refused(String)
+    }
+
+    /// What a receipt says about one release: the first word stands, but for `delivered`, which another follows.
+    private func word(_ item: Receipt.Item, in view: Digest, _ store: any MetadataReading) throws -> Word {
+        guard let row = try store.member(view, item.release), row.sent, row.transfer == Hex.decode(item.transfer) else {
+            return .refused("unknown-transfer")
+        }
+        if row.outcome == nil || (row.outcome == .delivered && item.outcome != .delivered) { return .new(row) }
+        return row.outcome == item.outcome || item.outcome == .delivered ? .known : .refused("contradicts-an-earlier-receipt")
+    }
+}

@@ -1,0 +1,282 @@
+// What is complete becomes durable: batches of releases with their holdings, cursors, receipts and log entries, and then the frames that say so.
+internal import HansaContent
+internal import HansaCore
+internal import HansaCrypto
+internal import HansaDocuments
+internal import HansaLog
+internal import HansaTerms
+
+extension Puller {
+    /// Whether nothing of a view is on its way: what is settled then need not wait for a fuller batch.
+    var isIdle: Bool { wantedQueue.isEmpty && releaseAsks.isEmpty && transfers.isEmpty }
+
+    /// Settles, and takes up what other views waited for.
+    func settleAll(at now: Timestamp) throws -> [Frame] {
+        var frames = try settle(at: now)
+        // Ends: each round takes what waited, and what it adds waits for a fetch or is settled at once.
+        while !ready.isEmpty {
+            let items = ready
+            ready = []
+            try context.metadata.read { store in
+                for item in items where views[item.view]?.pages.contains(where: { $0.outstanding.contains(item.release) }) == true
+                {
+                    if !(try self.takeUp(item, store, at: now)) { forget(item) }
+                }
+            }
+            frames += try settle(at: now)
+        }
+        return frames
+    }
+
+    func settle(at now: Timestamp) throws -> [Frame] {
+        let whole = resumedWhole
+        resumedWhole = []
+        for transfer in whole where transfers[transfer.digest] === transfer { try complete(transfer) }
+        var frames: [Frame] = []
+        if lastFlush == nil { lastFlush = now }
+        if unflushedBytes >= context.limits.flushBytes { try flush(at: now) }
+        if settled.isEmpty { settledSince = nil } else if settledSince == nil { settledSince = now }
+        // A batch that is not full waits for more only as long as nobody notices: what comes beside a long transfer is committed at once.
+        let isOld =
+            settledSince.map { now.milliseconds - $0.milliseconds >= context.limits.settledMillisecondsMax || now < $0 } ?? false
+        while settled.count >= context.limits.commitReleasesMax || (!settled.isEmpty && (isIdle || isOld)) {
+            frames += try commit(Array(settled.prefix(context.limits.commitReleasesMax)), at: now)
+            settled.removeFirst(min(settled.count, context.limits.commitReleasesMax))
+            settledSince = settled.isEmpty ? nil : now
+        }
+        // Pages with nothing to fetch (all held, or only drops) are done without a commit of releases.
+        let done = views.keys.sorted().filter { id in views[id]?.pages.first?.outstanding.isEmpty == true }
+        if !done.isEmpty, settled.isEmpty { frames += try commit([], at: now) }
+        let again = views.keys.sorted().filter { views[$0]?.asksAfterPages == true && views[$0]?.pages.isEmpty == true }
+        for id in again { views[id]?.asksAfterPages = false }
+        if !again.isEmpty { frames += try askAgain(at: now) }
+        return frames
+    }
+
+    func flush(at now: Timestamp) throws {
+        lastFlush = now
+        guard !unrecordedBlocks.isEmpty || transfers.values.contains(where: { !$0.isRecorded && !$0.files.isEmpty }) else {
+            return
+        }
+        try context.content.sync()
+        let blocks = unrecordedBlocks
+        let running = transfers.keys.sorted().compactMap { transfers[$0] }.filter { !$0.isRecorded && !$0.files.isEmpty }
+        // What is complete and waits for its commit is as much under way as the rest: a crash must not lose it.
+        let waiting = settled.compactMap { item -> Transfer? in
+            if case .accepted(let transfer) = item, !transfer.isRecorded { transfer } else { nil }
+        }
+        try context.metadata.write(at: now) { tx in
+            for block in blocks { try tx.insertChunks(of: block.city, block: block.location, block.chunks) }
+            for transfer in running + waiting { try tx.put(transfer.row) }
+        }
+        for transfer in running + waiting { transfer.isRecorded = true }
+        unrecordedBlocks = []
+        unflushedBytes = 0
+    }
+
+    /// One durable step: chunks, releases, holdings, cursors and log entries together; then the frames that say so.
+    func commit(_ offered: [Settled], at now: Timestamp) throws -> [Frame] {
+        let batch = try lastCheck(offered)
+        var byView: [Digest: [Settled]] = [:]
+        for item in batch { byView[item.view, default: []].append(item) }
+        var receipts: [(view: Digest, envelope: Envelope, location: ContentLocation)] = []
+        for view in byView.keys.sorted() {
+            let items = (byView[view] ?? []).compactMap { item -> Receipt.Item? in
+                // A new level needs no receipt: the first one stands.
+                if case .moved = item { return nil }
+                return Receipt.Item(
+                    release: item.digest, transfer: Hex.encode(item.number), outcome: item.refusal == nil ? .accepted : .refused,
+                    reason: item.refusal?.word)
+            }
+            guard !items.isEmpty else { continue }
+            let receipt = try Receipt(
+                view: view, from: context.own, to: peer, issued: now, items: items, log: nil, keyring: context.keyring)
+            let envelope = Envelope.sign(receipt.payload(), as: .receipt, with: [context.packageKey])
+            receipts.append((view, envelope, try context.content.append(document: envelope.binary(), digest: envelope.digest)))
+        }
+        // Bytes before rows: after this line everything the transaction points to is on the disk.
+        if !batch.isEmpty || !unrecordedBlocks.isEmpty { try context.content.sync() }
+
+        // Which pages this makes complete.
+        var states = views
+        for item in batch {
+            guard var state = states[item.view] else { continue }
+            for index in state.pages.indices { state.pages[index].outstanding.remove(item.digest) }
+            states[item.view] = state
+        }
+        var advanced: [(view: Digest, cursor: [UInt8], last: Bool, listed: Set<Digest>?, digest: Digest)] = []
+        for id in states.keys.sorted() {
+            guard var state = states[id] else { continue }
+            var cursor: [UInt8]?
+            var last = false
+            var digest = Digest.zero
+            while let page = state.pages.first, page.outstanding.isEmpty {
+                cursor = page.cursor
+                last = !page.more
+                digest = page.digest
+                state.pages.removeFirst()
+            }
+            guard let cursor else { continue }
+            let complete = last && state.pages.isEmpty
+            // While the whole view is told again the cursor moves only at its end: half of a list is no place to stand.
+            if state.listed == nil || complete { advanced.append((id, cursor, complete, state.listed, digest)) }
+            if complete {
+                state.listed = nil
+            } else if state.pages.isEmpty, state.listed == nil {
+                // The publisher told a part; the rest is for asking.
+                state.asksAfterPages = true
+            }
+            states[id] = state
+        }
+
+        let blocks = unrecordedBlocks
+        let acknowledgements = try context.metadata.write(at: now) { tx -> [FeedAcknowledged] in
+            for block in blocks { try tx.insertChunks(of: block.city, block: block.location, block.chunks) }
+            for receipt in receipts {
+                try tx.insertReceipt(
+                    receipt.envelope.digest, document: receipt.location, view: receipt.view, from: self.context.own)
+                // It leaves from the outbox until the partner says it has it: a crash here or there loses none.
+                try tx.enqueue(receipt.envelope, to: self.peer)
+            }
+            for view in byView.keys.sorted() { try self.record(byView[view] ?? [], in: view, tx) }
+            return try advanced.compactMap { try self.advance($0.view, to: $0.cursor, listed: $0.last ? $0.listed : nil, tx) }
+        }
+        unrecordedBlocks = []
+        // What still runs keeps its turn: its bitmap was not written here.
+        if transfers.isEmpty {
+            unflushedBytes = 0
+            lastFlush = now
+        }
+        views = states
+        for item in batch { done(item.digest) }
+        if !receipts.isEmpty { changes.outboxes.insert(peer) }
+        let digests = Dictionary(acknowledgements.map { ($0.view, $0.digest) }) { $1 }
+        for ack in advanced where ack.last {
+            // Complete is what the publisher's digest says, not that nothing is missing from a list.
+            views[ack.view]?.standing = digests[ack.view] == ack.digest ? .equal : .behind("digests differ")
+        }
+        for item in batch where item.refusal == nil {
+            if case .moved = item { continue }
+            releasesReceived += 1
+        }
+        return acknowledgements.map { $0.frame }
+    }
+
+    /// What became known while content was under way: a withdrawal, or another release of the same number (also within this batch).
+    private func lastCheck(_ batch: [Settled]) throws -> [Settled] {
+        struct Number: Hashable {
+            let package: PackageID
+            let seq: UInt64
+        }
+        var first: [Number: Digest] = [:]
+        return try context.metadata.read { store in
+            try batch.map { item in
+                guard case .accepted(let transfer) = item else { return item }
+                let release = transfer.release
+                let wanted = Wanted(view: transfer.view, release: transfer.digest, level: transfer.level, number: transfer.number)
+                if let withdrawn = try store.package(release.package)?.withdrawnSeq, release.seq <= withdrawn {
+                    return .refused(wanted, .withdrawn, release.package)
+                }
+                let number = Number(package: release.package, seq: release.seq)
+                let known =
+                    try store.releaseDigest(of: release.package, writer: release.writer, seq: release.seq) ?? first[number]
+                if let known, known != transfer.digest { return .refused(wanted, .fork, release.package) }
+                first[number] = transfer.digest
+                return item
+            }
+        }
+    }
+
+    func record(_ items: [Settled], in id: Digest, _ tx: any MetadataWriting) throws {
+        guard var view = try tx.subscribedView(id) else { return }
+        for item in items {
+            if var before = try tx.holding(id, item.digest), before.state != .ended {
+                if before.level != item.level {
+                    view.members.remove(MemberSet.memberID(release: item.digest, level: before.level.code))
+                    view.members.insert(MemberSet.memberID(release: item.digest, level: item.level.code))
+                    before.level = item.level
+                    try tx.put(before)
+                }
+                continue
+            }
+            // Ended between the listing and here; the drop took its id.
+            if case .moved = item { continue }
+            var package: PackageID?
+            switch item {
+            case .accepted(let transfer):
+                package = transfer.release.package
+                if try tx.release(transfer.digest) == nil { try insert(transfer, tx) }
+            case .adopted(_, let known): package = known
+            case .refused(_, _, let known), .moved(_, let known): package = known
+            }
+            try tx.put(
+                HoldingRow(
+                    view: id, release: item.digest, level: item.level, state: item.refusal == nil ? .accepted : .refused,
+                    transfer: item.number,
+                    reason: item.refusal?.word, package: package))
+            try tx.removeTransfer(id, item.digest)
+            view.members.insert(MemberSet.memberID(release: item.digest, level: item.level.code))
+            try tx.log(
+                LogDraft(
+                    item.refusal == nil ? .releaseReceived : .releaseRefused, outcome: item.refusal == nil ? .ok : .refused,
+                    partner: peer,
+                    package: package, release: item.digest, agreement: view.agreement, clause: item.refusal?.clause,
+                    transfer: item.number,
+                    reason: item.refusal?.word))
+        }
+        try tx.put(view)
+    }
+
+    func insert(_ transfer: Transfer, _ tx: any MetadataWriting) throws {
+        let release = transfer.release
+        try tx.insert(
+            ReleaseRow(
+                digest: transfer.digest, release: ReleaseSummary(release), document: transfer.document,
+                table: transfer.tableLocations,
+                pages: transfer.pageLocations, committed: tx.now))
+        let row = try tx.package(release.package)
+        if let row, row.lastSeq > release.seq {
+            // An older release that arrives late (history) does not move the head.
+            return
+        }
+        try tx.put(
+            PackageRow(
+                package: release.package, kind: release.kind, head: transfer.digest, headVersion: release.version,
+                headSeq: release.seq,
+                lastSeq: release.seq, last: transfer.digest, tlp: release.tlp, title: release.title, bytes: release.bytes,
+                // An earlier withdrawal stays known: what it ended must not come back behind a newer release.
+                withdrawnSeq: row?.withdrawnSeq))
+    }
+
+    private func advance(_ id: Digest, to cursor: [UInt8], listed: Set<Digest>?, _ tx: any MetadataWriting) throws
+        -> FeedAcknowledged?
+    {
+        guard var view = try tx.subscribedView(id), let record = try tx.agreement(view.agreement) else { return nil }
+        if let listed {
+            // The whole view was told again: the set is built anew from the rows, and what was not listed has left it.
+            var members = MemberSet()
+            for state in [HoldingRow.State.accepted, .refused] {
+                var after: Digest?
+                while true {
+                    let rows = try tx.holdings(in: id, state: state, after: after, limit: 1000)
+                    guard let last = rows.last else { break }
+                    after = last.release
+                    for var row in rows {
+                        if listed.contains(row.release) {
+                            members.insert(MemberSet.memberID(release: row.release, level: row.level.code))
+                        } else {
+                            row.state = .ended
+                            row.reason = "dropped"
+                            try tx.put(row)
+                        }
+                    }
+                }
+            }
+            view.members = members
+            view.mismatches += 1
+        }
+        view.cursor = cursor
+        try tx.put(view)
+        return FeedAcknowledged(view: id, cursor: cursor, digest: view.members.digest(view: id, policyEpoch: record.policyEpoch))
+    }
+}

@@ -1,0 +1,130 @@
+// Chunks as they come: each is checked against the index before it is appended, each file against its digest when the last is here.
+internal import HansaContent
+internal import HansaCore
+internal import HansaCrypto
+internal import HansaDocuments
+internal import HansaTerms
+
+extension Puller {
+    func take(_ message: Chunks, bodyCount: Int) throws {
+        creditOwed += UInt64(bodyCount)
+        contentBytesReceived += UInt64(bodyCount)
+        // A sender may begin a frame while it has any credit left.
+        guard
+            contentBytesReceived <= UInt64(context.limits.contentCreditBytes) + creditGranted + UInt64(Limits.contentBodyBytesMax)
+        else {
+            throw ProtocolFault.unexpected(.chunks, "more than the credit given")
+        }
+        guard let transfer = transfers[message.release], transfer.view == message.view, !transfer.entries.isEmpty else {
+            return arrivedLate(message)
+        }
+        guard message.count > 0 else {
+            if late.removeValue(forKey: message.release) != nil, transfer.failures < 2 {
+                // It may be the answer to an ask from before the release was dropped and listed again: what is not here is asked for once more.
+                transfer.failures += 1
+                late[message.release] = transfer.askedBytes
+                contentAskedBytes = max(0, contentAskedBytes - transfer.askedBytes)
+                transfer.forgetAsked(transfer.entries.indices)
+                contentQueue.append((message.release, 0))
+                return
+            }
+            // Gone, or unreadable at the publisher: nothing of it comes now; the next round asks again.
+            discard(message.release)
+            forget(Wanted(view: transfer.view, release: transfer.digest, level: transfer.level, number: transfer.number))
+            return
+        }
+        guard message.first <= UInt64(transfer.entries.count), message.count <= UInt64(transfer.entries.count) - message.first
+        else { throw ProtocolFault.malformed(.chunks, "beyond the index") }
+        let first = Int(message.first)
+        let range = first..<(first + Int(message.count))
+        let entries = Array(transfer.entries[range])
+        guard range.allSatisfy({ transfer.wasAsked($0) }), entries.reduce(0, { $0 + Int($1.length) }) == Int(message.rawLength)
+        else {
+            if late[message.release] ?? 0 >= Int(message.rawLength) { return arrivedLate(message) }
+            throw ProtocolFault.malformed(.chunks, "not what was asked for")
+        }
+        // Each ask is answered once: the same frame again is not what was asked for.
+        transfer.forgetAsked(range)
+        contentAskedBytes = max(0, contentAskedBytes - Int(message.rawLength))
+        let raw: [UInt8]
+        do {
+            raw =
+                message.codec == .raw
+                ? message.bytes : try Block.decode(message.codec, message.bytes, rawLength: Int(message.rawLength))
+        } catch {
+            return damaged(transfer, range)
+        }
+        let good = raw.withUnsafeBytes { buffer -> Bool in
+            var offset = 0
+            for entry in entries {
+                let slice = UnsafeRawBufferPointer(rebasing: buffer[offset..<(offset + Int(entry.length))])
+                guard SHA256.hash(slice) == entry.id else { return false }
+                offset += Int(entry.length)
+            }
+            offset = 0
+            for (number, entry) in zip(range, entries) {
+                transfer.feed(number, UnsafeRawBufferPointer(rebasing: buffer[offset..<(offset + Int(entry.length))]))
+                offset += Int(entry.length)
+            }
+            return true
+        }
+        guard good else { return damaged(transfer, range) }
+        let location = try context.content.append(
+            block: StoredBlock(codec: message.codec, rawLength: Int(message.rawLength), chunks: entries, bytes: message.bytes))
+        unrecordedBlocks.append((peer, location, entries))
+        unflushedBytes += message.bytes.count
+        for number in range { transfer.mark(number) }
+        if transfer.isComplete { try complete(transfer) }
+    }
+
+    /// An answer to an ask of a transfer that has ended: passed over.
+    private func arrivedLate(_ message: Chunks) {
+        guard let left = late[message.release] else { return }
+        late[message.release] = left > Int(message.rawLength) && message.count > 0 ? left - Int(message.rawLength) : nil
+    }
+
+    /// A block that is not what the index says. Three times, and the release is refused.
+    func damaged(_ transfer: Transfer, _ range: Range<Int>) {
+        transfer.failures += 1
+        guard transfer.failures < 3 else { return refuse(transfer, .contentHash) }
+        contentQueue.append((transfer.digest, 0))
+    }
+
+    func complete(_ transfer: Transfer) throws {
+        let good = try transfer.filesAreAsSigned { number in
+            try self.readChunk(transfer.entries[number])
+        }
+        guard good else { return refuse(transfer, .contentHash) }
+        discard(transfer.digest)
+        transfer.letGoOfIndex()
+        settled.append(.accepted(transfer))
+    }
+
+    /// A chunk that came before: from a block of this session that has no row yet, or from the store.
+    private func readChunk(_ entry: ChunkEntry) throws -> [UInt8] {
+        var place = try context.metadata.read { try $0.chunkLocations(of: self.peer, [entry.id])[0] }
+        if place == nil {
+            for block in unrecordedBlocks {
+                var offset: UInt32 = 0
+                for chunk in block.chunks {
+                    if chunk.id == entry.id { place = ChunkLocation(block: block.location, offset: offset, length: chunk.length) }
+                    offset += chunk.length
+                }
+            }
+        }
+        guard let place else { throw StoreFault.damaged("chunk \(entry.id.short) is marked as held and is not here") }
+        let stored = try cachedBlock(place.block)
+        guard Int(place.offset) + Int(place.length) <= stored.count else {
+            throw StoreFault.damaged("chunk \(entry.id.short) lies outside its block")
+        }
+        return Array(stored[Int(place.offset)..<Int(place.offset + place.length)])
+    }
+
+    private func cachedBlock(_ location: ContentLocation) throws -> [UInt8] {
+        if let lastBlock, lastBlock.location == location { return lastBlock.raw }
+        let stored = try context.content.block(at: location)
+        let raw = try Block.decode(stored.codec, stored.bytes, rawLength: stored.rawLength)
+        lastBlock = (location, raw)
+        return raw
+    }
+}

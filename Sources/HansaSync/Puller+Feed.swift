@@ -1,0 +1,290 @@
+// Where the views stand, what they list, and what a listed release needs: nothing, a check, or a fetch.
+internal import HansaCore
+internal import HansaDocuments
+internal import HansaLog
+internal import HansaTerms
+
+extension Puller {
+    func take(_ feed: Feed, at now: Timestamp) throws -> [Frame] {
+        // A push for a view whose agreement we have just learnt of: our own ask follows.
+        guard var state = views[feed.view] else {
+            guard feed.round == 0 else { throw ProtocolFault.unexpected(.feed, "a view we did not ask for") }
+            return []
+        }
+        if feed.round != 0, state.answers[feed.round] == nil {
+            // Under an agreement that has ended meanwhile, or told twice.
+            guard feed.round <= round else { throw ProtocolFault.unexpected(.feed, "an answer to nothing") }
+            return []
+        }
+        switch feed.status {
+        case .equal, .none, .quarantined, .policy: return try takeStanding(feed, state, at: now)
+        case .changes, .reset: break
+        }
+        if feed.status == .reset, feed.since.isEmpty {
+            // Everything is told again; what is under way goes on, and counts when it is listed.
+            state.listed = []
+            state.pages = []
+            state.answers[feed.round] = feed.round == 0 ? nil : []
+            state.received = []
+        } else if feed.status == .reset, state.listed == nil {
+            throw ProtocolFault.unexpected(.feed, "a list without its beginning")
+        }
+        if feed.round == 0 {
+            // A push that does not follow what we have: we ask instead of guessing.
+            guard feed.since == state.received else {
+                views[feed.view] = state
+                if state.pages.isEmpty { return try askAgain(at: now) }
+                views[feed.view]?.asksAfterPages = true
+                return []
+            }
+        } else {
+            guard feed.since == state.answers[feed.round] else {
+                throw ProtocolFault.unexpected(.feed, "a page that does not follow the last")
+            }
+            state.answers = feed.more ? [feed.round: feed.cursor] : state.answers.filter { $0.key > feed.round }
+            if feed.round == state.round { state.asked = nil }
+        }
+        guard outstandingCount + feed.changes.count <= context.limits.outstandingMax,
+            (state.listed?.count ?? 0) <= context.limits.listedMax
+        else {
+            throw ProtocolFault.unexpected(.feed, "more than a recipient can take")
+        }
+        state.received = feed.cursor
+        state.policyRounds = 0
+        state.standing = .behind("fetching")
+        var drops: [(release: Digest, level: UInt8)] = []
+        var news: [Wanted] = []
+        for change in feed.changes {
+            switch change {
+            case .add(let release, let level, let number):
+                state.listed?.insert(release)
+                news.append(Wanted(view: feed.view, release: release, level: level, number: number))
+            case .drop(let release, let level): drops.append((release, level))
+            }
+        }
+        views[feed.view] = state
+        try end(drops, in: feed.view, at: now)
+        var outstanding: Set<Digest> = []
+        try context.metadata.read { store in
+            for item in news where try self.takeUp(item, store, at: now) { outstanding.insert(item.release) }
+        }
+        // Read again: a drop has taken its id from the pages before this one.
+        views[feed.view]?.pages.append(Page(cursor: feed.cursor, more: feed.more, digest: feed.digest, outstanding: outstanding))
+        return []
+    }
+
+    private func takeStanding(_ feed: Feed, _ before: ViewState, at now: Timestamp) throws -> [Frame] {
+        var state = before
+        guard feed.round == 0 || feed.round == state.round else {
+            // An older question; the newer one is still to be answered.
+            views[feed.view]?.answers[feed.round] = nil
+            return []
+        }
+        state.answers = [:]
+        state.asked = nil
+        switch feed.status {
+        case .equal:
+            // Pushed pages that are still open say more than this answer.
+            if state.pages.isEmpty { state.standing = .equal }
+            state.policyRounds = 0
+            views[feed.view] = state
+            try clearMismatch(feed.view, at: now)
+        case .none:
+            views[feed.view] = state
+            cancel(feed.view)
+        case .quarantined:
+            state.standing = .quarantined("the publisher stopped this view: digests differ")
+            views[feed.view] = state
+            try quarantine(feed.view, "digests differ after a full list", at: now)
+        case .policy:
+            state.policyRounds += 1
+            state.standing = .behind(state.policyRounds > 3 ? "policy-differs" : "policy")
+            state.retry = now.adding(seconds: min(60, 1 << Int64(min(state.policyRounds, 6))))
+            views[feed.view] = state
+            // Ours may be what the publisher lacks; once a session says it.
+            guard state.policyRounds == 1 else { return [] }
+            try context.metadata.write(at: now) { tx in
+                for envelope in try tx.agreementEnvelopes(state.agreement) { try tx.enqueue(envelope, to: self.peer) }
+            }
+            changes.outboxes.insert(peer)
+        case .changes, .reset: preconditionFailure("these are pages")
+        }
+        return []
+    }
+
+    /// The view gives nothing more in this session: what is under way in it ends, and other views that wait for it go on.
+    func cancel(_ id: Digest) {
+        guard views[id] != nil else { return }
+        views[id]?.pages = []
+        views[id]?.listed = nil
+        views[id]?.answers = [:]
+        views[id]?.asked = nil
+        views[id]?.asksAfterPages = false
+        views[id]?.retry = nil
+        views[id]?.standing = .none
+        settled.removeAll { $0.view == id }
+        ready.removeAll { $0.view == id }
+        for release in waiting.keys.sorted() { waiting[release]?.removeAll { $0.view == id } }
+        for release in underWay.keys.sorted() where underWay[release] == id { stop(release) }
+    }
+
+    private func stop(_ release: Digest) {
+        wanted[release] = nil
+        parked[release] = nil
+        discard(release)
+        done(release)
+    }
+
+    func take(_ announce: Announce, at now: Timestamp) throws -> [Frame] {
+        let differs = try context.metadata.read { store in
+            try announce.lines.contains { line in
+                guard let state = self.views[line.view], state.pages.isEmpty, let view = try store.subscribedView(line.view),
+                    let record = try store.agreement(view.agreement)
+                else { return false }
+                return view.members.digest(view: line.view, policyEpoch: record.policyEpoch) != line.digest
+            }
+        }
+        return differs ? try askAgain(at: now) : []
+    }
+
+    func askAgain(at now: Timestamp) throws -> [Frame] {
+        do { return try ask(at: now) } catch {
+            switch error {
+            case .peer(let fault): throw fault
+            case .store(let fault): throw fault
+            }
+        }
+    }
+
+    /// Decides what a listed id needs. False: it is held already as listed, and nothing is to be done.
+    func takeUp(_ item: Wanted, _ store: any MetadataReading, at now: Timestamp) throws -> Bool {
+        if let holding = try store.holding(item.view, item.release), holding.state != .ended {
+            guard holding.level != Grant.Level(code: item.level) else { return false }
+            settled.append(.moved(item, holding.package))
+            return true
+        }
+        if let view = underWay[item.release] {
+            if view != item.view {
+                waiting[item.release, default: []].append(item)
+            } else {
+                move(item)
+            }
+            return true
+        }
+        if let row = try store.release(item.release), row.release.writer == peer {
+            try adopt(row, item, store, at: now)
+        } else if let row = try store.transfer(item.view, item.release), try resume(row, item, store, at: now) {
+            underWay[item.release] = item.view
+        } else {
+            want(item)
+        }
+        return true
+    }
+
+    /// What is on its way is listed again with another level.
+    func move(_ item: Wanted) {
+        if wanted[item.release] != nil { wanted[item.release] = item }
+        if let until = parked[item.release]?.until { parked[item.release] = (item, until) }
+        transfers[item.release]?.level = item.level
+        for case .accepted(let transfer) in settled where transfer.digest == item.release && transfer.view == item.view {
+            transfer.level = item.level
+        }
+        settled = settled.map { settled in
+            if case .refused(let before, let reason, let package) = settled, before.release == item.release,
+                before.view == item.view
+            {
+                .refused(item, reason, package)
+            } else {
+                settled
+            }
+        }
+    }
+
+    /// The release is here, from another view or from before it was dropped. Whether it may be held in this view is for the same check to say as
+    /// if it had just come: it may have been withdrawn since, and this view has terms of its own.
+    private func adopt(_ row: ReleaseRow, _ item: Wanted, _ store: any MetadataReading, at now: Timestamp) throws {
+        guard let view = try store.subscribedView(item.view), let record = try store.agreement(view.agreement) else {
+            return want(item)
+        }
+        let body = try context.content.body(at: row.document)
+        guard let envelope = try? Envelope(binary: body) else {
+            throw StoreFault.damaged("the document of release \(row.digest.short) cannot be read")
+        }
+        let verdict = try ReleaseCheck.verdict(
+            on: envelope, expecting: item.release, publisher: peer, recipient: context.own, under: record,
+            aheadMillisecondsMax: context.limits.aheadMillisecondsMax, store: store, at: now)
+        switch verdict {
+        case .accepted: settled.append(.adopted(item, row.release.package))
+        case .refused(let reason, _): settled.append(.refused(item, reason, row.release.package))
+        case .notYetDue(_, let until):
+            parked[item.release] = (item, until)
+            underWay[item.release] = item.view
+        }
+    }
+
+    /// A release is done with, here or for good: other views that list it may go on.
+    func done(_ release: Digest) {
+        underWay[release] = nil
+        if let others = waiting.removeValue(forKey: release) { ready += others }
+    }
+
+    func want(_ item: Wanted) {
+        underWay[item.release] = item.view
+        wanted[item.release] = item
+        wantedQueue.append(item)
+    }
+
+    private func clearMismatch(_ id: Digest, at now: Timestamp) throws {
+        guard let view = try context.metadata.read({ try $0.subscribedView(id) }), view.mismatches > 0 else { return }
+        try context.metadata.write(at: now) { tx in
+            guard var view = try tx.subscribedView(id) else { return }
+            view.mismatches = 0
+            try tx.put(view)
+        }
+    }
+
+    func quarantine(_ id: Digest, _ reason: String, at now: Timestamp) throws {
+        try context.metadata.write(at: now) { tx in
+            guard var view = try tx.subscribedView(id), view.quarantine == nil else { return }
+            view.quarantine = reason
+            try tx.put(view)
+            try tx.log(
+                LogDraft(
+                    .viewQuarantined, outcome: .failed, partner: self.peer, agreement: view.agreement, reason: "digest-mismatch"))
+        }
+    }
+
+    /// Ids that left the view: the record stays, no new checkout. `drop` names only what we were sent; for the rest it means nothing.
+    func end(_ drops: [(release: Digest, level: UInt8)], in id: Digest, at now: Timestamp) throws {
+        guard !drops.isEmpty else { return }
+        for drop in drops {
+            waiting[drop.release]?.removeAll { $0.view == id }
+            // In another view it may still be wanted.
+            if underWay[drop.release] == id { stop(drop.release) }
+            if var state = views[id] {
+                state.listed?.remove(drop.release)
+                for index in state.pages.indices { state.pages[index].outstanding.remove(drop.release) }
+                views[id] = state
+            }
+        }
+        let gone = Set(drops.map(\.release))
+        settled.removeAll { $0.view == id && gone.contains($0.digest) }
+        ready.removeAll { $0.view == id && gone.contains($0.release) }
+        try context.metadata.write(at: now) { tx in
+            guard var view = try tx.subscribedView(id) else { return }
+            for drop in drops {
+                try tx.removeTransfer(id, drop.release)
+                guard var holding = try tx.holding(id, drop.release), holding.state != .ended else { continue }
+                view.members.remove(MemberSet.memberID(release: drop.release, level: holding.level.code))
+                holding.state = .ended
+                holding.reason = "dropped"
+                try tx.put(holding)
+                try tx.log(
+                    LogDraft(
+                        .accessEnded, partner: self.peer, package: holding.package, release: drop.release,
+                        agreement: view.agreement, reason: "dropped"))
+            }
+            try tx.put(view)
+        }
+    }
+}

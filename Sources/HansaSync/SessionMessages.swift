@@ -1,0 +1,178 @@
+// Messages about the session and what lies in an outbox: who speaks, signed documents and receipts, credit, errors, the end.
+public import HansaCore
+public import HansaDocuments
+
+/// Who speaks, to whom, and what of each other's keyring is known. The first frame either way.
+public struct Hello: Message {
+    public static let type = FrameType.hello
+    public static let versions: [UInt64] = [1]
+
+    public var versions: [UInt64]
+    public var from: CityID
+    public var to: CityID
+    /// The version of the speaker's own keyring, and of the listener's that the speaker holds.
+    public var keyring: UInt64
+    public var peerKeyring: UInt64
+    public var nonce: [UInt8]
+    /// Bytes of content that the listener may send before it is granted more.
+    public var contentCredit: UInt64
+    /// The speaker's wall clock, for the listener's diagnosis only: clocks order display, never safety.
+    public var clock: Timestamp
+
+    public static let nonceBytes = 32
+
+    public init(
+        from: CityID, to: CityID, keyring: UInt64, peerKeyring: UInt64, nonce: [UInt8], contentCredit: UInt64, clock: Timestamp
+    ) {
+        versions = Hello.versions
+        self.from = from
+        self.to = to
+        self.keyring = keyring
+        self.peerKeyring = peerKeyring
+        self.nonce = nonce
+        self.contentCredit = contentCredit
+        self.clock = clock
+    }
+
+    public func encode(to writer: inout ByteWriter) {
+        writer.list(versions) { $0.varint($1) }
+        writer.prefixed(from.text)
+        writer.prefixed(to.text)
+        writer.varint(keyring)
+        writer.varint(peerKeyring)
+        writer.raw(nonce)
+        writer.varint(contentCredit)
+        writer.u64(UInt64(bitPattern: clock.milliseconds))
+    }
+
+    public init(from reader: inout ByteReader) throws(ByteFault) {
+        versions = try reader.list(max: 16) { reader throws(ByteFault) in try reader.varint() }
+        from = try reader.city()
+        to = try reader.city()
+        keyring = try reader.varint()
+        peerKeyring = try reader.varint()
+        nonce = Array(try reader.raw(Hello.nonceBytes))
+        contentCredit = try reader.varint()
+        clock = Timestamp(milliseconds: Int64(bitPattern: try reader.u64()))
+    }
+}
+
+/// Signed documents: pushed until acknowledged, never fetched. Each carries the sender's number for it.
+public struct Documents: Message {
+    public static let type = FrameType.documents
+    public static let countMax = 64
+    public struct Item: Sendable, Equatable {
+        public var id: UInt64
+        public var envelope: Envelope
+        public init(id: UInt64, envelope: Envelope) {
+            self.id = id
+            self.envelope = envelope
+        }
+    }
+    public var items: [Item]
+    public init(items: [Item]) { self.items = items }
+
+    public func encode(to writer: inout ByteWriter) {
+        writer.list(items) { writer, item in
+            writer.varint(item.id)
+            writer.prefixed(item.envelope.binary())
+        }
+    }
+
+    public init(from reader: inout ByteReader) throws(ByteFault) {
+        items = try reader.list(max: Documents.countMax) { reader throws(ByteFault) in
+            Item(id: try reader.varint(), envelope: try reader.envelope())
+        }
+    }
+}
+
+/// The documents with these numbers are durable here, or were refused (and why).
+public struct DocumentsAcknowledged: Message {
+    public static let type = FrameType.documentsAcknowledged
+    public struct Item: Sendable, Equatable {
+        public var id: UInt64
+        /// Nil: taken. Otherwise a word of the catalogue in PROTOCOL.md.
+        public var refusal: String?
+        public init(id: UInt64, refusal: String?) {
+            self.id = id
+            self.refusal = refusal
+        }
+    }
+    public var items: [Item]
+    public init(items: [Item]) { self.items = items }
+
+    public func encode(to writer: inout ByteWriter) {
+        writer.list(items) { writer, item in
+            writer.varint(item.id)
+            writer.prefixed(item.refusal ?? "")
+        }
+    }
+
+    public init(from reader: inout ByteReader) throws(ByteFault) {
+        items = try reader.list(max: Documents.countMax) { reader throws(ByteFault) in
+            let id = try reader.varint()
+            let refusal = try reader.text(max: 100)
+            return Item(id: id, refusal: refusal.isEmpty ? nil : refusal)
+        }
+    }
+}
+
+/// A signed receipt, with the sender's number for it: sent in every session until `documents-ack` names that number.
+public struct ReceiptMessage: Message {
+    public static let type = FrameType.receipt
+    public var id: UInt64
+    public var envelope: Envelope
+    public init(id: UInt64, envelope: Envelope) {
+        self.id = id
+        self.envelope = envelope
+    }
+    public func encode(to writer: inout ByteWriter) {
+        writer.varint(id)
+        writer.prefixed(envelope.binary())
+    }
+    public init(from reader: inout ByteReader) throws(ByteFault) {
+        id = try reader.varint()
+        envelope = try reader.envelope()
+    }
+}
+
+/// Grants the other side more bytes of content.
+public struct Credit: Message {
+    public static let type = FrameType.credit
+    public var bytes: UInt64
+    public init(bytes: UInt64) { self.bytes = bytes }
+    public func encode(to writer: inout ByteWriter) { writer.varint(bytes) }
+    public init(from reader: inout ByteReader) throws(ByteFault) { bytes = try reader.varint() }
+}
+
+/// Something of the peer's could not be done; the session goes on.
+public struct ErrorMessage: Message {
+    public static let type = FrameType.error
+    public var code: String
+    public var view: Digest
+    public var retryAfterSeconds: UInt64
+    public init(code: String, view: Digest, retryAfterSeconds: UInt64) {
+        self.code = code
+        self.view = view
+        self.retryAfterSeconds = retryAfterSeconds
+    }
+    public func encode(to writer: inout ByteWriter) {
+        writer.prefixed(code)
+        writer.digest(view)
+        writer.varint(retryAfterSeconds)
+    }
+    public init(from reader: inout ByteReader) throws(ByteFault) {
+        code = try reader.text(max: 64)
+        view = try reader.digest()
+        retryAfterSeconds = try reader.varint()
+    }
+}
+
+/// The last frame: why the speaker ends the session.
+public struct CloseMessage: Message {
+    public static let type = FrameType.close
+    public var reason: String
+    public init(reason: String) { self.reason = reason }
+    public func encode(to writer: inout ByteWriter) { writer.prefixed(reason) }
+    public init(from reader: inout ByteReader) throws(ByteFault) { reason = try reader.text(max: 200) }
+}
