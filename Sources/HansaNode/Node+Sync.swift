@@ -168,9 +168,19 @@ extension Node {
         return link.progress.isOnlyParked ? Outcome(state: "behind", reason: "not-yet-due") : nil
     }
 
+    private func isSilent(_ target: Target, _ connection: Connection) -> Bool {
+        guard let before = target.before, target.connectionBefore == ObjectIdentifier(connection) else { return false }
+        return connection.traffic.bytesReceived == before.received
+    }
+
     private func behind(_ target: Target, _ network: Network) -> Outcome {
         let link = network.link(to: target.city)
-        guard link.connection != nil else { return Outcome(state: "unreachable", reason: link.lastError) }
+        guard let connection = link.connection else { return Outcome(state: "unreachable", reason: link.lastError) }
+        // A line that broke without a word looks like a session until TCP gives up.
+        if isSilent(target, connection) {
+            return Outcome(
+                state: "unreachable", reason: "a session is open, and nothing has come through it since it was asked")
+        }
         for standing in link.progress.standings.values {
             if case .behind(let why) = standing { return Outcome(state: "behind", reason: why) }
         }

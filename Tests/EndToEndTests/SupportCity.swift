@@ -20,16 +20,19 @@ final class World {
         if ProcessInfo.processInfo.environment["HANSA_E2E_KEEP"] == nil { try? FileManager.default.removeItem(at: directory) }
     }
 
-    /// A city with a home; serving on a port of its own when `serves`.
-    func city(_ id: String, serves: Bool = true) throws -> City {
-        let city = City(id, in: directory)
+    /// A city with a home, serving on a port of its own when `serves`: on loopback, or on a host of its own. One that does not advertise can dial
+    /// and cannot be dialled.
+    func city(_ id: String, serves: Bool = true, on host: HostNetwork.Host? = nil, advertises: Bool = true) throws -> City {
+        let city = City(id, in: directory, prefix: host?.prefix ?? [])
         cities.append(city)
         // Another process may take the port between choosing and serving: then a new home with another one.
         for _ in 0..<5 {
             try? FileManager.default.removeItem(at: city.home)
             city.port = try freePort()
-            let address = "127.0.0.1:\(city.port)"
-            try city.hansa(["init", "--city", id, "--name", "City of \(id)", "--listen", address, "--advertise", address])
+            let address = "\(host?.address ?? "127.0.0.1"):\(city.port)"
+            try city.hansa(
+                ["init", "--city", id, "--name", "City of \(id)", "--listen", address]
+                    + (advertises ? ["--advertise", address] : []))
             guard serves else { return city }
             if try city.tryToServe() { return city }
         }
@@ -89,11 +92,14 @@ final class City {
     fileprivate(set) var port = 0
     private(set) var process: RunningProcess?
     private let directory: URL
+    /// What the node is started with: nothing, or how to enter its host.
+    private let prefix: [String]
     private var starts = 0
 
-    fileprivate init(_ id: String, in directory: URL) {
+    fileprivate init(_ id: String, in directory: URL, prefix: [String]) {
         self.id = id
         self.directory = directory
+        self.prefix = prefix
         home = directory.appending(path: id)
     }
 
@@ -152,9 +158,9 @@ final class City {
     /// False when the node ended before it served, as with a port in use.
     func tryToServe() throws -> Bool {
         starts += 1
+        let words = prefix + [Program.path, "serve", "--home", home.path]
         let process = try Program.start(
-            Program.path, ["serve", "--home", home.path], in: directory, output: logFile.appendingPathExtension("out"),
-            messages: logFile)
+            words[0], Array(words.dropFirst()), in: directory, output: logFile.appendingPathExtension("out"), messages: logFile)
         self.process = process
         try eventually("\(id) serves: \(log)", within: 30) { log.contains(" serving ") || !process.isRunning }
         return process.isRunning
