@@ -18,7 +18,8 @@ public enum Explanations {
             agreements(code)
         case .packageInvalid, .packageUnknown, .releaseAmbiguous, .versionNotHigher, .fileChanged, .fileUnsafe, .fileUnreadable,
             .checkoutModified,
-            .packageInvalidBag, .packageEnded, .contentDamaged, .limitExceeded, .notAuthoritative, .packageWithdrawn:
+            .packageInvalidBag, .packageEnded, .contentDamaged, .limitExceeded, .notAuthoritative, .packageWithdrawn,
+            .packageNotShared:
             packages(code)
         case .partnerUnreachable, .partnerRefused, .viewQuarantined, .protocolViolation, .syncBehind, .nodeStopping: sync(code)
         case .logDamaged, .logUnavailable, .entryUnknown: log(code)
@@ -154,6 +155,9 @@ public enum Explanations {
         case .packageInvalidBag: "A file does not match the bag's manifest: it was changed, or the bag is incomplete."
         case .packageEnded:
             "The agreement under which this package came has ended, or access was withdrawn. What was received is on record, and no new checkout is given."
+        case .packageNotShared:
+            "Its city granted the level discover: we hold the signed release, which says that it exists, its title, size and version, and no content. Ask "
+                + "the city to grant it with --level sync; the content then comes by itself."
         case .contentDamaged:
             "Stored content does not match its hash: the disk or somebody has changed it. It is not handed out. `hansa doctor` says how much is concerned; "
                 + "a partner that has the release can send it again."

@@ -55,6 +55,7 @@ public enum ProblemCode: String, Sendable, Codable, CaseIterable {
     case limitExceeded = "H312"
     case notAuthoritative = "H313"
     case packageWithdrawn = "H314"
+    case packageNotShared = "H315"
     // Sync
     case partnerUnreachable = "H401"
     case partnerRefused = "H402"
@@ -81,7 +82,8 @@ public enum ProblemCode: String, Sendable, Codable, CaseIterable {
             .contentDamaged,
             .logDamaged, .viewQuarantined:
             .verificationFailed
-        case .refusedByTerms, .grantExceedsAgreement, .packageEnded, .packageWithdrawn, .partnerRefused: .refusedByTerms
+        case .refusedByTerms, .grantExceedsAgreement, .packageEnded, .packageWithdrawn, .packageNotShared, .partnerRefused:
+            .refusedByTerms
         case .partnerUnreachable: .unreachable
         case .interrupted: .interrupted
         case .syncBehind: .partlyDone

@@ -16,10 +16,7 @@ extension Node {
         let pattern = try pattern(patternText)
         let record = try agreement(agreementText)
         guard let level = Grant.Level(rawValue: levelText) else {
-            throw Problem(.usage, "'\(levelText.printable())' is no level: sync")
-        }
-        guard level == .sync else {
-            throw Problem(.notYet, "the level discover comes with the issue on the sync engine", try: "--level sync")
+            throw Problem(.usage, "'\(levelText.printable())' is no level: discover or sync")
         }
         var ceiling: TLP?
         if let ceilingText {
@@ -210,7 +207,7 @@ extension Node {
             JSONMember("allowed", .bool(verdict.isPermit)), JSONMember("reason", JSONValue(verdict.denial?.reason.rawValue)),
             JSONMember("clause", JSONValue(verdict.clause)), JSONMember("agreement", JSONValue(record?.agreement.id)),
             JSONMember("grant", JSONValue(verdict.permit?.grant ?? verdict.denial?.grant)),
-            JSONMember("until", JSONValue(verdict.permit?.until)),
+            JSONMember("until", JSONValue(verdict.permit?.until)), JSONMember("level", JSONValue(verdict.permit?.level.rawValue)),
             JSONMember("clauseText", JSONValue(clauseText)), JSONMember("exists", .bool(exists)),
         ]
         let grant = try read { try $0.grants() }.first { $0.id == verdict.permit?.grant }
@@ -230,7 +227,7 @@ extension Node {
             switch denial.reason {
             case .noAgreement: "hansa agreement new --template city-exchange --with \(partner)"
             // Theirs to give: all we can do is ask, with the agreement in hand.
-            case .noGrant, .grantEnded:
+            case .noGrant, .grantEnded, .discoverOnly:
                 record.map {
                     isTheirs
                         ? "hansa agreement show \($0.agreement.id)"

@@ -100,6 +100,10 @@ extension Node {
         }
         switch try read({ try self.standing(of: release.digest, release.release.seq, row, $0) }) {
         case .usable: return
+        case .shown:
+            throw Problem(
+                .packageNotShared, "\(row.package.city) shows us that \(row.package) exists, and does not share its content",
+                try: "ask \(row.package.city) to grant it with --level sync")
         case .withdrawn:
             throw Problem(
                 .packageWithdrawn, "\(row.package) was withdrawn by \(row.package.city)",

@@ -49,11 +49,15 @@ extension Node {
 
     // MARK: Lists
 
-    /// How a package stands with us: `own`, `received`, or `ended` where nothing gives new checkouts any more.
+    /// How a package stands with us: `own`, `received`, `discovered` where its city shows it and shares no content, or `ended` where nothing
+    /// gives new checkouts any more.
     private func origin(_ row: PackageRow, _ store: any MetadataReading) throws -> (origin: String, agreements: [String]) {
         if row.package.city == city { return (row.isWithdrawn ? "ended" : "own", []) }
-        guard case .usable(let agreements) = try standing(of: row.head, row.headSeq, row, store) else { return ("ended", []) }
-        return ("received", agreements.map(\.agreement.id))
+        switch try standing(of: row.head, row.headSeq, row, store) {
+        case .usable(let agreements): return ("received", agreements.map(\.agreement.id))
+        case .shown(let agreements): return ("discovered", agreements.map(\.agreement.id))
+        case .withdrawn, .ended: return ("ended", [])
+        }
     }
 
     private func packageMembers(_ row: PackageRow, _ store: any MetadataReading) throws -> [JSONMember] {
@@ -121,7 +125,7 @@ extension Node {
 
     public func packageShow(_ caller: Caller, reference: String) throws(Problem) -> JSONValue {
         let (row, release) = try resolve(reference)
-        let table = try guarded { try self.table(of: release) }
+        let files = try release.hasContent ? guarded { try self.table(of: release).files } : []
         var members = try read { try self.packageMembers(row, $0) }
         members.insert(JSONMember("schema", "hansa.package-show/1"), at: 0)
         for (index, member) in members.enumerated() {
@@ -142,7 +146,7 @@ extension Node {
             JSONMember(
                 "payload",
                 .array(
-                    table.files.filter { $0.path.hasPrefix(Bag.payloadPrefix) }.prefix(10_000).map {
+                    files.filter { $0.path.hasPrefix(Bag.payloadPrefix) }.prefix(10_000).map {
                         [
                             "path": .string(String($0.path.dropFirst(Bag.payloadPrefix.count))), "bytes": JSONValue($0.size),
                             "sha256": .string($0.digest.hex),

@@ -9,6 +9,8 @@ internal import HansaTerms
 enum ReceivedStanding {
     /// Under these agreements, by id: each is in force, and the release is held in its view.
     case usable([AgreementRecord])
+    /// Its city shows that it exists under these agreements, and shares no content.
+    case shown([AgreementRecord])
     /// Its city has withdrawn it.
     case withdrawn
     /// Nothing gives a right to it any more, or nothing ever did; the agreement it came under, if there was one.
@@ -20,18 +22,21 @@ extension Node {
         if let withdrawn = row.withdrawnSeq, seq <= withdrawn { return .withdrawn }
         let now = clock.now
         var live: [AgreementRecord] = []
+        var shown: [AgreementRecord] = []
         var last: AgreementRecord?
         for holding in try store.holdings(of: release) {
             guard let view = try store.subscribedView(holding.view), let record = try store.agreement(view.agreement) else {
                 continue
             }
             if holding.state == .accepted, record.state(at: now) == .active, record.effective <= now {
-                live.append(record)
+                if holding.level == .sync { live.append(record) } else { shown.append(record) }
             } else if last.map({ record.agreement.id < $0.agreement.id }) ?? true {
                 last = record
             }
         }
-        return live.isEmpty ? .ended(last) : .usable(live.sorted { $0.agreement.id < $1.agreement.id })
+        func sorted(_ records: [AgreementRecord]) -> [AgreementRecord] { records.sorted { $0.agreement.id < $1.agreement.id } }
+        if !live.isEmpty { return .usable(sorted(live)) }
+        return shown.isEmpty ? .ended(last) : .shown(sorted(shown))
     }
 
     /// May we use what a partner published? What the agreements say, and a no where the partner has stopped sharing it under them.
@@ -46,6 +51,14 @@ extension Node {
         case .usable(let records):
             let verdicts = records.map(decision)
             return verdicts.first(where: \.isPermit) ?? verdicts.first ?? .deny(Denial(reason: .noAgreement))
+        case .shown(let records):
+            let verdicts = records.map(decision)
+            guard let permit = verdicts.lazy.compactMap(\.permit).first else {
+                return verdicts.first ?? .deny(Denial(reason: .noAgreement))
+            }
+            return .deny(
+                Denial(
+                    reason: .discoverOnly, clause: permit.clause, agreement: permit.agreement, agreementID: permit.agreementID))
         case .withdrawn:
             let verdicts = between.map(decision)
             return verdicts.first { $0.denial?.reason == .withdrawn } ?? .deny(Denial(reason: .withdrawn))

@@ -86,7 +86,9 @@ enum SQL: Int, CaseIterable {
         case .releasesBetween: "SELECT digest FROM release WHERE digest >= ? AND digest <= ? ORDER BY digest LIMIT ?"
         case .insertRelease:
             "INSERT INTO release (digest, package, seq, writer, kind, major, minor, patch, operation, issued, tlp, title, bytes, files, chunks, "
-                + "document, file_table, pages, committed) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
+                + "document, file_table, pages, committed) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
+                + "ON CONFLICT (digest) DO UPDATE SET document = excluded.document, file_table = excluded.file_table, pages = excluded.pages, "
+                + "committed = excluded.committed WHERE length(file_table) = 0 AND length(excluded.file_table) > 0"
         case .chunk: "SELECT segment, record, record_length, raw_offset, raw_length FROM chunk WHERE city = ? AND id = ?"
         case .insertChunk: "INSERT INTO chunk VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
         case .putMark:

@@ -121,10 +121,12 @@ public struct ReleaseRow: Sendable, Equatable {
     public var release: ReleaseSummary
     /// The signed document (`SegmentRecord.document`).
     public var document: ContentLocation
-    /// The encoded file table and the pages, in order; empty for a withdrawal.
+    /// The encoded file table and the pages, in order; empty for a withdrawal, and where only the document is here (level `discover`).
     public var table: [ContentLocation]
     public var pages: [ContentLocation]
     public var committed: Timestamp
+    /// Every index has a table, for every bag has its tag files.
+    public var hasContent: Bool { !table.isEmpty }
 
     public init(
         digest: Digest, release: ReleaseSummary, document: ContentLocation, table: [ContentLocation], pages: [ContentLocation],
@@ -525,7 +527,7 @@ public protocol MetadataWriting: MetadataReading {
     func put(_ grant: Grant) throws
 
     func put(_ package: PackageRow) throws
-    /// A release that is known already stays as it is.
+    /// A release that is known already stays as it is; one of which only the document was here takes the rest.
     func insert(_ release: ReleaseRow) throws
     /// Chunks of one stored block, in its order. A chunk that the city has already keeps its first location.
     func insertChunks(of city: CityID, block: ContentLocation, _ chunks: [ChunkEntry]) throws

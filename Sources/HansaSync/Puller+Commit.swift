@@ -63,7 +63,7 @@ extension Puller {
         let running = transfers.keys.sorted().compactMap { transfers[$0] }.filter { !$0.isRecorded && !$0.files.isEmpty }
         // What is complete and waits for its commit is as much under way as the rest: a crash must not lose it.
         let waiting = settled.compactMap { item -> Transfer? in
-            if case .accepted(let transfer) = item, !transfer.isRecorded { transfer } else { nil }
+            if case .accepted(let transfer) = item, !transfer.isRecorded, !transfer.isDocumentOnly { transfer } else { nil }
         }
         try context.metadata.write(at: now) { tx in
             for block in blocks { try tx.insertChunks(of: block.city, block: block.location, block.chunks) }
@@ -197,6 +197,11 @@ extension Puller {
                     before.level = item.level
                     try tx.put(before)
                 }
+                if case .accepted(let transfer) = item, try tx.release(transfer.digest)?.hasContent == false {
+                    try insert(transfer, tx)
+                    try tx.removeTransfer(id, item.digest)
+                    try log(item, transfer.release.package, under: view.agreement, tx)
+                }
                 continue
             }
             // Ended between the listing and here; the drop took its id.
@@ -205,7 +210,7 @@ extension Puller {
             switch item {
             case .accepted(let transfer):
                 package = transfer.release.package
-                if try tx.release(transfer.digest) == nil { try insert(transfer, tx) }
+                if try tx.release(transfer.digest)?.hasContent != true { try insert(transfer, tx) }
             case .adopted(_, let known): package = known
             case .refused(_, _, let known), .moved(_, let known): package = known
             }
@@ -216,15 +221,18 @@ extension Puller {
                     reason: item.refusal?.word, package: package))
             try tx.removeTransfer(id, item.digest)
             view.members.insert(MemberSet.memberID(release: item.digest, level: item.level.code))
-            try tx.log(
-                LogDraft(
-                    item.refusal == nil ? .releaseReceived : .releaseRefused, outcome: item.refusal == nil ? .ok : .refused,
-                    partner: peer,
-                    package: package, release: item.digest, agreement: view.agreement, clause: item.refusal?.clause,
-                    transfer: item.number,
-                    reason: item.refusal?.word))
+            try log(item, package, under: view.agreement, tx)
         }
         try tx.put(view)
+    }
+
+    private func log(_ item: Settled, _ package: PackageID?, under agreement: Digest, _ tx: any MetadataWriting) throws {
+        try tx.log(
+            LogDraft(
+                item.refusal == nil ? .releaseReceived : .releaseRefused, outcome: item.refusal == nil ? .ok : .refused,
+                partner: peer, package: package, release: item.digest, agreement: agreement, clause: item.refusal?.clause,
+                transfer: item.number, reason: item.refusal?.word,
+                details: item.refusal == nil && item.level == .discover ? ["level": "discover"] : nil))
     }
 
     func insert(_ transfer: Transfer, _ tx: any MetadataWriting) throws {

@@ -160,8 +160,12 @@ extension Puller {
     func takeUp(_ item: Wanted, _ store: any MetadataReading, at now: Timestamp) throws -> Bool {
         if let holding = try store.holding(item.view, item.release), holding.state != .ended {
             guard holding.level != Grant.Level(code: item.level) else { return false }
-            settled.append(.moved(item, holding.package))
-            return true
+            // What was shown by its document alone, and is now shared, has its content yet to come.
+            let isShown = try holding.state == .accepted && store.release(item.release)?.hasContent == false
+            guard item.isShared, isShown else {
+                settled.append(.moved(item, holding.package))
+                return true
+            }
         }
         if let view = underWay[item.release] {
             if view != item.view {
@@ -171,9 +175,9 @@ extension Puller {
             }
             return true
         }
-        if let row = try store.release(item.release), row.release.writer == peer {
+        if let row = try store.release(item.release), row.release.writer == peer, row.hasContent || !item.isShared {
             try adopt(row, item, store, at: now)
-        } else if let row = try store.transfer(item.view, item.release), try resume(row, item, store, at: now) {
+        } else if item.isShared, let row = try store.transfer(item.view, item.release), try resume(row, item, store, at: now) {
             underWay[item.release] = item.view
         } else {
             want(item)
@@ -182,10 +186,21 @@ extension Puller {
     }
 
     /// What is on its way is listed again with another level.
-    func move(_ item: Wanted) {
+    private func move(_ item: Wanted) {
         if wanted[item.release] != nil { wanted[item.release] = item }
         if let until = parked[item.release]?.until { parked[item.release] = (item, until) }
-        transfers[item.release]?.level = item.level
+        if !item.isShared, discard(item.release) != nil {
+            // No more content is due; the document is asked for once more.
+            return want(item)
+        }
+        let shown = settled.firstIndex { settled in
+            if case .accepted(let transfer) = settled { return transfer.digest == item.release && transfer.isDocumentOnly }
+            return false
+        }
+        if item.isShared, let shown {
+            settled.remove(at: shown)
+            return want(item)
+        }
         for case .accepted(let transfer) in settled where transfer.digest == item.release && transfer.view == item.view {
             transfer.level = item.level
         }

@@ -39,6 +39,13 @@ extension Puller {
             switch verdict {
             case .refused(let reason, let release): settled.append(.refused(wanted, reason, release?.package))
             case .notYetDue(_, let until): parked[wanted.release] = (wanted, until)
+            case .accepted(let release) where !wanted.isShared:
+                let location = try context.content.append(document: envelope.binary(), digest: envelope.digest)
+                settled.append(
+                    .accepted(
+                        Transfer(
+                            view: wanted.view, digest: wanted.release, level: wanted.level, number: wanted.number,
+                            release: release, document: location, isDocumentOnly: true)))
             case .accepted(let release):
                 guard let index = release.index, index.chunks * 36 <= context.limits.indexBytesMax else {
                     settled.append(.refused(wanted, .limit, release.package))

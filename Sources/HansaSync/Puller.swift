@@ -59,6 +59,8 @@ public final class Puller {
         var release: Digest
         var level: UInt8
         var number: [UInt8]
+        /// Listed with its content, and not by its document alone.
+        var isShared: Bool { level == Grant.Level.sync.code }
     }
 
     enum Settled {

@@ -32,6 +32,8 @@ final class Transfer {
     var failures = 0
     /// Written to a transfer row since the last change.
     var isRecorded = false
+    /// Shown and not shared (level `discover`): with its document all has come.
+    let isDocumentOnly: Bool
 
     private final class FileHash {
         var hash = SHA256()
@@ -40,13 +42,17 @@ final class Transfer {
         func finish() -> Digest { hash.copy().finish() }
     }
 
-    init(view: Digest, digest: Digest, level: UInt8, number: [UInt8], release: Release, document: ContentLocation) {
+    init(
+        view: Digest, digest: Digest, level: UInt8, number: [UInt8], release: Release, document: ContentLocation,
+        isDocumentOnly: Bool = false
+    ) {
         self.view = view
         self.digest = digest
         self.level = level
         self.number = number
         self.release = release
         self.document = document
+        self.isDocumentOnly = isDocumentOnly
         pages = Array(repeating: nil, count: release.index?.pages ?? 0)
         pagesMissing = pages.count
     }

@@ -98,4 +98,6 @@ public enum DenialReason: String, Hashable, Sendable, Codable, CaseIterable {
     case grantEnded = "grant-ended"
     case withdrawn
     case unknownPackage = "unknown-package"
+    /// At the recipient: its city shows that the package exists, and does not share its content (level `discover`).
+    case discoverOnly = "discover-only"
 }

@@ -29,7 +29,10 @@ extension MemoryWriting: MetadataWriting {
     func put(_ package: PackageRow) { state.packages[package.package] = package }
 
     func insert(_ release: ReleaseRow) {
-        guard state.releases[release.digest] == nil else { return }
+        if let known = state.releases[release.digest] {
+            if !known.hasContent, release.hasContent { state.releases[release.digest] = release }
+            return
+        }
         state.releases[release.digest] = release
         state.releasesOfPackage[release.release.package, default: []].append(release.digest)
     }

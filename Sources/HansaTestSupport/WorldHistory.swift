@@ -227,10 +227,11 @@ public struct WorldHistory {
         let node = world.nodes[number]
         let pattern = ["\(node.city)/**", "\(node.city)/roads/**", "\(node.city)/water/**", "\(node.city)/plans"][below(4)]
         let until = chance(1, in: 4) ? node.now.adding(seconds: Int64(1 + below(30))) : nil
+        let level: Grant.Level = chance(1, in: 5) ? .discover : .sync
         attempt(node) {
-            let id = try node.grant(world.nodes[other].city, pattern, under: digest, until: until)
+            let id = try node.grant(world.nodes[other].city, pattern, under: digest, level: level, until: until)
             grants.append((number, id))
-            tell("\(node.city) grants \(pattern) under \(digest.short)\(until.map { " until \($0)" } ?? "")")
+            tell("\(node.city) grants \(level) of \(pattern) under \(digest.short)\(until.map { " until \($0)" } ?? "")")
         }
     }
 
@@ -273,7 +274,12 @@ public struct WorldHistory {
             if node.isDown { return }
             for item in receipt.items where item.outcome == .accepted {
                 do {
-                    if try node.files(of: item.release) != published[item.release] {
+                    // What was only shown is acknowledged by its document alone.
+                    let isShown = try node.metadata.read { store in
+                        try store.release(item.release)?.hasContent == false
+                            && store.holdings(of: item.release).allSatisfy { $0.state != .accepted || $0.level == .discover }
+                    }
+                    if try !isShown && node.files(of: item.release) != published[item.release] {
                         findings.append("S2: \(node.city) acknowledged \(item.release.short) and does not hold it whole")
                     }
                 } catch {

@@ -126,6 +126,34 @@ extension EndToEndTests {
             }
         }
 
+        @Test func aPackageThatIsOnlyShownIsKnownAndCannotBeHad() throws {
+            let world = try World()
+            let auckland = try world.city("auckland.nz")
+            let london = try world.city("london.uk")
+            try world.introduce(auckland, london)
+            let agreement = try world.agree(auckland, london)
+            let bikes = try world.dataset("london", as: "bikes")
+            try auckland.hansa(["package", "publish", bikes.path, "--name", "bikes"])
+            let grant = ["access", "grant", "london.uk", "auckland.nz/**", "--under", agreement]
+            try auckland.hansa(grant + ["--level", "discover"])
+            let first = try london.hansa(["sync", "--wait", "--json"]).json["partners"][0]
+            #expect(first["contentBytesReceived"].integer == 0)
+            #expect(try london.package("auckland.nz/bikes")?["origin"].text == "discovered")
+            #expect(try london.hansa(["package", "show", "auckland.nz/bikes", "--json"]).json["payload"].array.isEmpty)
+            let refused = try london.hansa(["package", "checkout", "auckland.nz/bikes", "out"], expecting: 7)
+            #expect(refused.messages.contains("H315"), "\(refused)")
+            let why = try london.hansa(["why", "auckland.nz", "auckland.nz/bikes", "--json"], expecting: 7).json
+            #expect(why["reason"].text == "discover-only")
+            #expect(try auckland.hansa(["why", "london.uk", "auckland.nz/bikes", "--json"]).json["level"].text == "discover")
+
+            // Shared in earnest, the content comes by itself.
+            try auckland.hansa(grant)
+            try eventually("the content is in London") { try london.package("auckland.nz/bikes")?["origin"].text == "received" }
+            try expectCheckout(london, "auckland.nz/bikes", equals: bikes, world, as: "out")
+            try auckland.expectSoundLog()
+            try london.expectSoundLog()
+        }
+
         @Test func aWithdrawnPackageIsGivenNoMore() throws {
             let world = try World()
             let (auckland, london, _) = try pair(world)

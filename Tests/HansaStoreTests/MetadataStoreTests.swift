@@ -288,6 +288,23 @@ import Testing
     }
 
     @Test(arguments: Engine.allCases)
+    func aReleaseKnownByItsDocumentAloneTakesItsContentOnce(_ engine: Engine) throws {
+        let store = try engine.make()
+        let whole = Samples.release(Samples.digest(1), of: Samples.package("a"))
+        try #require(whole.hasContent)
+        var shown = whole
+        (shown.table, shown.pages) = ([], [])
+        var later = whole
+        later.pages.reverse()
+        later.table.append(contentsOf: whole.table)
+        for (row, expected) in [(shown, shown), (whole, whole), (later, whole), (shown, whole)] {
+            try store.write { try $0.insert(row) }
+            #expect(try store.read { try $0.release(row.digest) } == expected)
+            #expect(try store.read { try $0.releases(of: row.release.package) } == [expected])
+        }
+    }
+
+    @Test(arguments: Engine.allCases)
     func membersComeBackWholeAndArePagedByPosition(_ engine: Engine) throws {
         let store = try engine.make()
         let view = Samples.view(1).id

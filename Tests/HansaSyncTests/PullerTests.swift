@@ -110,6 +110,86 @@ import Testing
         #expect(try exchange.holding(release)?.state == .accepted)
     }
 
+    /// Level `discover` gives the document and nothing of the content; with `sync` the content follows, and a new release of either level comes alike.
+    @Test func whatIsOnlyShownComesWithoutContentUntilItIsShared() throws {
+        let world = try Exchange.cities()
+        let agreement = try world.agree(0, 1)
+        let partner = world.nodes[1].city
+        let shown = try world.nodes[0].grant(partner, "kitchener.ca/**", under: agreement, level: .discover)
+        let release = try world.nodes[0].publish("roads", Exchange.content(1))
+        let exchange = Exchange(world)
+        try exchange.run()
+        let recipient = world.nodes[1]
+        #expect(exchange.puller.standings.map(\.standing) == [.equal])
+        #expect(try exchange.holding(release)?.level == .discover)
+        #expect(try exchange.holding(release)?.state == .accepted)
+        #expect(try recipient.metadata.read { try $0.release(release) }?.hasContent == false)
+        #expect(exchange.puller.contentBytesReceived == 0)
+        // Asked for all the same, index and content answer as for no such release.
+        let view = try #require(try world.nodes[0].metadata.read { try $0.publishedViews() }.first?.id)
+        for id in [release, Digest.zero] {
+            let asks = [
+                GetIndex(view: view, asks: [.init(release: id, tableFrom: 0, firstPage: 0, pageCount: 1)]).frame,
+                GetChunks(view: view, runs: [.init(release: id, first: 0, count: 1)]).frame,
+            ]
+            for answer in try exchange.answers(to: asks) {
+                switch answer.type {
+                case .index: #expect(try IndexParts(answer).parts == [.absent(release: id)])
+                case .chunks: #expect(try Chunks(answer).count == 0)
+                default: Issue.record("an answer of type \(answer.type)")
+                }
+            }
+        }
+
+        try world.nodes[0].grant(partner, "kitchener.ca/**", under: agreement)
+        func push() throws {
+            try exchange.run(try exchange.puller.receive(exchange.publisher.viewsChanged([view], at: world.now), at: world.now))
+            #expect(exchange.puller.standings.map(\.standing) == [.equal])
+        }
+        try push()
+        #expect(try exchange.holding(release)?.level == .sync)
+        #expect(try recipient.files(of: release) == world.nodes[0].files(of: release))
+        #expect(try recipient.metadata.read { try $0.transfers() }.isEmpty)
+
+        // Back to being shown only: what is here stays, and what is new comes by its document.
+        let grants = try world.nodes[0].metadata.read { try $0.grants() }
+        for grant in grants where grant.id != shown { try world.nodes[0].revoke(grant.id) }
+        let second = try world.nodes[0].publish("roads", Exchange.content(2))
+        try push()
+        #expect(try exchange.holding(release)?.level == .discover)
+        #expect(try recipient.metadata.read { try $0.release(release) }?.hasContent == true)
+        #expect(try exchange.holding(second)?.level == .discover)
+        #expect(try recipient.metadata.read { try $0.release(second) }?.hasContent == false)
+        #expect(try world.differences() == [])
+    }
+
+    /// The level changes while the content is under way, both ways.
+    @Test func aTransferFollowsALevelThatChangesUnderIt() throws {
+        let world = try Exchange.cities()
+        let agreement = try world.agree(0, 1)
+        let partner = world.nodes[1].city
+        try world.nodes[0].grant(partner, "kitchener.ca/**", under: agreement, level: .discover)
+        let shared = try world.nodes[0].grant(partner, "kitchener.ca/**", under: agreement)
+        let release = try world.nodes[0].publish("roads", Exchange.content(1, chunks: 400))
+        let exchange = Exchange(world)
+        var asks = try exchange.puller.ask(at: world.now)
+        // Until the first chunks are asked for.
+        while !asks.contains(where: { $0.type == .getChunks }) {
+            asks = try exchange.puller.receive(exchange.answers(to: asks), at: world.now)
+        }
+        let view = try #require(try world.nodes[0].metadata.read { try $0.publishedViews() }.first?.id)
+        try world.nodes[0].revoke(shared)
+        asks += try exchange.puller.receive(exchange.publisher.viewsChanged([view], at: world.now), at: world.now)
+        try exchange.run(asks)
+        #expect(exchange.puller.standings.map(\.standing) == [.equal])
+        #expect(try exchange.holding(release)?.level == .discover)
+        #expect(try world.nodes[1].metadata.read { try $0.release(release) }?.hasContent == false)
+        try world.nodes[0].grant(partner, "kitchener.ca/**", under: agreement)
+        try exchange.run(try exchange.puller.receive(exchange.publisher.viewsChanged([view], at: world.now), at: world.now))
+        #expect(try exchange.holding(release)?.level == .sync)
+        #expect(try world.nodes[1].files(of: release) == world.nodes[0].files(of: release))
+    }
+
     @Test func aChunksFrameThatIsRepeatedEndsTheSession() throws {
         let world = try Exchange.cities()
         let agreement = try world.agree(0, 1)

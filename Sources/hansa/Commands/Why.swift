@@ -30,14 +30,15 @@ struct Why: HansaCommand {
         let package = Style.text(document["package"])
         var text =
             allowed
-            ? "\(style.green("YES"))  \(partner) may have \(package)\n"
+            ? "\(style.green("YES"))  \(partner) may \(document["level"]?.string == "discover" ? "know that \(package) exists" : "have \(package)")\n"
             : "\(style.red("NO"))  \(partner) may not have \(package)\n"
-        for name in ["reason", "clause", "agreement", "grant", "until"] {
+        for name in ["reason", "clause", "agreement", "grant", "level", "until"] {
             guard let value = document[name], !value.isNull else { continue }
             text += "  \(name)\(String(repeating: " ", count: 11 - name.count))\(Style.text(value))\n"
         }
         let rest = Outline.render(
-            document, style, leavingOut: ["partner", "package", "allowed", "reason", "clause", "agreement", "grant", "until"])
+            document, style,
+            leavingOut: ["partner", "package", "allowed", "reason", "clause", "agreement", "grant", "level", "until"])
         return text + Outline.indented(rest)
     }
 }
