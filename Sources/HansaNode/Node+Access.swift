@@ -185,20 +185,23 @@ extension Node {
         let partner = try partner(text)
         let id = try packageID(packageText)
         let now = clock.now
-        let (verdict, record, exists) = try read { store -> (Verdict, AgreementRecord?, Bool) in
+        let (verdict, record, exists, delivery) = try read { store -> (Verdict, AgreementRecord?, Bool, Delivery?) in
             let policy = try store.policy()
             // Ours: may they have it? Theirs: may we?
             let theirs = id.city == partner.city
-            guard let row = try store.package(id), row.headSeq > 0 else { return (Policy.unknownPackage, nil, false) }
+            guard let row = try store.package(id), row.headSeq > 0 else { return (Policy.unknownPackage, nil, false, nil) }
             if theirs {
                 let verdict = try self.receiverVerdict(row, from: partner.city, store)
-                return (verdict, verdict.agreement.flatMap { policy.agreement($0) }, true)
+                let record = verdict.agreement.flatMap { policy.agreement($0) }
+                return (verdict, record, true, try record.map { try self.arrival(row, from: partner, under: $0, store) })
             }
             let request = AccessRequest(
                 package: id, kind: row.kind, tlp: row.tlp, withdrawn: row.isWithdrawn, publisher: self.city,
                 recipient: partner.city)
             let verdict = policy.decision(on: request, at: now)
-            return (verdict, verdict.agreement.flatMap { policy.agreement($0) }, true)
+            let record = verdict.agreement.flatMap { policy.agreement($0) }
+            guard verdict.isPermit, let record else { return (verdict, record, true, nil) }
+            return (verdict, record, true, try self.delivery(row, to: partner, under: record, store))
         }
         let clauseText = verdict.clause.flatMap { clause in record?.agreement.clauses.first { $0.id == clause }?.text }
         var members: [JSONMember] = [
@@ -210,6 +213,7 @@ extension Node {
             JSONMember("until", JSONValue(verdict.permit?.until)), JSONMember("level", JSONValue(verdict.permit?.level.rawValue)),
             JSONMember("clauseText", JSONValue(clauseText)), JSONMember("exists", .bool(exists)),
         ]
+        members.append(JSONMember("delivery", delivery?.document ?? .null))
         let grant = try read { try $0.grants() }.first { $0.id == verdict.permit?.grant }
         members.append(JSONMember("grantedBy", JSONValue(grant?.grantedBy)))
         members.append(JSONMember("grantedAt", JSONValue(grant?.issued)))

@@ -202,6 +202,22 @@ extension EndToEndTests {
             try auckland.stop()
             let outcome = try london.hansa(["sync", "auckland.nz", "--wait", "--timeout", "20", "--json"], expecting: 8)
             #expect(outcome.json["partners"][0]["state"].text == "unreachable")
+            // Allowed, and not there: `why` tells what it waits for.
+            let bikes = try world.dataset("london", as: "bikes")
+            try auckland.hansa(["package", "publish", bikes.path, "--name", "bikes"])
+            func delivery() throws -> Document {
+                try auckland.hansa(["why", "london.uk", "auckland.nz/bikes", "--json"]).json["delivery"]
+            }
+            #expect(try delivery()["state"].text == "offline")
+            #expect(try delivery()["reason"].text?.contains("hansa serve") == true)
+            try london.stop()
+            try auckland.serve()
+            #expect(try delivery()["state"].text == "offline")
+            try london.serve()
+            try london.hansa(["sync", "auckland.nz", "--wait"])
+            try eventually("the receipt is in Auckland") { try delivery()["state"].text == "accepted" }
+            let held = try london.hansa(["why", "auckland.nz", "auckland.nz/bikes", "--json"]).json
+            #expect(held["delivery"]["state"].text == "held")
         }
 
         @Test func aStrangerIsRefused() throws {

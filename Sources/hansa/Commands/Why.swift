@@ -36,9 +36,13 @@ struct Why: HansaCommand {
             guard let value = document[name], !value.isNull else { continue }
             text += "  \(name)\(String(repeating: " ", count: 11 - name.count))\(Style.text(value))\n"
         }
+        if let delivery = document["delivery"], let state = delivery["state"]?.string {
+            let reason = delivery["reason"].flatMap { $0.isNull ? nil : ": \(Style.text($0))" } ?? ""
+            text += "  delivery   \(state)\(reason)\n"
+        }
         let rest = Outline.render(
             document, style,
-            leavingOut: ["partner", "package", "allowed", "reason", "clause", "agreement", "grant", "level", "until"])
+            leavingOut: ["partner", "package", "allowed", "reason", "clause", "agreement", "grant", "level", "until", "delivery"])
         return text + Outline.indented(rest)
     }
 }
