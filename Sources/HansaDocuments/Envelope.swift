@@ -9,6 +9,7 @@ public enum DocumentType: String, CaseIterable, Sendable {
     case agreementStep = "application/vnd.hansa.agreement-step.v1+json"
     case release = "application/vnd.hansa.release.v1+json"
     case receipt = "application/vnd.hansa.receipt.v1+json"
+    case forkProof = "application/vnd.hansa.fork-proof.v1+json"
 
     /// The type in the binary form of an envelope.
     public var code: UInt8 {
@@ -18,6 +19,7 @@ public enum DocumentType: String, CaseIterable, Sendable {
         case .agreementStep: 3
         case .release: 4
         case .receipt: 5
+        case .forkProof: 6
         }
     }
 

@@ -128,7 +128,7 @@ public final class DocumentExchange {
         case .agreement: return try takeAgreement(envelope, at: now, &changes)
         case .agreementStep: return try takeStep(envelope, at: now, &changes)
         case .release: return try takeWithdrawal(envelope, at: now)
-        case .keyring, .receipt, nil: return try refuse(envelope, "type", at: now)
+        case .keyring, .receipt, .forkProof, nil: return try refuse(envelope, "type", at: now)
         }
     }
 

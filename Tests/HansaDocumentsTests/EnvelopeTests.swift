@@ -122,7 +122,7 @@ import Testing
         #expect(throws: DocumentFault.binary(.malformed("signatures out of order"))) { try Envelope(binary: repeated) }
         for cut in 0..<bytes.count { #expect(throws: DocumentFault.self) { try Envelope(binary: bytes[..<cut]) } }
         #expect(throws: DocumentFault.self) { try Envelope(binary: bytes + [0]) }
-        for code in [0, 6, 255] as [UInt8] {
+        for code in [0, 7, 255] as [UInt8] {
             #expect(throws: DocumentFault.binary(.malformed("unknown document type"))) {
                 try Envelope(binary: [code] + bytes[1...])
             }
