@@ -4,9 +4,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 ssize_t hansa_copy_file_range(int from, int64_t *from_offset, int to, int64_t *to_offset, size_t count) {
@@ -30,6 +32,11 @@ int hansa_allocate(int file, int64_t offset, int64_t length, int keep_size) {
     do result = fallocate(file, keep_size ? FALLOC_FL_KEEP_SIZE : 0, offset, length) < 0 ? -errno : 0;
     while (result == -EINTR);
     return result;
+}
+
+int hansa_is_in_memory(int file) {
+    struct statfs system;
+    return fstatfs(file, &system) == 0 && system.f_type == TMPFS_MAGIC;
 }
 
 int hansa_lock(int file) {

@@ -67,13 +67,17 @@ public enum Block {
         return raw
     }
 
-    public static func decode(_ codec: Codec, _ bytes: [UInt8], rawLength: Int) throws(BlockFault) -> [UInt8] {
+    public static func decode(_ codec: Codec, _ bytes: ArraySlice<UInt8>, rawLength: Int) throws(BlockFault) -> [UInt8] {
         // `withUnsafeBytes` does not carry a typed error through, so the result does.
         try bytes.withUnsafeBytes { buffer -> Result<[UInt8], BlockFault> in
             do throws(BlockFault) { return .success(try decode(codec, buffer, rawLength: rawLength)) } catch {
                 return .failure(error)
             }
         }.get()
+    }
+
+    public static func decode(_ codec: Codec, _ bytes: [UInt8], rawLength: Int) throws(BlockFault) -> [UInt8] {
+        try decode(codec, bytes[...], rawLength: rawLength)
     }
 
     /// Fills `raw`, whose size is the declared raw length. After an error its contents are undefined.

@@ -21,10 +21,14 @@ public struct BlockRecord: Hashable, Sendable {
     public let rawLength: Int
     /// In the order of the raw bytes.
     public let chunks: [ChunkEntry]
-    /// As stored: compressed or raw.
-    public let bytes: [UInt8]
+    /// As stored: compressed or raw. A slice, so that what came in a larger piece is kept and written where it lies.
+    public let bytes: ArraySlice<UInt8>
 
     public init(codec: Block.Codec, rawLength: Int, chunks: [ChunkEntry], bytes: [UInt8]) {
+        self.init(codec: codec, rawLength: rawLength, chunks: chunks, bytes: bytes[...])
+    }
+
+    public init(codec: Block.Codec, rawLength: Int, chunks: [ChunkEntry], bytes: ArraySlice<UInt8>) {
         self.codec = codec
         self.rawLength = rawLength
         self.chunks = chunks
@@ -108,33 +112,35 @@ public enum SegmentRecord: Hashable, Sendable {
                 list.digest(chunk.id)
                 list.u32(chunk.length)
             }
-            return try encoded([head.bytes, block.bytes, list.bytes], body)
+            return try encoded([head.bytes[...], block.bytes, list.bytes[...]], body)
         case .document(let id, let bytes), .page(let id, let bytes), .other(let id, let bytes):
-            return try encoded([id.bytes, bytes], body)
+            return try encoded([id.bytes[...], bytes[...]], body)
         case .tablePart(let table, let part, let parts, let bytes):
             var head = ByteWriter(reserving: 36)
             head.digest(table)
             head.u16(UInt16(part))
             head.u16(UInt16(parts))
-            return try encoded([head.bytes, bytes], body)
+            return try encoded([head.bytes[...], bytes[...]], body)
         case .index(let root, let table, let chunks, let pages):
             var head = ByteWriter(reserving: 68 + pages.count * Digest.byteCount)
             head.digest(root)
             head.digest(table)
             head.u32(UInt32(chunks))
             for page in pages { head.digest(page) }
-            return try encoded([head.bytes], body)
+            return try encoded([head.bytes[...]], body)
         }
     }
 
-    private func encoded<T>(_ parts: [[UInt8]], _ body: ([UnsafeRawBufferPointer]) throws -> T) rethrows -> T {
+    private func encoded<T>(_ parts: [ArraySlice<UInt8>], _ body: ([UnsafeRawBufferPointer]) throws -> T) rethrows -> T {
         try SegmentRecord.withBuffers(parts) { buffers in
             try SegmentFormat.framing(type: kind.rawValue, parts: buffers).withUnsafeBytes { try body([$0] + buffers) }
         }
     }
 
-    /// Calls `body` with a pointer to each array's bytes.
-    private static func withBuffers<T>(_ arrays: [[UInt8]], _ body: ([UnsafeRawBufferPointer]) throws -> T) rethrows -> T {
+    /// Calls `body` with a pointer to each slice's bytes.
+    private static func withBuffers<T>(_ arrays: [ArraySlice<UInt8>], _ body: ([UnsafeRawBufferPointer]) throws -> T) rethrows
+        -> T
+    {
         func next(_ index: Int, _ held: [UnsafeRawBufferPointer]) throws -> T {
             guard index < arrays.count else { return try body(held) }
             return try arrays[index].withUnsafeBytes { try next(index + 1, held + [$0]) }
@@ -200,7 +206,7 @@ public enum SegmentRecord: Hashable, Sendable {
 
     private static func readBlock(_ reader: inout ByteReader) throws(ByteFault) -> BlockRecord {
         let head = try BlockHead(reader.raw(BlockHead.byteCount), bodyBytes: reader.left + BlockHead.byteCount)
-        let bytes = Array(try reader.raw(head.storedBytes))
+        let bytes = try reader.raw(head.storedBytes)
         return BlockRecord(codec: head.codec, rawLength: head.rawLength, chunks: try head.chunks(reader.rest()), bytes: bytes)
     }
 }
@@ -229,7 +235,7 @@ extension BlockRecord {
             rest.removeLast(rest.count - head.storedBytes)
             codec = head.codec
             rawLength = head.rawLength
-            bytes = rest
+            bytes = rest[...]
         } catch {
             throw .body("\(error)")
         }

@@ -59,7 +59,7 @@ public final class Node: NodeHandle {
         self.fatal = fatal
         context = ExchangeContext(
             own: configuration.city, keyring: keyring.version, packageKey: keys.package, metadata: metadata, content: content,
-            random: random)
+            random: random, makeLane: { PoolLane() })
     }
 
     // MARK: Doing things durably

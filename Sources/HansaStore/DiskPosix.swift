@@ -126,10 +126,12 @@ public final class PosixDisk: Disk {
 private final class PosixFile: DiskFile {
     private let descriptor: Int32
     private let path: String
+    private let isInMemory: Bool
 
     init(descriptor: Int32, path: String) {
         self.descriptor = descriptor
         self.path = path
+        isInMemory = hansa_is_in_memory(descriptor) == 1
     }
 
     deinit { Glibc.close(descriptor) }
@@ -184,10 +186,18 @@ private final class PosixFile: DiskFile {
     }
 
     func reserve(_ length: UInt64) throws(DiskFault) {
+        // tmpfs would zero each page, to be written over at once (0.5 s a GiB): there it is enough that the room is free. Who takes it
+        // meanwhile makes the write fail with the same error.
+        if isInMemory {
+            let short = missing(for: length)
+            if short > 0 { throw .noSpace(.reserve, path: path, missing: short) }
+            return
+        }
         let result = hansa_allocate(descriptor, 0, Int64(length), 1)
         switch result {
         case 0, -EOPNOTSUPP, -ENOSYS: return
-        case -ENOSPC, -EDQUOT: throw .noSpace(.reserve, path: path, missing: missing(for: length))
+        // At least one: the file system has just said that it is not enough.
+        case -ENOSPC, -EDQUOT: throw .noSpace(.reserve, path: path, missing: max(1, missing(for: length)))
         default: throw .failed(.reserve, path: path, code: -result)
         }
     }
@@ -197,10 +207,11 @@ private final class PosixFile: DiskFile {
         var file = stat()
         var system = statvfs()
         guard fstat(descriptor, &file) == 0, fstatvfs(descriptor, &system) == 0 else { return 0 }
+        // A tmpfs without a limit has no blocks to count.
+        guard system.f_blocks > 0 else { return 0 }
         let needed = length - min(length, UInt64(file.st_blocks) * 512)
         let free = UInt64(system.f_bavail) * UInt64(system.f_frsize)
-        // At least one: the file system has just said that it is not enough.
-        return max(1, needed - min(needed, free))
+        return needed - min(needed, free)
     }
 
     func truncate(to length: UInt64) throws(DiskFault) {

@@ -224,10 +224,18 @@ public struct Chunks: Message {
     public var count: UInt64
     public var codec: Block.Codec
     public var rawLength: UInt32
-    public var bytes: [UInt8]
+    /// A slice of the frame, or of the block that was read: a megabyte is copied neither in nor out.
+    public var bytes: ArraySlice<UInt8>
 
     public init(
         view: Digest, release: Digest, first: UInt64, count: UInt64, codec: Block.Codec, rawLength: UInt32, bytes: [UInt8]
+    ) {
+        self.init(view: view, release: release, first: first, count: count, codec: codec, rawLength: rawLength, bytes: bytes[...])
+    }
+
+    public init(
+        view: Digest, release: Digest, first: UInt64, count: UInt64, codec: Block.Codec, rawLength: UInt32,
+        bytes: ArraySlice<UInt8>
     ) {
         self.view = view
         self.release = release
@@ -239,13 +247,23 @@ public struct Chunks: Message {
     }
 
     public func encode(to writer: inout ByteWriter) {
+        encodeHead(to: &writer)
+        writer.raw(bytes)
+    }
+
+    private func encodeHead(to writer: inout ByteWriter) {
         writer.digest(view)
         writer.digest(release)
         writer.varint(first)
         writer.varint(count)
         writer.u8(codec.rawValue)
         writer.varint(UInt64(rawLength))
-        writer.raw(bytes)
+    }
+
+    public var frame: Frame {
+        var writer = ByteWriter(reserving: 96)
+        encodeHead(to: &writer)
+        return Frame(Self.type, body: writer.bytes, tail: bytes)
     }
 
     public init(from reader: inout ByteReader) throws(ByteFault) {
@@ -261,6 +279,6 @@ public struct Chunks: Message {
         else {
             throw .malformed("chunks")
         }
-        bytes = Array(reader.rest())
+        bytes = reader.rest()
     }
 }

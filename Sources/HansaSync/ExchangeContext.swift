@@ -17,12 +17,15 @@ public struct ExchangeContext: Sendable {
     public let limits: ExchangeLimits
     /// Shared by all sessions of the node.
     public let refusals: RefusalMerger
+    /// A lane for each session that receives content.
+    public let makeLane: @Sendable () -> any WorkLane
 
     public init(
         own: CityID, keyring: Int, packageKey: Ed25519PrivateKey, metadata: any MetadataStore, content: any ContentStore,
         random: any RandomSource,
         limits: ExchangeLimits = ExchangeLimits(), refusals: RefusalMerger = RefusalMerger(),
-        randomOfView: (@Sendable (Digest) -> any RandomSource)? = nil
+        randomOfView: (@Sendable (Digest) -> any RandomSource)? = nil,
+        makeLane: @escaping @Sendable () -> any WorkLane = { SameThreadLane() }
     ) {
         self.own = own
         self.keyring = keyring
@@ -31,6 +34,7 @@ public struct ExchangeContext: Sendable {
         self.content = content
         self.random = random
         self.randomOfView = randomOfView ?? { _ in random }
+        self.makeLane = makeLane
         self.limits = limits
         self.refusals = refusals
     }

@@ -31,24 +31,34 @@ public struct Frame: Sendable, Equatable {
     public let type: FrameType
     /// 0 for control; 1 for content.
     public let channel: UInt64
-    public let body: [UInt8]
+    /// The body, or its beginning where a tail follows.
+    public let head: [UInt8]
+    /// The body's end where it lies already: a block as it was read goes out without a copy. Empty in every frame that came from a peer.
+    public let tail: ArraySlice<UInt8>
 
-    public init(_ type: FrameType, body: [UInt8]) {
+    public init(_ type: FrameType, body: [UInt8], tail: ArraySlice<UInt8> = []) {
         self.type = type
         channel = type.isContent ? 1 : 0
-        self.body = body
+        head = body
+        self.tail = tail
     }
+
+    /// The whole body; copied where there is a tail.
+    public var body: [UInt8] { tail.isEmpty ? head : head + tail }
+    public var bodyCount: Int { head.count + tail.count }
+
+    public static func == (one: Frame, other: Frame) -> Bool { one.type == other.type && one.body == other.body }
 
     /// The bytes before the body.
     public var header: [UInt8] {
         var writer = ByteWriter(reserving: 8)
-        writer.u24(UInt32(body.count))
+        writer.u24(UInt32(bodyCount))
         writer.u8(type.rawValue)
         writer.varint(channel)
         return writer.bytes
     }
 
-    public var encoded: [UInt8] { header + body }
+    public var encoded: [UInt8] { header + head + tail }
 }
 
 /// Reads frame headers; the shell keeps the bytes.

@@ -578,9 +578,14 @@ public struct StoredBlock: Sendable, Equatable {
     public let codec: Block.Codec
     public let rawLength: Int
     public let chunks: [ChunkEntry]
-    public let bytes: [UInt8]
+    /// A slice, so that a block is stored from the frame that brought it.
+    public let bytes: ArraySlice<UInt8>
 
     public init(codec: Block.Codec, rawLength: Int, chunks: [ChunkEntry], bytes: [UInt8]) {
+        self.init(codec: codec, rawLength: rawLength, chunks: chunks, bytes: bytes[...])
+    }
+
+    public init(codec: Block.Codec, rawLength: Int, chunks: [ChunkEntry], bytes: ArraySlice<UInt8>) {
         self.codec = codec
         self.rawLength = rawLength
         self.chunks = chunks

@@ -20,8 +20,8 @@ extension Publisher {
             while hasContent, total < bytes {
                 let (view, run) = queue[queueHead]
                 let sent = try block(view, run, at: now)
-                total += sent.frame.body.count
-                contentBytesSent += UInt64(sent.frame.body.count)
+                total += sent.frame.bodyCount
+                contentBytesSent += UInt64(sent.frame.bodyCount)
                 frames.append(sent.frame)
                 if let rest = sent.rest {
                     queue[queueHead].run = rest
@@ -40,13 +40,14 @@ extension Publisher {
     }
 
     /// Takes back content frames that `content` made and that have not left, in their order: their runs are handed out again before all others,
-    /// and authority is looked up again then. Frames of a transfer that was stopped become the answer for what is not there.
+    /// and authority is looked up again then. Frames of a transfer that was stopped become the answer for what is not there; an answer of that kind
+    /// stays one, as a run of no chunks: how many it was for is not known any more.
     public func requeue(_ frames: [Frame]) {
         var runs: [(view: Digest, run: GetChunks.Run)] = []
         for frame in frames where frame.type == .chunks {
             guard let chunks = try? Chunks(frame) else { preconditionFailure("a frame that this publisher did not make") }
-            contentBytesSent -= UInt64(frame.body.count)
-            runs.append((chunks.view, GetChunks.Run(release: chunks.release, first: chunks.first, count: max(1, chunks.count))))
+            contentBytesSent -= UInt64(frame.bodyCount)
+            runs.append((chunks.view, GetChunks.Run(release: chunks.release, first: chunks.first, count: chunks.count)))
         }
         queue.replaceSubrange(0..<queueHead, with: runs)
         queueHead = 0
@@ -60,19 +61,19 @@ extension Publisher {
             )
         }
         // Authority is looked up for each frame: a revocation stops a transfer between two of them.
-        let city = try context.metadata.read { store -> (ReleaseRow, CityID)? in
-            guard try self.authority(view, run.release, in: store, at: now)?.level == .sync,
-                let row = try store.release(run.release)
-            else { return nil }
-            return (row, row.release.writer)
+        guard run.count > 0 else { return absent() }
+        let found = try context.metadata.read { store -> (entries: [ChunkEntry], locations: [ChunkLocation?])? in
+            guard try self.authority(view, run.release, in: store, at: now)?.level == .sync else { return nil }
+            // A release's row is what it is; it is read once for many frames.
+            if self.open?.release != run.release || self.open?.view != view {
+                guard let row = try store.release(run.release) else { return nil }
+                self.open = OpenRelease(view: view, release: run.release, row: row, city: row.release.writer, page: nil)
+            }
+            guard let open = self.open, run.first + run.count <= UInt64(open.row.release.chunks) else { return nil }
+            let entries = try self.piece(from: Int(run.first), to: Int(run.first + run.count))
+            return (entries, try store.chunkLocations(of: open.city, entries.map(\.id)))
         }
-        guard let (row, writer) = city, run.first + run.count <= UInt64(row.release.chunks) else { return absent() }
-        if open?.release != run.release || open?.view != view {
-            open = OpenRelease(view: view, release: run.release, row: row, city: writer, page: nil)
-        }
-        let entries = try piece(from: Int(run.first), to: Int(run.first + run.count))
-        let locations = try context.metadata.read { try $0.chunkLocations(of: writer, entries.map(\.id)) }
-        guard let message = try encode(view, run, entries, locations) else { return absent() }
+        guard let (entries, locations) = found, let message = try encode(view, run, entries, locations) else { return absent() }
         let after = run.first + message.count
         let end = run.first + run.count
         let rest = after < end ? GetChunks.Run(release: run.release, first: after, count: end - after) : nil

@@ -46,11 +46,11 @@ extension Puller {
         // Each ask is answered once: the same frame again is not what was asked for.
         transfer.forgetAsked(range)
         contentAskedBytes = max(0, contentAskedBytes - Int(message.rawLength))
-        let raw: [UInt8]
+        let raw: ArraySlice<UInt8>
         do {
             raw =
                 message.codec == .raw
-                ? message.bytes : try Block.decode(message.codec, message.bytes, rawLength: Int(message.rawLength))
+                ? message.bytes : try Block.decode(message.codec, message.bytes, rawLength: Int(message.rawLength))[...]
         } catch {
             return damaged(transfer, range)
         }
@@ -61,14 +61,10 @@ extension Puller {
                 guard SHA256.hash(slice) == entry.id else { return false }
                 offset += Int(entry.length)
             }
-            offset = 0
-            for (number, entry) in zip(range, entries) {
-                transfer.feed(number, UnsafeRawBufferPointer(rebasing: buffer[offset..<(offset + Int(entry.length))]))
-                offset += Int(entry.length)
-            }
             return true
         }
         guard good else { return damaged(transfer, range) }
+        transfer.feed(range, raw, on: lane)
         let location = try context.content.append(
             block: StoredBlock(codec: message.codec, rawLength: Int(message.rawLength), chunks: entries, bytes: message.bytes))
         unrecordedBlocks.append((peer, location, entries))
@@ -91,6 +87,7 @@ extension Puller {
     }
 
     func complete(_ transfer: Transfer) throws {
+        lane.wait()
         let good = try transfer.filesAreAsSigned { number in
             try self.readChunk(transfer.entries[number])
         }

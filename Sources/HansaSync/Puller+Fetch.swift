@@ -213,7 +213,9 @@ extension Puller {
                 continue
             }
             let budget = min(context.limits.contentAskedBytesMax - contentAskedBytes, 8 * 1024 * 1024)
-            let next = transfer.nextRuns(bytes: budget, from: &contentQueue[0].cursor, runsMax: GetChunks.countMax - count)
+            let next = transfer.nextRuns(
+                bytes: budget, from: &contentQueue[0].cursor, runsMax: GetChunks.countMax - count,
+                wholeGroups: context.limits.contentAskedBytesMax >= Limits.blockRawBytesMax)
             runs[transfer.view, default: []] += next.runs
             count += next.runs.count
             contentAskedBytes += next.bytes

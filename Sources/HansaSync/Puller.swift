@@ -104,6 +104,8 @@ public final class Puller {
 
     let context: ExchangeContext
     let peer: CityID
+    /// Where files are hashed while the next chunks are checked.
+    let lane: any WorkLane
     var views: [Digest: ViewState] = [:]
     var round: UInt64 = 0
 
@@ -151,6 +153,7 @@ public final class Puller {
     public init(_ context: ExchangeContext, peer: CityID) {
         self.context = context
         self.peer = peer
+        lane = context.makeLane()
     }
 
     /// In order of view id.
@@ -238,7 +241,7 @@ public final class Puller {
                 case .feed: answers += try take(Feed(frame), at: now)
                 case .releases: try take(Releases(frame), at: now)
                 case .index: try take(IndexParts(frame))
-                case .chunks: try take(Chunks(frame), bodyCount: frame.body.count)
+                case .chunks: try take(Chunks(frame), bodyCount: frame.bodyCount)
                 case .announce: answers += try take(Announce(frame), at: now)
                 default: throw ProtocolFault.unexpected(frame.type, "not for a recipient")
                 }

@@ -35,7 +35,8 @@ final class Transfer {
     /// Shown and not shared (level `discover`): with its document all has come.
     let isDocumentOnly: Bool
 
-    private final class FileHash {
+    private final class FileHash: @unchecked Sendable {
+        // @unchecked: `hash` is the lane's until the puller has waited for it; `next`, the first chunk that was not given to it, is the puller's.
         var hash = SHA256()
         var next: Int
         init(next: Int) { self.next = next }
@@ -159,8 +160,13 @@ final class Transfer {
         }
     }
 
-    /// The next runs that are neither held nor asked, up to a number of raw bytes; a chunk that repeats within the release is asked once.
-    func nextRuns(bytes limit: Int, from cursor: inout Int, runsMax: Int) -> (runs: [GetChunks.Run], bytes: Int) {
+    /// The next runs that are neither held nor asked, of about a number of raw bytes; a chunk that repeats within the release is asked once.
+    ///
+    /// In whole groups they end where the publisher cuts its frames (`Publisher.piece`), mostly a block as it lies there: a cut elsewhere would
+    /// make it unpack one, gather two halves and pack each anew. They are then longer than `limit` by up to a block.
+    func nextRuns(bytes limit: Int, from cursor: inout Int, runsMax: Int, wholeGroups: Bool) -> (
+        runs: [GetChunks.Run], bytes: Int
+    ) {
         var runs: [GetChunks.Run] = []
         var total = 0
         var first: Int?
@@ -168,14 +174,19 @@ final class Transfer {
             if let start = first { runs.append(GetChunks.Run(release: digest, first: UInt64(start), count: UInt64(end - start))) }
             first = nil
         }
-        while cursor < entries.count, total < limit, runs.count < runsMax {
+        var inGroup = bytesOfGroup(before: cursor)
+        while cursor < entries.count, runs.count < runsMax {
+            let length = Int(entries[cursor].length)
+            if cursor % Limits.indexPageChunks == 0 || inGroup + length > Limits.blockRawBytesMax { inGroup = 0 }
+            if total >= limit, inGroup == 0 || !wholeGroups { break }
+            inGroup += length
             if has(cursor) || wasAsked(cursor) {
                 close(cursor)
             } else {
                 if first == nil { first = cursor }
                 asked[cursor >> 3] |= 1 << UInt8(cursor & 7)
-                total += Int(entries[cursor].length)
-                askedBytes += Int(entries[cursor].length)
+                total += length
+                askedBytes += length
             }
             cursor += 1
         }
@@ -183,21 +194,45 @@ final class Transfer {
         return (runs, total)
     }
 
-    // MARK: File digests
-
-    /// Feeds chunk `number` into its file's hash if it is the next one there.
-    func feed(_ number: Int, _ bytes: UnsafeRawBufferPointer) {
-        let file = fileIndex(of: number)
-        let range = chunks(ofFile: file)
-        guard range.count > 1 else { return }
-        let hash = hashes[file] ?? FileHash(next: range.lowerBound)
-        hashes[file] = hash
-        guard hash.next == number else { return }
-        hash.hash.update(bytes)
-        hash.next += 1
+    /// Raw bytes of the chunks that stand before this one in its group: as many as fit a block, counted from the beginning of an index page.
+    private func bytesOfGroup(before number: Int) -> Int {
+        var bytes = 0
+        for entry in entries[(number / Limits.indexPageChunks * Limits.indexPageChunks)..<number] {
+            if bytes + Int(entry.length) > Limits.blockRawBytesMax { bytes = 0 }
+            bytes += Int(entry.length)
+        }
+        return bytes
     }
 
-    /// For each file whose digest is not settled by its chunks' ids or by hashing on the way: reads the rest through `chunk`. False: a file's digest is wrong.
+    // MARK: File digests
+
+    /// Feeds checked chunks, which `raw` is one after the other, into their files' hashes where they are the next ones there.
+    func feed(_ numbers: Range<Int>, _ raw: ArraySlice<UInt8>, on lane: any WorkLane) {
+        var pieces: [(file: FileHash, bytes: Range<Int>)] = []
+        var offset = raw.startIndex
+        for number in numbers {
+            let bytes = offset..<(offset + Int(entries[number].length))
+            offset = bytes.upperBound
+            let file = fileIndex(of: number)
+            let range = chunks(ofFile: file)
+            guard range.count > 1 else { continue }
+            let hash = hashes[file] ?? FileHash(next: range.lowerBound)
+            hashes[file] = hash
+            guard hash.next == number else { continue }
+            hash.next += 1
+            if let last = pieces.last, last.file === hash, last.bytes.upperBound == bytes.lowerBound {
+                pieces[pieces.count - 1].bytes = last.bytes.lowerBound..<bytes.upperBound
+            } else {
+                pieces.append((hash, bytes))
+            }
+        }
+        guard !pieces.isEmpty else { return }
+        lane.run(bytes: raw.count) { [pieces] in
+            for (file, bytes) in pieces { raw[bytes].withUnsafeBytes { file.hash.update($0) } }
+        }
+    }
+
+    /// The caller has waited for the lane. For each file whose digest is not settled by its chunks' ids or by hashing on the way: reads the rest through `chunk`. False: a file's digest is wrong.
     func filesAreAsSigned(_ chunk: (Int) throws -> [UInt8]) throws -> Bool {
         for (number, file) in files.enumerated() {
             let range = chunks(ofFile: number)

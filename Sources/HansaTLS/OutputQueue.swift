@@ -1,21 +1,54 @@
 internal import NIOCore
 
+/// Bytes to be encrypted from where they lie.
+enum Plaintext {
+    case buffer(ByteBuffer)
+    case array(ArraySlice<UInt8>)
+
+    var count: Int {
+        switch self {
+        case .buffer(let buffer): buffer.readableBytes
+        case .array(let bytes): bytes.count
+        }
+    }
+
+    func withUnsafeBytes<T>(_ body: (UnsafeRawBufferPointer) -> T) -> T {
+        switch self {
+        case .buffer(let buffer): buffer.withUnsafeReadableBytes(body)
+        case .array(let bytes): bytes.withUnsafeBytes(body)
+        }
+    }
+
+    /// Takes the first `count` bytes, which are there, without copying them.
+    mutating func takeFirst(_ count: Int) -> Plaintext {
+        switch self {
+        case .buffer(var buffer):
+            guard let first = buffer.readSlice(length: count) else { preconditionFailure("fewer bytes than were taken") }
+            self = .buffer(buffer)
+            return .buffer(first)
+        case .array(let bytes):
+            self = .array(bytes.dropFirst(count))
+            return .array(bytes.prefix(count))
+        }
+    }
+}
+
 /// Plaintext that waits to be encrypted, in order, with the promises of its writers.
 struct OutputQueue {
     struct Piece {
-        let bytes: ByteBuffer
+        let bytes: Plaintext
         /// Present when this piece is the end of its write.
         let promise: EventLoopPromise<Void>?
     }
 
     private struct Write {
-        var bytes: ByteBuffer
+        var bytes: Plaintext
         let promise: EventLoopPromise<Void>?
     }
 
     private var writes = MarkedCircularBuffer<Write>(initialCapacity: 8)
 
-    mutating func append(_ bytes: ByteBuffer, promise: EventLoopPromise<Void>?) {
+    mutating func append(_ bytes: Plaintext, promise: EventLoopPromise<Void>?) {
         writes.append(Write(bytes: bytes, promise: promise))
     }
 
@@ -29,7 +62,7 @@ struct OutputQueue {
         guard writes.hasMark else { return 0 }
         var count = 0
         for index in writes.indices {
-            count += writes[index].bytes.readableBytes
+            count += writes[index].bytes.count
             if count >= limit || writes.isMarked(index: index) { break }
         }
         return min(count, limit)
@@ -38,12 +71,11 @@ struct OutputQueue {
     /// The next flushed bytes, at most `limit`; a longer write comes in several pieces.
     mutating func next(_ limit: Int) -> Piece? {
         guard writes.hasMark, let first = writes.first else { return nil }
-        if first.bytes.readableBytes <= limit {
+        if first.bytes.count <= limit {
             _ = writes.removeFirst()
             return Piece(bytes: first.bytes, promise: first.promise)
         }
-        let slice = writes[writes.startIndex].bytes.readSlice(length: limit)
-        return slice.map { Piece(bytes: $0, promise: nil) }
+        return Piece(bytes: writes[writes.startIndex].bytes.takeFirst(limit), promise: nil)
     }
 
     /// Takes out the promises of all writes that were not flushed, or of all.

@@ -132,7 +132,10 @@ extension TLSHandler {
         context.fireErrorCaught(fault)
     }
 
-    public func handlerRemoved(context: ChannelHandlerContext) { retire(failing: ChannelError.ioOnClosedChannel) }
+    public func handlerRemoved(context: ChannelHandlerContext) {
+        channelContext = nil
+        retire(failing: ChannelError.ioOnClosedChannel)
+    }
 
     /// Ends timers and promises, whatever the phase. Idempotent.
     private func retire(failing error: any Error) {

@@ -7,10 +7,29 @@ extension TLSHandler {
     private static let recordOverheadBytes = 22
 
     public func write(context: ChannelHandlerContext, data: NIOAny, promise: EventLoopPromise<Void>?) {
+        enqueue(.buffer(unwrapOutboundIn(data)), promise: promise)
+    }
+
+    /// Like `ChannelHandlerContext.write` from the handler behind this one, for bytes that lie in an array already: they are encrypted from there.
+    /// Follow with `flush()`. Fails the promise where the handler is in no channel.
+    public func write(_ bytes: ArraySlice<UInt8>, promise: EventLoopPromise<Void>?) {
+        guard channelContext != nil else {
+            promise?.fail(ChannelError.ioOnClosedChannel)
+            return
+        }
+        enqueue(.array(bytes), promise: promise)
+    }
+
+    /// All writes so far may go.
+    public func flush() {
+        if let channelContext { flush(context: channelContext) }
+    }
+
+    private func enqueue(_ bytes: Plaintext, promise: EventLoopPromise<Void>?) {
         switch (phase, output) {
         case (.closing, _), (.closed, _): promise?.fail(ChannelError.ioOnClosedChannel)
         case (_, .ending), (_, .ended), (_, .written): promise?.fail(ChannelError.outputClosed)
-        case (.waiting, .open), (.handshaking, .open), (.open, .open): queue.append(unwrapOutboundIn(data), promise: promise)
+        case (.waiting, .open), (.handshaking, .open), (.open, .open): queue.append(bytes, promise: promise)
         }
     }
 
@@ -53,8 +72,8 @@ extension TLSHandler {
         var promises: [EventLoopPromise<Void>] = []
         var fault: TLSFault?
         while fault == nil, let piece = queue.next(left) {
-            fault = piece.bytes.withUnsafeReadableBytes { connection.write($0) }
-            left -= piece.bytes.readableBytes
+            fault = piece.bytes.withUnsafeBytes { connection.write($0) }
+            left -= piece.bytes.count
             if let promise = piece.promise { promises.append(promise) }
             if left == 0 { break }
         }

@@ -59,6 +59,8 @@ public final class TLSHandler: ChannelDuplexHandler {
     var output = Output.open
     var queue = OutputQueue()
     var isPumping = false
+    /// While it is in a channel.
+    var channelContext: ChannelHandlerContext?
     /// close_notify has come, or the network stream has ended.
     var inputHasEnded = false
     /// A `read` from behind that no plaintext has answered yet.
@@ -91,6 +93,7 @@ public final class TLSHandler: ChannelDuplexHandler {
     // MARK: The channel begins
 
     public func handlerAdded(context: ChannelHandlerContext) {
+        channelContext = context
         // Channels in tests may lack the one or the other; TLS works without.
         try? context.channel.syncOptions?.setOption(.allowRemoteHalfClosure, value: true)
         try? context.channel.syncOptions?.setOption(

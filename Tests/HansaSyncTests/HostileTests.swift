@@ -46,7 +46,7 @@ import Testing
         let result = try Self.pull { frame in
             guard frame.type == .chunks else { return [frame] }
             var chunks = try Chunks(frame)
-            chunks.bytes = Block.encode(raw: [UInt8](repeating: 9, count: Int(chunks.rawLength))).bytes
+            chunks.bytes = Block.encode(raw: [UInt8](repeating: 9, count: Int(chunks.rawLength))).bytes[...]
             chunks.codec = .zstd
             wrong += 1
             return [chunks.frame]
@@ -66,7 +66,7 @@ import Testing
             guard frame.type == .chunks, isFirst else { return [frame] }
             isFirst = false
             var chunks = try Chunks(frame)
-            chunks.bytes[chunks.bytes.count / 2] ^= 1
+            chunks.bytes[chunks.bytes.startIndex + chunks.bytes.count / 2] ^= 1
             return [chunks.frame]
         }
         #expect(try result.exchange.holding(result.release)?.state == .accepted)
@@ -77,7 +77,7 @@ import Testing
         let result = try Self.pull { frame in
             guard frame.type == .chunks else { return [frame] }
             var chunks = try Chunks(frame)
-            (chunks.codec, chunks.bytes) = (bomb.codec, bomb.bytes)
+            (chunks.codec, chunks.bytes) = (bomb.codec, bomb.bytes[...])
             return [chunks.frame]
         }
         #expect(try Self.refusal(result) == "content-hash")
@@ -85,7 +85,7 @@ import Testing
         let larger = try Self.pull { frame in
             guard frame.type == .chunks else { return [frame] }
             var chunks = try Chunks(frame)
-            (chunks.codec, chunks.bytes, chunks.rawLength) = (bomb.codec, bomb.bytes, 1 << 20)
+            (chunks.codec, chunks.bytes, chunks.rawLength) = (bomb.codec, bomb.bytes[...], 1 << 20)
             return [chunks.frame]
         }
         #expect(larger.fault == .malformed(.chunks, "not what was asked for"))

@@ -78,6 +78,16 @@ import Testing
         while exchange.publisher.hasContent {
             for frame in try exchange.publisher.content(upTo: 1 << 20, at: world.now) { #expect(try Chunks(frame).count == 0) }
         }
+        // The answer that it is gone stands, also when it was given back and access has returned: how much it was for is not known any more.
+        let answer = Chunks(
+            view: try Chunks(made[0]).view, release: try Chunks(made[0]).release, first: 0, count: 0, codec: .raw, rawLength: 0,
+            bytes: []
+        ).frame
+        exchange.publisher.requeue([answer])
+        let agreement = try #require(try world.nodes[0].metadata.read { try $0.agreements().first }).digest
+        try world.nodes[0].grant(world.nodes[1].city, "kitchener.ca/**", under: agreement)
+        #expect(try exchange.publisher.content(upTo: 1, at: world.now) == [answer])
+        #expect(!exchange.publisher.hasContent)
     }
 
     /// What came and went between two looks leaves no trace on the wire, and the view still counts as acknowledged.

@@ -248,6 +248,35 @@ import Testing
         #expect(exchange.puller.isSettled)
     }
 
+    /// A publisher that had to cut elsewhere would unpack its blocks and pack them anew.
+    @Test func asksInPartsAreCutWhereOneAskIs() throws {
+        func cuts(askedMax: Int) throws -> [Range<UInt64>] {
+            var limits = ExchangeLimits()
+            limits.contentAskedBytesMax = askedMax
+            let world = try Exchange.cities(limits: limits)
+            let agreement = try world.agree(0, 1)
+            try world.nodes[0].grant(world.nodes[1].city, "kitchener.ca/**", under: agreement)
+            let release = try world.nodes[0].publish("roads", Exchange.content(1, chunks: 1500))
+            var cuts: [Range<UInt64>] = []
+            let exchange = Exchange(world)
+            var asks = try exchange.puller.ask(at: world.now)
+            while !asks.isEmpty {
+                let answers = try exchange.answers(to: asks)
+                for case let frame in answers where frame.type == .chunks {
+                    let chunks = try Chunks(frame)
+                    cuts.append(chunks.first..<(chunks.first + chunks.count))
+                }
+                asks = try exchange.asks(after: answers)
+            }
+            #expect(try exchange.holding(release)?.state == .accepted)
+            return cuts
+        }
+        let whole = try cuts(askedMax: 1 << 30)
+        #expect(whole.count > 2)
+        #expect(try cuts(askedMax: 1 << 20) == whole)
+        #expect(try cuts(askedMax: 64 << 10).count > whole.count)
+    }
+
     /// A small release is not held back by a large one that takes its time.
     @Test func whatIsCompleteIsCommittedWhileATransferRuns() throws {
         let world = try Exchange.cities()

@@ -26,6 +26,27 @@ import Testing
         }
     }
 
+    @Test func bytesFromArraysArriveInTurn() throws {
+        let pair = try Pair()
+        try pair.connect()
+        let bytes = pattern(1_500_000)
+        pair.client.wire.writes = []
+        let head = pair.client.channel.write(ByteBuffer(bytes: bytes[..<10]))
+        let handler = try pair.client.channel.pipeline.syncOperations.handler(type: TLSHandler.self)
+        let written = pair.loop.makePromise(of: Void.self)
+        handler.write(bytes[10..<1_400_000], promise: written)
+        let tail = pair.client.channel.write(ByteBuffer(bytes: bytes[1_400_000...]))
+        handler.flush()
+        try pair.exchange()
+        #expect(pair.server.received == bytes)
+        #expect(pair.client.wire.writes.count == 6)
+        #expect(throws: Never.self) {
+            try head.settled()
+            try written.futureResult.settled()
+            try tail.settled()
+        }
+    }
+
     @Test func recordsCutAnywhereArriveWhole() throws {
         let pair = try Pair()
         try pair.connect()

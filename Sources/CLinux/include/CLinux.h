@@ -51,6 +51,9 @@ int hansa_rename_no_replace(int old_directory, const char *old_name, int new_dir
 /// fallocate(2); with keep_size the file's length does not change. -EOPNOTSUPP where the file system cannot.
 int hansa_allocate(int file, int64_t offset, int64_t length, int keep_size);
 
+/// 1 when the file lies in memory (tmpfs), 0 when not or when nobody can say.
+int hansa_is_in_memory(int file);
+
 /// An exclusive lock of the open file description (F_OFD_SETLK) on the whole file: 0, or -EAGAIN while another holds it. It ends with the last
 /// descriptor of this description, so a killed process leaves none.
 int hansa_lock(int file);

@@ -45,7 +45,7 @@ final class Connection: ChannelDuplexHandler, @unchecked Sendable {
     private(set) var channel: (any Channel)?
     private var handlerContext: ChannelHandlerContext?
     private(set) var spki: Digest?
-    private var buffer = ByteBuffer()
+    private var assembler = FrameAssembler()
     private var isReadHeld = false
     private(set) var peer: CityID?
     private var isClosing = false
@@ -157,24 +157,10 @@ final class Connection: ChannelDuplexHandler, @unchecked Sendable {
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         var bytes = Self.unwrapInboundIn(data)
-        if buffer.readableBytes == 0 { buffer = bytes } else { buffer.writeBuffer(&bytes) }
-        while let frame = nextFrame() {
-            take(frame)
-            if isClosing { return }
-        }
-        if buffer.readableBytes == 0 { buffer.clear() } else { buffer.discardReadBytes() }
-    }
-
-    private func nextFrame() -> Frame? {
-        guard !isClosing, let bytes = buffer.getBytes(at: buffer.readerIndex, length: FrameHeader.byteCount) else { return nil }
-        do {
-            let header = try FrameHeader(bytes[...])
-            guard buffer.readableBytes >= FrameHeader.byteCount + header.bodyCount else { return nil }
-            buffer.moveReaderIndex(forwardBy: FrameHeader.byteCount)
-            return Frame(header.type, body: buffer.readBytes(length: header.bodyCount) ?? [])
+        do throws(ProtocolFault) {
+            while !isClosing, let frame = try assembler.next(&bytes, reserving: peer != nil) { take(frame) }
         } catch {
             violated(error, farewell: CloseMessage(reason: error.word).frame)
-            return nil
         }
     }
 
@@ -220,10 +206,10 @@ final class Connection: ChannelDuplexHandler, @unchecked Sendable {
             startTimers()
             enqueue(pull: .sendDocuments)
             if !documentsOnly { enqueue(pull: .ask) }
-        case .publish(let frame): enqueue(publish: .frame(frame), bytes: frame.body.count)
-        case .pull(let frame): enqueue(pull: .frame(frame), bytes: frame.body.count)
-        case .documents(let frame): enqueue(pull: .documents(frame), bytes: frame.body.count)
-        case .documentsAcknowledged(let frame): enqueue(pull: .documentsAcknowledged(frame), bytes: frame.body.count)
+        case .publish(let frame): enqueue(publish: .frame(frame), bytes: frame.bodyCount)
+        case .pull(let frame): enqueue(pull: .frame(frame), bytes: frame.bodyCount)
+        case .documents(let frame): enqueue(pull: .documents(frame), bytes: frame.bodyCount)
+        case .documentsAcknowledged(let frame): enqueue(pull: .documentsAcknowledged(frame), bytes: frame.bodyCount)
         case .resumeContent: pumpContent()
         case .peerError(let error): log.debug("the partner could not", metadata: ["code": "\(error.code.printable())"])
         case .peerClosed(let reason): end("the partner closed: \(reason.printable())")
@@ -300,10 +286,11 @@ final class Connection: ChannelDuplexHandler, @unchecked Sendable {
 
     private func send(_ frames: [Frame]) {
         guard let context = handlerContext, !frames.isEmpty else { return }
-        var out = context.channel.allocator.buffer(capacity: frames.reduce(0) { $0 + $1.body.count + FrameHeader.byteCount })
+        var out = context.channel.allocator.buffer(capacity: frames.reduce(0) { $0 + $1.bodyCount + FrameHeader.byteCount })
         for frame in frames {
             out.writeBytes(frame.header)
-            out.writeBytes(frame.body)
+            out.writeBytes(frame.head)
+            out.writeBytes(frame.tail)
         }
         let size = out.readableBytes
         answersPending += size
@@ -351,7 +338,7 @@ final class Connection: ChannelDuplexHandler, @unchecked Sendable {
             // What was made before the change is judged again; so is what a running job is making (`contentGeneration`).
             // A chunks body begins with its view: what other views prepared goes on.
             let concerned = self.contentReady.contains { frame in
-                Digest(frame.body.prefix(Digest.byteCount)).map(views.contains) != false
+                Digest(frame.head.prefix(Digest.byteCount)).map(views.contains) != false
             }
             if concerned || self.isPublishing { self.contentGeneration += 1 }
             if concerned {
@@ -492,7 +479,7 @@ final class Connection: ChannelDuplexHandler, @unchecked Sendable {
                         break
                     }
                     let before = result.frames.count
-                    defer { made += result.frames[before...].reduce(0) { $0 + $1.body.count } }
+                    defer { made += result.frames[before...].reduce(0) { $0 + $1.bodyCount } }
                     switch event {
                     case .frame(let frame): result.frames += try parts.publisher.receive(frame, at: now)
                     case .requeue(let frames): parts.publisher.requeue(frames)
@@ -543,22 +530,24 @@ final class Connection: ChannelDuplexHandler, @unchecked Sendable {
     /// Writes prepared content when little is waiting before it.
     private func pumpContent() {
         guard !isClosing, let context = handlerContext else { return }
+        var hasWritten = false
         while contentPending < Connection.contentPendingBytesMax, !contentReady.isEmpty {
             let frame = contentReady.removeFirst()
-            let size = frame.body.count
+            let size = frame.bodyCount
             session.sent(contentBytes: size)
             contentPending += size
-            var out = context.channel.allocator.buffer(capacity: size + FrameHeader.byteCount)
-            out.writeBytes(frame.header)
-            out.writeBytes(frame.body)
             let written = context.eventLoop.makePromise(of: Void.self)
             written.futureResult.assumeIsolated().whenComplete { [weak self] _ in
                 guard let self else { return }
                 self.contentPending -= size
                 self.pumpContent()
             }
-            context.writeAndFlush(Self.wrapOutboundOut(out), promise: written)
+            // Past the pipeline, to the handler that is next in it: the block is encrypted from where it was read to.
+            tls.write((frame.header + frame.head)[...], promise: nil)
+            tls.write(frame.tail, promise: written)
+            hasWritten = true
         }
+        if hasWritten { tls.flush() }
         if contentReady.isEmpty { runPublishing() }
     }
 
@@ -586,7 +575,7 @@ final class Connection: ChannelDuplexHandler, @unchecked Sendable {
 extension Connection.PullEvent {
     fileprivate var bytes: Int {
         switch self {
-        case .frame(let frame), .documents(let frame), .documentsAcknowledged(let frame): frame.body.count
+        case .frame(let frame), .documents(let frame), .documentsAcknowledged(let frame): frame.bodyCount
         case .ask, .sendDocuments, .tick: 0
         }
     }
@@ -598,7 +587,7 @@ extension Connection.PublishEvent {
         if case .frame(let frame) = self { frame.type == .receipt || frame.type == .feedAcknowledged } else { false }
     }
 
-    fileprivate var bytes: Int { if case .frame(let frame) = self { frame.body.count } else { 0 } }
+    fileprivate var bytes: Int { if case .frame(let frame) = self { frame.bodyCount } else { 0 } }
 }
 
 /// What a pulling session has reached, for `sync` and `status`.
