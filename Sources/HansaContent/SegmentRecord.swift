@@ -84,8 +84,10 @@ public enum SegmentRecord: Hashable, Sendable {
     }
 
     /// An encoded file table as the records that hold it: one, unless it is larger than 1 MiB.
-    public static func tableParts(_ encoded: [UInt8]) -> [SegmentRecord] {
-        let digest = SHA256.hash(encoded)
+    public static func tableParts(_ encoded: [UInt8]) -> [SegmentRecord] { tableParts(encoded, digest: SHA256.hash(encoded)) }
+
+    /// The same where the table's SHA-256 is known already.
+    public static func tableParts(_ encoded: [UInt8], digest: Digest) -> [SegmentRecord] {
         let parts = Swift.max(1, (encoded.count + tablePartBytesMax - 1) / tablePartBytesMax)
         return (0..<parts).map { part in
             let range = (part * tablePartBytesMax)..<Swift.min((part + 1) * tablePartBytesMax, encoded.count)

@@ -57,12 +57,16 @@ public struct Bag: Sendable, Equatable {
         var text = ManifestWriter(reserving: payload.reduce(0) { $0 + $1.path.utf8.count + 72 })
         for file in payload { text.line(file.digest, Bag.payloadPrefix, file.path) }
         let manifest = Bag.tagFile(Bag.manifestName, text.bytes)
-        let bagInfo = Bag.tagFile(Bag.infoName, Bag.infoText(info, bytes: payloadBytes, files: payloadFiles))
         let descriptor = Bag.tagFile(DataPackageDocument.fileName, datapackage)
-        let listed = [bagInfo, Bag.declaration, descriptor, manifest]
+        let listed = Bag.leadingTagFiles(payloadBytes: payloadBytes, files: payloadFiles, info: info) + [descriptor, manifest]
         var tags = ManifestWriter(reserving: 400)
         for file in listed { tags.line(file.digest, "", file.path) }
         tagFiles = listed + [Bag.tagFile(Bag.tagManifestName, tags.bytes)]
+    }
+
+    /// The first two of `tagFiles`, which say only how much the payload is: they are known before a byte of it is read.
+    public static func leadingTagFiles(payloadBytes: UInt64, files: Int, info: BagInfo) -> [TagFile] {
+        [tagFile(infoName, infoText(info, bytes: payloadBytes, files: files)), declaration]
     }
 
     private static func tagFile(_ path: String, _ bytes: [UInt8]) -> TagFile {

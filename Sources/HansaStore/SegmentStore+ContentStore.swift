@@ -1,6 +1,6 @@
 // The exchange's view of segments (`ContentStore` in HansaSync). The room's own faults become the store's: after a failed fsync the segment
 // store refuses everything, and `sync` says so for good.
-internal import HansaContent
+public import HansaContent
 public import HansaCore
 internal import HansaCrypto
 public import HansaSync
@@ -22,6 +22,12 @@ extension SegmentStore: ContentStore {
 
     public func append(page: [UInt8], release: Digest) throws -> ContentLocation {
         try append(recorded: .page(digest: SHA256.hash(page), bytes: page))
+    }
+
+    /// Appends records of many packages with few writes; places are in their order. Not durable before `sync` returns. After an error some
+    /// may have been appended: nobody knows them, and they only cost room.
+    public func append(all records: [SegmentRecord]) throws -> [ContentLocation] {
+        do { return try append(records).map(ContentLocation.init) } catch { throw StoreFault(error) }
     }
 
     public func block(at location: ContentLocation) throws -> StoredBlock {

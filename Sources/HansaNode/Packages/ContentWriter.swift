@@ -1,95 +1,80 @@
-// Content on its way into the store: bytes are cut into chunks, chunks that the city has already are left out, new neighbours are compressed
-// together into blocks of up to 1 MiB. Memory is a few windows, whatever the size of a file.
+// Content on its way into the store: chunks that the city has already are left out, new neighbours become blocks (`PackageContent`), the blocks
+// of many packages are written together.
 //
-// Nothing is durable before the store's `sync`; the rows of `takeBlocks` go into a transaction after it.
+// Nothing is durable before the store's `sync`; the rows of `takeBlocks` go into a transaction after it. One thread at a time.
 internal import HansaContent
 internal import HansaCore
-internal import HansaCrypto
+internal import HansaStore
 internal import HansaSync
 
 final class ContentWriter {
-    struct Counts: Equatable {
-        var chunks = 0
-        var newChunks = 0
-        var storedBytes: UInt64 = 0
-    }
-
-    private let content: any ContentStore
-    private let metadata: any MetadataStore
+    private let content: SegmentStore
+    private let metadata: SQLiteStore
     private let city: CityID
     /// False for a dry run: everything is counted, nothing is written.
     private let stores: Bool
-    /// Raw bytes of neighbouring chunks that wait for one look-up and one block.
-    private var window: [UInt8] = []
-    private var windowChunks: [ChunkEntry] = []
     private var blocks: [(location: ContentLocation, chunks: [ChunkEntry])] = []
     /// Chunks of blocks that have no rows yet: small packages repeat one another within a batch.
     private var unrecorded: Set<Digest> = []
-    private(set) var counts = Counts()
+    /// Bytes of blocks since the last `takeBlocks`.
+    private(set) var storedBytes: UInt64 = 0
 
-    init(content: any ContentStore, metadata: any MetadataStore, city: CityID, stores: Bool = true) {
+    init(content: SegmentStore, metadata: SQLiteStore, city: CityID, stores: Bool = true) {
         self.content = content
         self.metadata = metadata
         self.city = city
         self.stores = stores
-        window.reserveCapacity(Limits.blockRawBytesMax)
     }
 
-    /// Takes the next chunk of what is being written.
-    func add(_ raw: UnsafeRawBufferPointer) throws -> ChunkEntry { try add(raw, id: SHA256.hash(raw)) }
-
-    func add(_ raw: UnsafeRawBufferPointer, id: Digest) throws -> ChunkEntry {
-        if window.count + raw.count > Limits.blockRawBytesMax || windowChunks.count == BlockRecord.chunksMax { try flush() }
-        // The wire cuts at the index's pages too: a block that crosses one would be compressed again each time it is sent.
-        if counts.chunks > 0, counts.chunks.isMultiple(of: Limits.indexPageChunks) { try flush() }
-        let entry = ChunkEntry(id: id, length: UInt32(raw.count))
-        window.append(contentsOf: raw)
-        windowChunks.append(entry)
-        counts.chunks += 1
-        return entry
-    }
-
-    /// Writes the window out. At the end of a package, so that its blocks hold nothing of the next one: they can go over the wire as they lie.
-    func flush() throws {
-        guard !windowChunks.isEmpty else { return }
-        defer {
-            window.removeAll(keepingCapacity: true)
-            windowChunks.removeAll(keepingCapacity: true)
+    /// Finds the chunks that are new, with one look-up for all packages. A chunk that several of them hold is the first one's: all that is
+    /// planned here must be packed and appended, also what is of a package that fails meanwhile.
+    func plan(_ contents: [PackageContent]) throws {
+        var asked: Set<Digest> = []
+        var unknown: [Digest] = []
+        for content in contents {
+            for window in content.windows {
+                for chunk in window.chunks where !unrecorded.contains(chunk.id) && asked.insert(chunk.id).inserted {
+                    unknown.append(chunk.id)
+                }
+            }
         }
-        let unknown = windowChunks.filter { !unrecorded.contains($0.id) }.map(\.id)
-        var held = Set(unrecorded.intersection(windowChunks.map(\.id)))
+        // From here on `asked` are the new ones that no run holds yet.
         if !unknown.isEmpty {
             let locations = try metadata.read { try $0.chunkLocations(of: self.city, unknown) }
-            for (id, location) in zip(unknown, locations) where location != nil { held.insert(id) }
+            for (id, location) in zip(unknown, locations) where location != nil { asked.remove(id) }
         }
-        // Runs of new neighbours become blocks; a chunk that repeats inside the window is stored once.
-        var offset = 0
-        var run: (start: Int, end: Int, chunks: [ChunkEntry]) = (0, 0, [])
-        for chunk in windowChunks {
-            let end = offset + Int(chunk.length)
-            if held.insert(chunk.id).inserted {
-                if run.chunks.isEmpty { run.start = offset }
-                run.chunks.append(chunk)
-                run.end = end
-            } else if !run.chunks.isEmpty {
-                try store(run.start..<run.end, run.chunks)
-                run.chunks = []
+        for content in contents {
+            for number in content.windows.indices {
+                var runs: [Range<Int>] = []
+                for (position, chunk) in content.windows[number].chunks.enumerated() where asked.remove(chunk.id) != nil {
+                    unrecorded.insert(chunk.id)
+                    if let last = runs.last, last.upperBound == position {
+                        runs[runs.count - 1] = last.lowerBound..<(position + 1)
+                    } else {
+                        runs.append(position..<(position + 1))
+                    }
+                }
+                content.windows[number].runs = runs
             }
-            offset = end
         }
-        if !run.chunks.isEmpty { try store(run.start..<run.end, run.chunks) }
     }
 
-    private func store(_ range: Range<Int>, _ chunks: [ChunkEntry]) throws {
-        let packed = window.withUnsafeBytes { Block.encode(raw: UnsafeRawBufferPointer(rebasing: $0[range])) }
-        if stores {
-            let location = try content.append(
-                block: StoredBlock(codec: packed.codec, rawLength: range.count, chunks: chunks, bytes: packed.bytes))
-            blocks.append((location, chunks))
-        }
-        for chunk in chunks { unrecorded.insert(chunk.id) }
-        counts.newChunks += chunks.count
-        counts.storedBytes += UInt64(packed.bytes.count)
+    /// Writes the packed blocks of all packages, in their order.
+    func append(_ contents: [PackageContent]) throws {
+        var fresh: [StoredBlock] = []
+        for content in contents { fresh += content.takeBlocks() }
+        storedBytes += fresh.reduce(0) { $0 + UInt64($1.bytes.count) }
+        guard stores, !fresh.isEmpty else { return }
+        let places = try content.append(
+            all: fresh.map { .block(BlockRecord(codec: $0.codec, rawLength: $0.rawLength, chunks: $0.chunks, bytes: $0.bytes)) })
+        for (block, place) in zip(fresh, places) { blocks.append((place, block.chunks)) }
+    }
+
+    /// All three steps for what one large package has gathered so far.
+    func store(_ content: PackageContent) throws {
+        try plan([content])
+        content.pack()
+        try append([content])
     }
 
     /// Whether blocks were written whose rows nobody has taken.
@@ -100,20 +85,8 @@ final class ContentWriter {
         defer {
             blocks = []
             unrecorded = []
+            storedBytes = 0
         }
         return blocks
-    }
-
-    /// Forgets what waits in the window: a package that failed, or was the same. Blocks that were written stay, and cost only room until they
-    /// are collected.
-    func discard() {
-        window.removeAll(keepingCapacity: true)
-        windowChunks.removeAll(keepingCapacity: true)
-        counts = Counts()
-    }
-
-    func takeCounts() -> Counts {
-        defer { counts = Counts() }
-        return counts
     }
 }

@@ -25,12 +25,18 @@ final class FileReader {
 
     var size: UInt64 { UInt64(status.st_size) }
 
-    /// Whether the file is the one that was listed, now and when it is asked again after reading.
+    /// Whether the file was the one that was listed when it was taken over.
+    func was(_ listed: FileStat) -> Bool { FileReader.fits(status, listed) }
+
+    /// Whether it is now: asked after reading.
     func isStill(_ listed: FileStat) -> Bool {
         var now = stat()
-        guard fstat(descriptor, &now) == 0 else { return false }
-        return UInt64(now.st_size) == listed.size && FileReader.nanoseconds(now.st_mtim) == listed.modified
-            && FileReader.nanoseconds(now.st_ctim) == listed.changed && UInt64(now.st_ino) == listed.inode
+        return fstat(descriptor, &now) == 0 && FileReader.fits(now, listed)
+    }
+
+    private static func fits(_ status: stat, _ listed: FileStat) -> Bool {
+        UInt64(status.st_size) == listed.size && nanoseconds(status.st_mtim) == listed.modified
+            && nanoseconds(status.st_ctim) == listed.changed && UInt64(status.st_ino) == listed.inode
     }
 
     static func nanoseconds(_ time: timespec) -> Int64 { Int64(time.tv_sec) * 1_000_000_000 + Int64(time.tv_nsec) }
@@ -88,7 +94,13 @@ final class FileReader {
 
 /// Reads files piece by piece into one buffer and hands out chunks, whatever the size.
 final class ChunkReader {
-    private let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: FileReader.bufferBytes, alignment: 4096)
+    private let buffer: UnsafeMutableRawBufferPointer
+
+    /// Small files need no more room than they are large.
+    init(filesUpTo bytes: UInt64 = .max) {
+        let room = max(1, Int(min(bytes, UInt64(FileReader.bufferBytes))))
+        buffer = .allocate(byteCount: room, alignment: 64)
+    }
 
     deinit { buffer.deallocate() }
 
@@ -106,9 +118,12 @@ final class ChunkReader {
         var atEnd = false
         while true {
             if !atEnd {
-                let count = try file.read(into: UnsafeMutableRawBufferPointer(rebasing: buffer[held...]), at: offset, path: path)
+                // Not beyond the size it had: a file that grows is found out when it is asked for its state again.
+                let left = file.size > offset ? Int(min(file.size - offset, UInt64(buffer.count - held))) : 0
+                let room = UnsafeMutableRawBufferPointer(rebasing: buffer[held..<(held + left)])
+                let count = try file.read(into: room, at: offset, path: path)
                 let fresh = UnsafeRawBufferPointer(rebasing: buffer[held..<(held + count)])
-                atEnd = held + count < buffer.count
+                atEnd = count < left || offset + UInt64(count) >= file.size
                 if chunker == nil { chunker = Chunker(profile(fresh)) }
                 offset += UInt64(count)
                 held += count

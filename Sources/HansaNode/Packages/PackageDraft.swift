@@ -1,0 +1,313 @@
+// One directory on its way to a release, step by step:
+//
+//   read      its files are read once: chunked, hashed and (where there is no datapackage.json) looked at for a Table Schema on the way
+//   compose   upon the package's head: version, datapackage.json and tag files; or nothing, where the head says the same already
+//   finish    its new chunks are compressed, the release is signed
+//
+// Between the steps `PublishRun` looks things up for many drafts at once. A step runs on any thread, those of several drafts side by side; a
+// draft is touched by one thread at a time. What goes wrong is kept in `problem` and fails this directory alone.
+internal import HansaContent
+internal import HansaCore
+internal import HansaCrypto
+internal import HansaDocuments
+internal import HansaPackages
+internal import HansaSync
+
+final class PackageDraft {
+    /// What is the same for all drafts of a run.
+    struct Frame {
+        let node: Node
+        let source: any PublishSource
+        let options: PublishOptions
+        let tlp: TLP
+    }
+
+    /// A file of the bag, cut.
+    private struct CutFile {
+        let path: String
+        let profile: ChunkProfile
+        let chunks: [ChunkEntry]
+        let digest: Digest
+    }
+
+    private struct Plan {
+        let version: Version
+        let tlp: TLP
+        let title: String
+        let bag: Bag
+    }
+
+    let listing: DirectoryListing
+    let entries: [DirectoryEntry]
+    let plan: PublishPlan
+    let files: PackageFiles
+    let content: PackageContent
+    private let frame: Frame
+
+    private(set) var problem: Problem?
+    /// Set by `read`.
+    private(set) var package: PackageID?
+    private var declared: DataPackageDocument?
+    private var digests: [FileDigest] = []
+    private var inferred: [InferredResource] = []
+    private var cut: [CutFile] = []
+    /// The package as it stands, and the release that is its head where that may say the same as the directory.
+    private var head: PackageRow?
+    private var headRelease: ReleaseRow?
+    /// The release that says the same: nothing is to be published.
+    private(set) var same: ReleaseRow?
+    private var composed: Plan?
+    private(set) var signed: SignedRelease?
+
+    init(_ listing: DirectoryListing, _ entries: [DirectoryEntry], _ plan: PublishPlan, _ frame: Frame, _ content: PackageContent)
+    {
+        self.listing = listing
+        self.entries = entries
+        self.plan = plan
+        self.frame = frame
+        self.content = content
+        files = PackageFiles(listing, paths: (plan.descriptor.map { [$0] } ?? []) + plan.files.map(\.source), from: frame.source)
+    }
+
+    /// Runs a step unless an earlier one failed.
+    func attempt(_ step: (PackageDraft) throws -> Void) {
+        guard problem == nil else { return }
+        do { try step(self) } catch { fail(frame.node.problem(from: error)) }
+    }
+
+    func fail(_ problem: Problem) { self.problem = problem }
+
+    // MARK: Read
+
+    /// `now` dates the bag.
+    func read(at now: Timestamp) throws {
+        if let path = plan.descriptor {
+            let bytes = try files.read(path) { try $0.readAll(limit: DataPackageDocument.bytesMax, path: path) }
+            do throws(DataPackageFault) {
+                declared = try DataPackageDocument(reading: bytes, placement: plan.isBag ? .bag : .directory)
+            } catch { throw error.problem }
+        }
+        let package: PackageID
+        do throws(NameFault) {
+            package = try PackageName.derive(
+                city: frame.node.city, option: frame.options.name, declared: declared?.package, directory: listing.derivedName)
+        } catch {
+            throw Problem(.badName, "\(listing.path): \(error.description)", try: error.suggestion.map { "--name \($0)" })
+        }
+        self.package = package
+        if plan.isBag { try verifyBag() }
+        if let kind = declared?.kind, kind != .dataset { throw DataPackageFault.comesLater(kind).problem }
+
+        // Content is written in the index's order, so that stored blocks go over the wire as they lie. The first two tag files say only sizes,
+        // which the listing knows; the others come after the payload they are about.
+        for tag in Bag.leadingTagFiles(payloadBytes: plan.bytes, files: plan.files.count, info: bagInfo(package, at: now)) {
+            cut.append(try write(tag))
+        }
+        let reader = ChunkReader(filesUpTo: plan.files.reduce(0) { max($0, $1.size) })
+        for file in plan.files { try read(file, with: reader) }
+    }
+
+    private func bagInfo(_ package: PackageID, at now: Timestamp) -> BagInfo {
+        BagInfo(organisation: frame.node.keyring.name, identifier: package.description, date: now.date)
+    }
+
+    private func read(_ file: PublishPlan.File, with reader: ChunkReader) throws {
+        var inference = declared == nil ? ResourceInference(path: file.path) : nil
+        var profile = ChunkProfile.fastcdc64k
+        let whole = RunningHash()
+        var only: Digest?
+        var chunks: [ChunkEntry] = []
+        let size = try files.read(file.source) { opened -> UInt64 in
+            try reader.read(
+                opened, path: file.path,
+                profile: { probe in
+                    profile = ChunkProfile.choose(
+                        fileName: file.path, size: file.size, probe: probe.prefix(ChunkProfile.probeBytes))
+                    return profile
+                },
+                piece: { bytes in if inference?.wantsBytes == true { inference?.feed(bytes) } },
+                chunk: { bytes, isWhole in
+                    if chunks.count % 64 == 63 { try frame.source.proceed() }
+                    let entry = try content.add(bytes)
+                    chunks.append(entry)
+                    if isWhole { only = entry.id } else { whole.update(bytes) }
+                })
+        }
+        guard size == file.size else {
+            throw Problem(
+                .fileChanged,
+                "\(listing.path)/\(file.source) changed while it was read; nothing of this package was published",
+                try: "run it again when nothing writes there")
+        }
+        let digest = only ?? whole.digest
+        digests.append(FileDigest(path: file.path, size: size, digest: digest))
+        cut.append(CutFile(path: file.bagPath, profile: profile, chunks: chunks, digest: digest))
+        if let done = inference { inferred.append(done.finish(size: size, digest: digest)) }
+    }
+
+    private func write(_ tag: TagFile) throws -> CutFile {
+        let profile = ChunkProfile.fastcdc64k
+        let cutter = Chunker(profile)
+        var chunks: [ChunkEntry] = []
+        try tag.bytes.withUnsafeBytes { bytes in
+            var rest = bytes
+            while !rest.isEmpty {
+                let length = cutter.cut(rest, atEnd: true)
+                let part = UnsafeRawBufferPointer(rebasing: rest[..<(rest.startIndex + length)])
+                chunks.append(length == bytes.count ? try content.add(part, id: tag.digest) : try content.add(part))
+                rest = UnsafeRawBufferPointer(rebasing: rest[(rest.startIndex + length)...])
+            }
+        }
+        return CutFile(path: tag.path, profile: profile, chunks: chunks, digest: tag.digest)
+    }
+
+    /// A directory that says it is a bag is held to it before anything of it is signed (CLI.md, `package publish`).
+    private func verifyBag() throws {
+        let verifier = BagVerifier(listing: entries, standard: .foreign) { path in
+            try self.files.readAside(path) { try $0.readAll(limit: Bag.manifestBytesMax, path: path) }
+        }
+        let findings = verifier.findings { path in try self.files.readAside(path) { try $0.digest(path: path) } }
+        guard findings.isEmpty else {
+            throw Problem(
+                .packageInvalidBag,
+                "\(listing.path) says it is a bag, and is not a valid one:\n  "
+                    + findings.prefix(10).map(\.description).joined(separator: "\n  "),
+                try: "mend the bag, or publish its data/ directory")
+        }
+    }
+
+    // MARK: Compose
+
+    /// Looks up what the package is now.
+    func lookUpHead(in store: any MetadataReading) throws {
+        head = try package.flatMap { try store.package($0) }
+        headRelease = try head.flatMap { mayBeSame(as: $0) ? try store.release($0.head) : nil }
+    }
+
+    private func mayBeSame(as head: PackageRow) -> Bool {
+        frame.options.version == nil && !head.isWithdrawn && head.tlp == label(upon: head)
+            && declared?.version.flatMap({ Version($0) }).map({ $0 <= head.headVersion }) ?? true
+    }
+
+    /// A package keeps its label until another is asked for; one that was withdrawn begins anew.
+    private func label(upon head: PackageRow?) -> TLP {
+        guard frame.options.tlp == nil, let head, !head.isWithdrawn else { return frame.tlp }
+        return head.tlp
+    }
+
+    func compose(at now: Timestamp) throws {
+        guard let package else { preconditionFailure("read comes first") }
+        let version: Version
+        do throws(VersionFault) {
+            version = try VersionChoice.choose(
+                given: frame.options.version, declared: declared?.version, head: head?.headVersion)
+        } catch { throw error.problem }
+        let title = declared?.title ?? package.path.split(separator: "/").last.map(String.init) ?? package.path
+        let document = declared ?? DataPackageDocument.inferred(name: package.path, title: title, files: inferred)
+        func descriptor(_ version: Version) throws -> [UInt8] {
+            do throws(DataPackageFault) { return try document.completed(files: digests, version: version) } catch {
+                throw error.problem
+            }
+        }
+        // Touched, copied or read again, and still the same: no new release.
+        if let head, let headRelease, try saysTheSame(headRelease, SHA256.hash(try descriptor(head.headVersion))) {
+            same = headRelease
+            return
+        }
+        let bag = Bag(payload: digests, datapackage: try descriptor(version), info: bagInfo(package, at: now))
+        for tag in bag.tagFiles[2...] { cut.append(try write(tag)) }
+        composed = Plan(version: version, tlp: label(upon: head), title: title, bag: bag)
+    }
+
+    private func saysTheSame(_ release: ReleaseRow, _ descriptor: Digest) throws -> Bool {
+        let files: [FileEntry]
+        do { files = try frame.node.table(of: release).files } catch let problem as Problem { throw problem } catch {
+            // What the store has lost cannot be compared; publishing the directory again heals it.
+            frame.source.warn(
+                "\(listing.path): the release before cannot be read (\(frame.node.problem(from: error).message)); a new one is made"
+            )
+            return false
+        }
+        let payload = cut[2...]
+        let old = files.filter { $0.path.hasPrefix(Bag.payloadPrefix) }
+        return old.count == payload.count && zip(old, payload).allSatisfy { $0.path == $1.path && $0.digest == $1.digest }
+            && files.first { $0.path == DataPackageDocument.fileName }?.digest == descriptor
+    }
+
+    // MARK: Finish
+
+    /// The release, and what stands beside its content in the store.
+    struct SignedRelease {
+        let digest: Digest
+        let release: Release
+        /// The envelope, then the parts of the file table, then the pages of the index.
+        let records: [SegmentRecord]
+        let tableParts: Int
+        let row: PackageRow
+    }
+
+    /// `ContentWriter.plan` comes before, and what this packs is appended also when the draft fails here: others count on it.
+    func finish(at now: Timestamp) throws {
+        guard let package, let composed else { preconditionFailure("compose comes first") }
+        content.pack()
+        var builder = IndexBuilder()
+        var pages: [IndexBuilder.Page] = []
+        for file in cut {
+            try builder.beginFile(file.path, profile: file.profile)
+            for chunk in file.chunks { if let page = try builder.append(chunk) { pages.append(page) } }
+            try builder.endFile(digest: file.digest)
+        }
+        let built = try builder.finish()
+        if let last = built.lastPage { pages.append(last) }
+        let (node, bag) = (frame.node, composed.bag)
+        let seq = (head?.lastSeq ?? 0) + 1
+        let release = try Release(
+            package: package, kind: .dataset, version: composed.version, operation: .publish, writer: node.city,
+            keyring: node.keyring.version, seq: seq,
+            previous: head?.last, parents: head.map { [$0.last] } ?? [], clock: [ClockEntry(city: node.city, seq: seq)],
+            issued: now, tlp: composed.tlp,
+            title: composed.title, bytes: bag.payloadBytes, files: bag.payloadFiles, manifest: bag.manifest,
+            index: IndexReference(root: built.root, chunks: built.chunkCount))
+        let envelope = release.signed(with: [node.keys.package])
+        let table = SegmentRecord.tableParts(built.encodedTable, digest: built.tableDigest)
+        signed = SignedRelease(
+            digest: envelope.digest, release: release,
+            records: [.document(digest: envelope.digest, bytes: envelope.binary())] + table
+                + pages.map { .page(digest: $0.digest, bytes: $0.bytes) },
+            tableParts: table.count,
+            row: PackageRow(
+                package: package, kind: .dataset, head: envelope.digest, headVersion: composed.version, headSeq: seq,
+                lastSeq: seq, last: envelope.digest, tlp: composed.tlp,
+                title: composed.title, bytes: bag.payloadBytes, withdrawnSeq: head?.withdrawnSeq))
+    }
+
+    // MARK: What remains of it
+
+    /// Gives back what only the steps needed: content that was not packed, files that were not read.
+    func letGo() {
+        content.discard()
+        files.close()
+    }
+
+    /// What a directory's snapshot is kept under: its path, and how its name was asked for. Another --name or --base is another question.
+    static func memory(_ listing: DirectoryListing, _ options: PublishOptions) -> String {
+        "\(listing.path)\u{0}\(options.name ?? "")\u{0}\(listing.derivedName ?? "")"
+    }
+
+    /// By which the directory is known again without being read.
+    func snapshot(of package: PackageID, release: Digest) -> SnapshotRow {
+        SnapshotRow(
+            path: PackageDraft.memory(listing, frame.options), package: package, release: release,
+            snapshot: DirectorySnapshot(of: entries, takenAt: listing.listedAt).encoded())
+    }
+}
+
+extension Conversation {
+    /// Throws once the client has gone or was interrupted: a package that is being read then is not published.
+    func proceed() throws(Problem) {
+        if isCancelled {
+            throw Problem(
+                .internalFault, "interrupted; what was published stays, and running it again goes on", exit: .interrupted)
+        }
+    }
+}
