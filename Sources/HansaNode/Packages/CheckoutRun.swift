@@ -174,7 +174,8 @@ final class CheckoutRun {
     private func knownFiles(_ release: ReleaseRow) throws -> [String: Set<Digest>] {
         var known: [String: Set<Digest>] = [:]
         let releases = try node.metadata.read { try $0.releases(of: release.release.package) }
-        for row in releases where row.release.operation != .withdraw {
+        // A release that is only shown to us has no files here.
+        for row in releases where row.hasContent {
             for file in try node.table(of: row).files {
                 if payloadOnly {
                     guard file.path.hasPrefix(Bag.payloadPrefix) else { continue }
