@@ -24,9 +24,8 @@ extension Node {
                 agreements: [AgreementRecord], published: [PublishedView], subscribed: [SubscribedView], own: Int, received: Int,
                 refused: [HoldingRow], last: Timestamp?
             ) in
-            var own = 0
-            var received = 0
-            try self.eachPackage(of: nil, in: store) { if $0.package.city == self.city { own += 1 } else { received += 1 } }
+            let own = try store.packageCount(of: self.city)
+            let received = try store.packageCount(of: nil) - own
             let subscribed = try store.subscribedViews()
             var refused: [HoldingRow] = []
             for view in subscribed { refused += try store.holdings(in: view.id, state: .refused, after: nil, limit: 20) }

@@ -9,7 +9,8 @@ enum SQL: Int, CaseIterable {
     case policyVersion, countPolicyVersion, keyrings, insertKeyring, partners, putPartner, agreementEnvelopes,
         insertAgreementEnvelope, grants, putGrant
     // Packages
-    case package, packages, packagesOfCity, putPackage, release, releasesOfPackage, releaseBySeq, releasesBetween, insertRelease
+    case package, packages, packagesOfCity, packageCount, putPackage, release, releasesOfPackage, releaseBySeq, releasesBetween,
+        insertRelease
     case chunk, insertChunk, putMark
     // Publishing
     case publishedView, publishedViews, putPublishedView, removePublishedView
@@ -73,6 +74,7 @@ enum SQL: Int, CaseIterable {
         case .packages: "SELECT \(SQL.packageColumns) FROM package WHERE name > ? AND head IS NOT NULL ORDER BY name LIMIT ?"
         case .packagesOfCity:
             "SELECT \(SQL.packageColumns) FROM package WHERE name > ? AND name < ? AND head IS NOT NULL ORDER BY name LIMIT ?"
+        case .packageCount: "SELECT COUNT(*) FROM package WHERE name > ? AND name < ? AND head IS NOT NULL"
         case .putPackage:
             "INSERT INTO package (name, kind, head, major, minor, patch, head_seq, last_seq, last, tlp, title, bytes, withdrawn_seq) "
                 + "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (name) DO UPDATE SET kind = excluded.kind, head = excluded.head, "

@@ -28,6 +28,17 @@ extension SQLiteReading {
             }, { try SQLiteReading.packageRow($0) })
     }
 
+    func packageCount(of city: CityID?) throws -> Int {
+        let count = try first(
+            .packageCount,
+            {
+                // Every id is greater than nothing, and begins with a letter or digit of ASCII.
+                $0.text(city.map { "\($0)/" } ?? "")
+                $0.text(city.map { "\($0)0" } ?? "\u{7F}")
+            }, { $0.int64(0) })
+        return Int(count ?? 0)
+    }
+
     func release(_ digest: Digest) throws -> ReleaseRow? { try first(.release, { $0.digest(digest) }, releaseRow) }
 
     func releases(of package: PackageID) throws -> [ReleaseRow] {

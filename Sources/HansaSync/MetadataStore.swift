@@ -452,6 +452,8 @@ public protocol MetadataReading: AnyObject {
     func package(_ id: PackageID) throws -> PackageRow?
     /// In order of id, after `after`, at most `limit`; `city` restricts.
     func packages(of city: CityID?, after: PackageID?, limit: Int) throws -> [PackageRow]
+    /// How many there are, of one city or of all.
+    func packageCount(of city: CityID?) throws -> Int
     func release(_ digest: Digest) throws -> ReleaseRow?
     /// Committed releases of a package by seq, withdrawals included.
     func releases(of package: PackageID) throws -> [ReleaseRow]

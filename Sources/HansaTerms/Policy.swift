@@ -104,6 +104,15 @@ public struct Policy: Sendable {
         return moments.filter { $0 > now }.min()
     }
 
+    /// The agreements under which the answer to some request may have changed by time alone after `since` and up to `now`.
+    public func agreementsChanged(after since: Timestamp, through now: Timestamp) -> Set<Digest> {
+        func isBetween(_ moment: Timestamp) -> Bool { since < moment && moment <= now }
+        var changed: Set<Digest> = []
+        for record in agreements where isBetween(record.effective) || isBetween(record.expiry) { changed.insert(record.digest) }
+        for grant in grants where grant.ended == nil && grant.until.map(isBetween) == true { changed.insert(grant.agreement) }
+        return changed
+    }
+
     // MARK: One agreement
 
     private func judge(_ request: AccessRequest, under record: AgreementRecord, at now: Timestamp) -> Judgement {

@@ -34,6 +34,8 @@ extension MemoryReading: MetadataReading {
         return wanted.sorted().prefix(limit).compactMap { state.packages[$0] }
     }
 
+    func packageCount(of city: CityID?) -> Int { state.packages.keys.count { id in city.map { $0 == id.city } != false } }
+
     func release(_ digest: Digest) -> ReleaseRow? { state.releases[digest] }
 
     func releases(of package: PackageID) -> [ReleaseRow] {

@@ -154,6 +154,10 @@ import Testing
         packages.sort()
         try store.read { store throws in
             #expect(try store.packages(of: nil, after: nil, limit: 100).map(\.package) == packages)
+            #expect(try store.packageCount(of: nil) == packages.count)
+            for city in Set(packages.map(\.city)) {
+                #expect(try store.packageCount(of: city) == packages.count { $0.city == city })
+            }
             #expect(try store.packages(of: nil, after: packages[3], limit: 2).map(\.package) == Array(packages[4...5]))
             let own = packages.filter { $0.city == Samples.kitchener }
             #expect(try store.packages(of: Samples.kitchener, after: nil, limit: 100).map(\.package) == own)

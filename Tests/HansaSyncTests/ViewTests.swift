@@ -176,6 +176,38 @@ import Testing
         #expect(world.sent.contains { $0.frame.type == .chunks })
     }
 
+    /// Time that crosses no boundary decides nothing anew: a membership that somebody took away behind our back stays away until one is crossed.
+    @Test func timeThatCrossesNoBoundaryDecidesNothing() throws {
+        let world = try Exchange.cities()
+        let agreement = try world.agree(0, 1)
+        let node = world.nodes[0]
+        try node.grant(world.nodes[1].city, "kitchener.ca/**", under: agreement)
+        let until = world.now.adding(seconds: 3600)
+        try node.grant(world.nodes[1].city, "kitchener.ca/water/**", under: agreement, until: until)
+        let release = try node.publish("roads", Exchange.content(1))
+        try node.timePasses()
+        let view = try #require(try node.metadata.read { try $0.publishedViews() }.first?.id)
+        func isMember() throws -> Bool { try node.metadata.read { try $0.member(view, release) } != nil }
+        #expect(try isMember())
+        try node.metadata.write(at: world.now) { try $0.removeMember(view, release) }
+        world.run(seconds: 60)
+        try node.timePasses()
+        #expect(try !isMember())
+        // The end of a grant is a boundary of its agreement.
+        world.run(seconds: 3600)
+        try node.timePasses()
+        #expect(try isMember())
+        // So is a clock that was set back behind the last decision, and a program with other rules.
+        for bytes in [[1, 0x7F] + [UInt8](repeating: 0xFF, count: 7), [0] + [UInt8](repeating: 0, count: 8), []] {
+            try node.metadata.write(at: world.now) { tx in
+                try tx.removeMember(view, release)
+                try tx.setValue("memberships.decided", bytes)
+            }
+            try node.timePasses()
+            #expect(try isMember(), "\(bytes)")
+        }
+    }
+
     @Test func anAgreementBeginsToShareOnItsFirstDay() throws {
         let world = try Exchange.cities()
         // World.start is 2026-09-21.
