@@ -121,8 +121,10 @@ public struct Session: ~Copyable {
             return .peerClosed((try? CloseMessage(frame))?.reason ?? "")
         case .credit:
             do {
-                credit = credit.addingReportingOverflow(Int64(clamping: try Credit(frame).bytes)).partialValue
-                guard credit >= 0, credit <= 1 << 40 else { return violation(.malformed(.credit, "more than anyone could mean")) }
+                // What was overdrawn may be more than what is granted now.
+                let (sum, overflow) = credit.addingReportingOverflow(Int64(clamping: try Credit(frame).bytes))
+                guard !overflow, sum <= 1 << 40 else { return violation(.malformed(.credit, "more than anyone could mean")) }
+                credit = sum
                 return .resumeContent
             } catch { return violation(error) }
         case .views, .getReleases, .getIndex, .getChunks, .feedAcknowledged, .receipt:

@@ -128,6 +128,28 @@ import Testing
         #expect(known == vectors)
     }
 
+    /// PROTOCOL.md quotes each frame under its name, 64 bytes a line.
+    @Test func protocolQuotesEachFrame() throws {
+        let file = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
+            .appending(path: "Sources/PROTOCOL.md")
+        let text = try String(contentsOf: file, encoding: .utf8)
+        let quoted = try #require(text.firstRange(of: "```frames\n"))
+        let end = try #require(text[quoted.upperBound...].firstRange(of: "```\n"))
+        var expected = ""
+        for sample in try Self.samples() {
+            expected += sample.name + "\n"
+            let bytes = sample.frame.encoded
+            for start in stride(from: 0, to: bytes.count, by: 64) {
+                expected += "    " + Hex.encode(Array(bytes[start..<min(bytes.count, start + 64)])) + "\n"
+            }
+        }
+        if ProcessInfo.processInfo.environment["HANSA_WRITE_VECTORS"] == "1" {
+            let written = text.replacingCharacters(in: quoted.upperBound..<end.lowerBound, with: expected)
+            try Data(written.utf8).write(to: file)
+        }
+        #expect(String(text[quoted.upperBound..<end.lowerBound]) == expected)
+    }
+
     @Test func aByteTooManyOrTooFewIsRefused() throws {
         for sample in try Self.samples() {
             // What an announcement or a close leaves out at its end may be another message of its kind only by chance; none of these is.
