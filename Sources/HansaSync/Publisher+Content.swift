@@ -13,29 +13,39 @@ extension Publisher {
     }
 
     /// The next content frames, about `bytes` of them and at least one while something is queued.
+    ///
+    /// All of them are made from one state of the rows: a revocation stops a transfer between two calls, and takes back what was made and has not
+    /// left (`requeue`).
     public func content(upTo bytes: Int, at now: Timestamp) throws(ExchangeFault) -> [Frame] {
         do {
-            var frames: [Frame] = []
-            var total = 0
-            while hasContent, total < bytes {
-                let (view, run) = queue[queueHead]
-                let sent = try block(view, run, at: now)
-                total += sent.frame.bodyCount
-                contentBytesSent += UInt64(sent.frame.bodyCount)
-                frames.append(sent.frame)
-                if let rest = sent.rest {
-                    queue[queueHead].run = rest
-                } else {
-                    queueHead += 1
-                    if queueHead == queue.count || queueHead > 4096 {
-                        queue.removeFirst(queueHead)
-                        queueHead = 0
-                    }
+            return try context.metadata.read { store in
+                var authority = Authority(of: self.peer, by: store, at: now)
+                var frames: [Frame] = []
+                var total = 0
+                while self.hasContent, total < bytes {
+                    let (view, run) = self.queue[self.queueHead]
+                    let sent = try self.block(view, run, by: &authority, in: store)
+                    total += sent.frame.bodyCount
+                    frames.append(sent.frame)
+                    self.advance(to: sent.rest)
                 }
+                self.contentBytesSent += UInt64(total)
+                return frames
             }
-            return frames
         } catch {
             throw .store(error)
+        }
+    }
+
+    private func advance(to rest: GetChunks.Run?) {
+        if let rest {
+            queue[queueHead].run = rest
+            return
+        }
+        queueHead += 1
+        if queueHead == queue.count || queueHead > 4096 {
+            queue.removeFirst(queueHead)
+            queueHead = 0
         }
     }
 
@@ -53,27 +63,23 @@ extension Publisher {
         queueHead = 0
     }
 
-    private func block(_ view: Digest, _ run: GetChunks.Run, at now: Timestamp) throws -> (frame: Frame, rest: GetChunks.Run?) {
+    private func block(_ view: Digest, _ run: GetChunks.Run, by authority: inout Authority, in store: any MetadataReading) throws
+        -> (frame: Frame, rest: GetChunks.Run?)
+    {
         func absent() -> (Frame, GetChunks.Run?) {
             (
                 Chunks(view: view, release: run.release, first: run.first, count: 0, codec: .raw, rawLength: 0, bytes: []).frame,
                 nil
             )
         }
-        // Authority is looked up for each frame: a revocation stops a transfer between two of them.
-        guard run.count > 0 else { return absent() }
-        let found = try context.metadata.read { store -> (entries: [ChunkEntry], locations: [ChunkLocation?])? in
-            guard try self.authority(view, run.release, in: store, at: now)?.level == .sync else { return nil }
-            // A release's row is what it is; it is read once for many frames.
-            if self.open?.release != run.release || self.open?.view != view {
-                guard let row = try store.release(run.release) else { return nil }
-                self.open = OpenRelease(view: view, release: run.release, row: row, city: row.release.writer, page: nil)
-            }
-            guard let open = self.open, run.first + run.count <= UInt64(open.row.release.chunks) else { return nil }
-            let entries = try self.piece(from: Int(run.first), to: Int(run.first + run.count))
-            return (entries, try store.chunkLocations(of: open.city, entries.map(\.id)))
+        guard run.count > 0, try authority.member(run.release, of: view)?.level == .sync else { return absent() }
+        if open?.release != run.release || open?.view != view {
+            guard let row = try store.release(run.release) else { return absent() }
+            open = OpenRelease(view: view, release: run.release, row: row)
         }
-        guard let (entries, locations) = found, let message = try encode(view, run, entries, locations) else { return absent() }
+        guard let row = open?.row, run.first + run.count <= UInt64(row.release.chunks) else { return absent() }
+        let entries = try piece(from: Int(run.first), to: Int(run.first + run.count))
+        guard let message = try encode(view, run, entries, of: row.release.writer, in: store) else { return absent() }
         let after = run.first + message.count
         let end = run.first + run.count
         let rest = after < end ? GetChunks.Run(release: run.release, first: after, count: end - after) : nil
@@ -104,7 +110,7 @@ extension Publisher {
         return entries
     }
 
-    func entry(_ number: Int) throws -> ChunkEntry {
+    private func entry(_ number: Int) throws -> ChunkEntry {
         guard var release = open else { preconditionFailure("no open release") }
         let page = number / Limits.indexPageChunks
         if release.page?.number != page {
@@ -117,17 +123,30 @@ extension Publisher {
 
     /// A stored block goes out as it lies when it is exactly the chunks that are to be sent; otherwise they are gathered and compressed anew:
     /// a neighbour in the block may belong to another view, an older version or an unredacted original (SYNC.md §5).
-    private func encode(_ view: Digest, _ run: GetChunks.Run, _ entries: [ChunkEntry], _ locations: [ChunkLocation?]) throws
-        -> Chunks?
-    {
-        let places = locations.compactMap { $0 }
-        guard let first = places.first, places.count == entries.count else { return nil }
-        var block = (location: first.block, stored: try context.content.block(at: first.block), raw: [UInt8]?.none)
-        if block.stored.chunks == entries {
+    private func encode(
+        _ view: Digest, _ run: GetChunks.Run, _ entries: [ChunkEntry], of writer: CityID, in store: any MetadataReading
+    ) throws -> Chunks? {
+        // Where the first chunk lies the others mostly lie too.
+        guard let first = try store.chunkLocations(of: writer, [entries[0].id])[0] else { return nil }
+        let stored = try context.content.block(at: first.block)
+        if stored.chunks == entries {
             return Chunks(
-                view: view, release: run.release, first: run.first, count: UInt64(entries.count), codec: block.stored.codec,
-                rawLength: UInt32(block.stored.rawLength), bytes: block.stored.bytes)
+                view: view, release: run.release, first: run.first, count: UInt64(entries.count), codec: stored.codec,
+                rawLength: UInt32(stored.rawLength), bytes: stored.bytes)
         }
+        let places = try store.chunkLocations(of: writer, entries.map(\.id)).compactMap { $0 }
+        guard places.count == entries.count else { return nil }
+        let raw = try gather(entries, places, beginningIn: stored, at: first.block)
+        let packed = raw.withUnsafeBytes { Block.encode(raw: $0) }
+        return Chunks(
+            view: view, release: run.release, first: run.first, count: UInt64(entries.count), codec: packed.codec,
+            rawLength: UInt32(raw.count), bytes: packed.bytes)
+    }
+
+    private func gather(
+        _ entries: [ChunkEntry], _ places: [ChunkLocation], beginningIn stored: StoredBlock, at location: ContentLocation
+    ) throws -> [UInt8] {
+        var block = (location: location, stored: stored, raw: [UInt8]?.none)
         var raw: [UInt8] = []
         raw.reserveCapacity(entries.reduce(0) { $0 + Int($1.length) })
         for (entry, place) in zip(entries, places) {
@@ -139,10 +158,6 @@ extension Publisher {
             }
             raw += bytes[Int(place.offset)..<Int(place.offset + place.length)]
         }
-        let packed = raw.withUnsafeBytes { Block.encode(raw: $0) }
-        return Chunks(
-            view: view, release: run.release, first: run.first, count: UInt64(entries.count), codec: packed.codec,
-            rawLength: UInt32(raw.count),
-            bytes: packed.bytes)
+        return raw
     }
 }

@@ -29,11 +29,11 @@ public final class Publisher {
     /// Policy epochs over which documents were put on their way in this session.
     var epochsAnswered: Set<Digest> = []
 
+    /// A release's row never changes; who may have it is asked each time.
     struct OpenRelease {
         var view: Digest
         var release: Digest
         var row: ReleaseRow
-        var city: CityID
         var page: (number: Int, entries: [ChunkEntry])?
         /// Where the group begins that was sent last.
         var group = 0

@@ -100,9 +100,10 @@ extension Puller {
         // Which pages this makes complete.
         var states = views
         for item in batch {
-            guard var state = states[item.view] else { continue }
-            for index in state.pages.indices { state.pages[index].outstanding.remove(item.digest) }
-            states[item.view] = state
+            // In place: a page lists thousands.
+            for index in 0..<(states[item.view]?.pages.count ?? 0) {
+                states[item.view]?.pages[index].outstanding.remove(item.digest)
+            }
         }
         var advanced: [(view: Digest, cursor: [UInt8], last: Bool, listed: Set<Digest>?, digest: Digest)] = []
         for id in states.keys.sorted() {

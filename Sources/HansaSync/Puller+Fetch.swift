@@ -6,36 +6,18 @@ internal import HansaTerms
 
 extension Puller {
     func take(_ message: Releases, at now: Timestamp) throws {
-        let store = context
-        var admitted: [(Wanted, Envelope, ReleaseVerdict)] = []
-        try store.metadata.read { rows in
-            for item in message.items {
-                guard let place = self.releaseAsks.firstIndex(where: { $0.contains(item.release) }) else {
-                    throw ProtocolFault.unexpected(.releases, "a release we did not ask for")
-                }
-                self.releaseAsks[place].remove(item.release)
-                guard let wanted = self.wanted.removeValue(forKey: item.release) else { continue }
-                guard let envelope = item.envelope else {
-                    // Gone between feed and fetch: the drop follows.
-                    self.forget(wanted)
-                    continue
-                }
-                guard let view = try rows.subscribedView(wanted.view), let record = try rows.agreement(view.agreement) else {
-                    self.forget(wanted)
-                    continue
-                }
-                admitted.append(
-                    (
-                        wanted, envelope,
-                        try ReleaseCheck.verdict(
-                            on: envelope, expecting: wanted.release, publisher: self.peer, recipient: self.context.own,
-                            under: record,
-                            aheadMillisecondsMax: self.context.limits.aheadMillisecondsMax, store: rows, at: now)
-                    ))
+        var came: [(wanted: Wanted, envelope: Envelope)] = []
+        for item in message.items {
+            guard let place = releaseAsks.firstIndex(where: { $0.contains(item.release) }) else {
+                throw ProtocolFault.unexpected(.releases, "a release we did not ask for")
             }
+            releaseAsks[place].remove(item.release)
+            guard let wanted = wanted.removeValue(forKey: item.release) else { continue }
+            // Without a document: gone between feed and fetch, and the drop follows.
+            if let envelope = item.envelope { came.append((wanted, envelope)) } else { forget(wanted) }
         }
         releaseAsks.removeAll(where: \.isEmpty)
-        for (wanted, envelope, verdict) in admitted {
+        for (wanted, envelope, verdict) in try verdicts(on: came, at: now) {
             switch verdict {
             case .refused(let reason, let release): settled.append(.refused(wanted, reason, release?.package))
             case .notYetDue(_, let until): parked[wanted.release] = (wanted, until)
@@ -61,6 +43,49 @@ extension Puller {
         }
     }
 
+    /// Checks documents that came together. Those whose view or agreement is gone are forgotten.
+    private func verdicts(on came: [(wanted: Wanted, envelope: Envelope)], at now: Timestamp) throws
+        -> [(Wanted, Envelope, ReleaseVerdict)]
+    {
+        guard !came.isEmpty else { return [] }
+        let readings = readings(of: came, keys: try context.metadata.read { try ReleaseCheck.Keys(of: self.peer, in: $0) })
+        return try context.metadata.read { store in
+            var agreements: [Digest: AgreementRecord?] = [:]
+            return try zip(came, readings).compactMap { item, reading in
+                let view = item.wanted.view
+                if agreements[view] == nil {
+                    agreements[view] = .some(try store.subscribedView(view).flatMap { try store.agreement($0.agreement) })
+                }
+                guard let agreement = agreements[view].flatMap({ $0 }) else {
+                    self.forget(item.wanted)
+                    return nil
+                }
+                let verdict = try ReleaseCheck.verdict(
+                    on: reading, expecting: item.wanted.release, publisher: self.peer, recipient: self.context.own,
+                    under: agreement, aheadMillisecondsMax: self.context.limits.aheadMillisecondsMax, store: store, at: now)
+                return (item.wanted, item.envelope, verdict)
+            }
+        }
+    }
+
+    /// Half of the signatures are verified on the lane and half here.
+    private func readings(of came: [(wanted: Wanted, envelope: Envelope)], keys: ReleaseCheck.Keys) -> [ReleaseCheck.Reading] {
+        let items = came.map { (release: $0.wanted.release, envelope: $0.envelope) }
+        let own = items[..<((items.count + 1) / 2)]
+        let others = items[own.count...]
+        let onLane = LaneResult<[ReleaseCheck.Reading]>()
+        if !others.isEmpty {
+            lane.run(bytes: others.reduce(0) { $0 + $1.envelope.payload.count }) { [peer] in
+                onLane.set(
+                    others.map { ReleaseCheck.reading(of: $0.envelope, expecting: $0.release, from: peer, keys: keys) })
+            }
+        }
+        let here = own.map { ReleaseCheck.reading(of: $0.envelope, expecting: $0.release, from: peer, keys: keys) }
+        if others.isEmpty { return here }
+        lane.wait()
+        return here + onLane.take()
+    }
+
     func forget(_ item: Wanted) {
         done(item.release)
         guard var state = views[item.view] else { return }
@@ -70,6 +95,7 @@ extension Puller {
     }
 
     func take(_ message: IndexParts) throws {
+        var whole: [Transfer] = []
         for part in message.parts {
             switch part {
             case .absent(let release):
@@ -79,26 +105,47 @@ extension Puller {
                 }
             case .table(let release, let total, let from, let bytes):
                 guard let transfer = transfers[release], indexAsked.contains(release) else { continue }
-                if try transfer.add(table: bytes, from: from, total: total) { try indexed(transfer) }
+                if try transfer.add(table: bytes, from: from, total: total), try adoptIndex(of: transfer) {
+                    whole.append(transfer)
+                }
             case .page(let release, let number, let bytes):
                 guard let transfer = transfers[release], indexAsked.contains(release) else { continue }
-                if try transfer.add(page: bytes, number: number) { try indexed(transfer) }
+                if try transfer.add(page: bytes, number: number), try adoptIndex(of: transfer) { whole.append(transfer) }
             }
+        }
+        try markHeld(in: whole)
+        // A part further on in the message may have ended one again.
+        for transfer in whole where transfers[transfer.digest] === transfer {
+            if transfer.isComplete { try complete(transfer) } else { contentQueue.append((transfer.digest, 0)) }
         }
     }
 
-    private func indexed(_ transfer: Transfer) throws {
+    /// Checks and keeps an index that is all here. False: it is not the one signed, and the release is refused.
+    private func adoptIndex(of transfer: Transfer) throws -> Bool {
         indexAsked.remove(transfer.digest)
-        guard transfer.adoptIndex() else { return refuse(transfer, .index) }
+        guard transfer.adoptIndex() else {
+            refuse(transfer, .index)
+            return false
+        }
         transfer.tableLocations = try context.content.append(table: transfer.table, release: transfer.digest)
         transfer.letGoOfTable()
         transfer.pageLocations = try transfer.takePages().map { try context.content.append(page: $0, release: transfer.digest) }
-        // Only what this same publisher served us counts as held: otherwise whether we ask would tell it what others gave us (SYNC.md §5).
-        let locations = try context.metadata.read { try $0.chunkLocations(of: self.peer, transfer.entries.map(\.id)) }
-        for (number, location) in locations.enumerated() where location?.length == transfer.entries[number].length {
-            transfer.mark(number)
+        return true
+    }
+
+    /// Marks the chunks that are here already; one look at the rows for all of these transfers.
+    ///
+    /// Only what this same publisher served us counts as held: otherwise whether we ask would tell it what others gave us (SYNC.md §5).
+    private func markHeld(in transfers: [Transfer]) throws {
+        guard !transfers.isEmpty else { return }
+        let locations = try context.metadata.read { store in
+            try transfers.map { try store.chunkLocations(of: self.peer, $0.entries.map(\.id)) }
         }
-        if transfer.isComplete { try complete(transfer) } else { contentQueue.append((transfer.digest, 0)) }
+        for (transfer, locations) in zip(transfers, locations) {
+            for (number, location) in locations.enumerated() where location?.length == transfer.entries[number].length {
+                transfer.mark(number)
+            }
+        }
     }
 
     func resume(_ row: TransferRow, _ item: Wanted, _ store: any MetadataReading, at now: Timestamp) throws -> Bool {
@@ -189,14 +236,17 @@ extension Puller {
         while !indexQueue.isEmpty, indexAsked.count < context.limits.indexAsksMax * GetIndex.countMax {
             var asks: [GetIndex.Ask] = []
             var view: Digest?
-            while let digest = indexQueue.first, asks.count < GetIndex.countMax {
+            var taken = 0
+            defer { indexQueue.removeFirst(taken) }
+            while taken < indexQueue.count, asks.count < GetIndex.countMax {
+                let digest = indexQueue[taken]
                 guard let transfer = transfers[digest], !indexAsked.contains(digest), transfer.files.isEmpty else {
-                    indexQueue.removeFirst()
+                    taken += 1
                     continue
                 }
                 guard view == nil || view == transfer.view, admit(transfer) else { break }
                 view = transfer.view
-                indexQueue.removeFirst()
+                taken += 1
                 indexAsked.insert(digest)
                 asks.append(
                     GetIndex.Ask(
@@ -207,20 +257,22 @@ extension Puller {
         }
         var runs: [Digest: [GetChunks.Run]] = [:]
         var count = 0
-        while !contentQueue.isEmpty, contentAskedBytes < context.limits.contentAskedBytesMax, count < GetChunks.countMax {
-            guard let transfer = transfers[contentQueue[0].release] else {
-                contentQueue.removeFirst()
+        var done = 0
+        while done < contentQueue.count, contentAskedBytes < context.limits.contentAskedBytesMax, count < GetChunks.countMax {
+            guard let transfer = transfers[contentQueue[done].release] else {
+                done += 1
                 continue
             }
             let budget = min(context.limits.contentAskedBytesMax - contentAskedBytes, 8 * 1024 * 1024)
             let next = transfer.nextRuns(
-                bytes: budget, from: &contentQueue[0].cursor, runsMax: GetChunks.countMax - count,
+                bytes: budget, from: &contentQueue[done].cursor, runsMax: GetChunks.countMax - count,
                 wholeGroups: context.limits.contentAskedBytesMax >= Limits.blockRawBytesMax)
             runs[transfer.view, default: []] += next.runs
             count += next.runs.count
             contentAskedBytes += next.bytes
-            if contentQueue[0].cursor >= transfer.entries.count { contentQueue.removeFirst() }
+            if contentQueue[done].cursor >= transfer.entries.count { done += 1 }
         }
+        contentQueue.removeFirst(done)
         for view in runs.keys.sorted() { frames.append(GetChunks(view: view, runs: runs[view] ?? []).frame) }
         return frames
     }

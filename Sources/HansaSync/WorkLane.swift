@@ -1,3 +1,5 @@
+internal import Synchronization
+
 /// Where work that needs nothing but a processor may be done while the caller goes on: one thing after the other, in the order given.
 ///
 /// The rooms that decide have no threads of their own; a node gives them a lane that has one. One caller.
@@ -13,4 +15,16 @@ public struct SameThreadLane: WorkLane {
     public init() {}
     public func run(bytes: Int, _ work: @escaping @Sendable () -> Void) { work() }
     public func wait() {}
+}
+
+/// What work on a lane leaves for the caller.
+final class LaneResult<Value: Sendable>: Sendable {
+    private let value = Mutex<Value?>(nil)
+
+    func set(_ value: Value) { self.value.withLock { $0 = value } }
+    /// Call after `wait`.
+    func take() -> Value {
+        guard let value = value.withLock({ $0.take() }) else { preconditionFailure("taken before the lane was waited for") }
+        return value
+    }
 }

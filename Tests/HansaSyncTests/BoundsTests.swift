@@ -55,6 +55,36 @@ import Testing
         #expect(seen == Set(releases))
     }
 
+    /// A long table is told in several calls; what was asked for after it may be anything.
+    @Test func pagesBeyondTheLastAreNoPages() throws {
+        let world = try granted()
+        let files = (0..<2000).map { ("data/\(String(repeating: "x", count: 100))\($0).csv", [WorldContent.chunk(1, count: 64)]) }
+        let release = try world.nodes[0].publish("roads", WorldContent(files))
+        let exchange = Exchange(world)
+        _ = try exchange.answers(to: try exchange.puller.ask(at: world.now))
+        _ = try exchange.answers(to: [GetReleases(view: try view(world), releases: [release]).frame])
+        let ask = GetIndex.Ask(release: release, tableFrom: 0, firstPage: 1 << 40, pageCount: 1 << 60)
+        #expect(try exchange.publisher.receive(GetIndex(view: try view(world), asks: [ask]).frame, at: world.now) == [])
+        var table = 0
+        var total: UInt64 = 0
+        var calls = 0
+        while exchange.publisher.hasIndex {
+            calls += 1
+            for frame in try exchange.publisher.index(upTo: 8 * 1024, at: world.now) {
+                for part in try IndexParts(frame).parts {
+                    guard case .table(_, let whole, _, let bytes) = part else {
+                        Issue.record("not a part of the table: \(part)")
+                        continue
+                    }
+                    table += bytes.count
+                    total = whole
+                }
+            }
+        }
+        #expect(calls > 1)
+        #expect(UInt64(table) == total && total > 0)
+    }
+
     /// Further pages wait until the recipient asks on; in the end all is told.
     @Test func aFeedIsToldInParts() throws {
         var limits = ExchangeLimits()

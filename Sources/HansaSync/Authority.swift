@@ -1,0 +1,40 @@
+// Who may have what, by one state of the rows at one moment (SYNC.md §5). Made for one transaction or one look at the rows, and gone with it: what
+// is the same for all releases of a view is looked up once, what differs for each of them.
+internal import HansaCore
+internal import HansaTerms
+
+struct Authority {
+    private let peer: CityID
+    private let store: any MetadataReading
+    private let now: Timestamp
+    /// The agreement of each view that was asked about; nil: nothing of it is for this partner now.
+    private var agreements: [Digest: Digest?] = [:]
+
+    init(of peer: CityID, by store: any MetadataReading, at now: Timestamp) {
+        self.peer = peer
+        self.store = store
+        self.now = now
+    }
+
+    /// The agreement under which a view is open to the partner; nil when it is not, or there is none.
+    mutating func agreement(of view: Digest) throws -> Digest? {
+        if let known = agreements[view] { return known }
+        var agreement: Digest?
+        if let published = try store.publishedView(view), published.recipient == peer, published.quarantine == nil,
+            let record = try store.agreement(published.agreement), record.state(at: now) == .active
+        {
+            agreement = published.agreement
+        }
+        agreements[view] = .some(agreement)
+        return agreement
+    }
+
+    /// The member row if the partner may have this release in this view; nil answers as for no such release.
+    mutating func member(_ release: Digest, of view: Digest) throws -> MemberRow? {
+        guard try agreement(of: view) != nil, let row = try store.member(view, release), row.dropped == nil, row.sent else {
+            return nil
+        }
+        if let until = row.until, until <= now { return nil }
+        return row
+    }
+}
