@@ -130,6 +130,14 @@ class Pair:
             answer = city.run("audit", "verify")
             if answer["valid"] is not True: raise Failed(f"{city.name}: audit verify: {answer['findings'][:3]}")
 
+    def check_events(self, releases):
+        """As `check`, where the releases are versions of few packages."""
+        deadline = time.monotonic() + 5
+        while (count := self.a.entries("receipt.received")) < releases and time.monotonic() < deadline: time.sleep(0.1)
+        if count != releases: raise Failed(f"{count} receipts for {releases} releases")
+        for city in (self.a, self.b):
+            if city.run("audit", "verify")["valid"] is not True: raise Failed(f"{city.name}: the log is not valid")
+
     def stop(self):
         for city in (self.a, self.b): city.stop()
 

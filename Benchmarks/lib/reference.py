@@ -1,4 +1,4 @@
-"""What Hansa is compared with: libssl alone, `openssl s_server` -> `s_client`, and rsync over its daemon."""
+"""What Hansa is compared with: libssl alone, `openssl s_server` -> `s_client`, rsync over its daemon, git over its own."""
 
 import os
 import shutil
@@ -7,6 +7,7 @@ import subprocess
 import time
 
 from cities import Failed, free_port
+from proxy import CountingProxy
 
 
 def certificate(directory):
@@ -85,3 +86,49 @@ def await_port(port, process):
         except OSError:
             if process.poll() is not None or time.monotonic() > deadline: raise Failed(f"nothing listens on port {port}")
             time.sleep(0.02)
+
+
+class GitPair:
+    """The same tree in a repository, its daemon, and a clone of it: what a change costs by commit and fetch, counted on the wire."""
+
+    def __init__(self, directory, tree):
+        if not shutil.which("git"): raise Failed("there is no git: apt-get install git")
+        self.tree, self.clone = tree, f"{directory}/clone"
+        self.git(tree, "init", "--quiet")
+        self.git(tree, "config", "user.name", "bench")
+        self.git(tree, "config", "user.email", "bench@example")
+        self.git(tree, "config", "gc.auto", "0")
+        self.commit()
+        os.makedirs(f"{directory}/served")
+        os.symlink(f"{tree}/.git", f"{directory}/served/tree")
+        port = free_port()
+        self.daemon = subprocess.Popen(["git", "daemon", "--export-all", f"--base-path={directory}/served", "--listen=127.0.0.1", f"--port={port}",
+                                        "--reuseaddr"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        await_port(port, self.daemon)
+        self.proxy = CountingProxy()
+        url = f"git://127.0.0.1:{self.proxy.to(port)}/tree"
+        subprocess.run(["git", "-c", "gc.auto=0", "clone", "--quiet", url, self.clone], check=True)
+        self.received = 0
+
+    def git(self, place, *arguments):
+        subprocess.run(["git", "-c", "safe.directory=*", *arguments], cwd=place, check=True, stdout=subprocess.DEVNULL)
+
+    def commit(self):
+        self.git(self.tree, "add", "-A")
+        self.git(self.tree, "commit", "--quiet", "-m", "change")
+
+    def update(self):
+        """Seconds to commit what has changed and to fetch it; the bytes of it are in `received`."""
+        before = self.proxy.counted()
+        start = time.monotonic()
+        self.commit()
+        self.git(self.clone, "fetch", "--quiet")
+        took = time.monotonic() - start
+        after = self.proxy.counted()
+        self.received = after[1] - before[1] + after[2] - before[2]
+        return took
+
+    def stop(self):
+        self.daemon.terminate()
+        self.daemon.wait()
+        shutil.rmtree(self.clone)
