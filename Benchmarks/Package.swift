@@ -5,7 +5,8 @@ import PackageDescription
 let package = Package(
     name: "hansa-benchmarks",
     dependencies: [
-        .package(path: ".."),
+        // Named, as the directory of a checkout may have any name.
+        .package(name: "hansa", path: ".."),
         .package(url: "https://github.com/apple/swift-nio", from: "2.101.0"),
     ],
     targets: [

@@ -20,7 +20,8 @@ class City:
         self.hansa, self.home, self.name, self.port, self.node = hansa, home, name, port, None
 
     def run(self, *arguments):
-        """A command with --json: what it printed, decoded. Peak memory of the command itself is in `last_rss` (bytes)."""
+        """A command with --json: what it printed, decoded. Peak memory of the command itself is in `last_rss` (bytes), and its CPU
+        time in `last_cpu` (seconds)."""
         child = subprocess.Popen([self.hansa, *map(str, arguments), "--json", "--home", self.home], stdout=subprocess.PIPE,
                                  stderr=subprocess.PIPE)
         with child.stdout, child.stderr:
@@ -30,6 +31,7 @@ class City:
         _, status, usage = os.wait4(child.pid, 0)
         child.returncode = os.waitstatus_to_exitcode(status)
         self.last_rss = usage.ru_maxrss * 1024
+        self.last_cpu = usage.ru_utime + usage.ru_stime
         if child.returncode != 0:
             raise Failed(f"{self.name}: hansa {' '.join(map(str, arguments))[:200]} ended with {child.returncode}: "
                          f"{(err + out).decode(errors='replace')[-600:]}")

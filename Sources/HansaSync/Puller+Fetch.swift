@@ -257,16 +257,19 @@ extension Puller {
         }
         var runs: [Digest: [GetChunks.Run]] = [:]
         var count = 0
+        // In large steps, each of which wakes the other end: the next are asked for when an eighth of what may be under way has come.
+        let askedMax = context.limits.contentAskedBytesMax
+        let isLow = contentAskedBytes <= askedMax - askedMax / 8
         var done = 0
-        while done < contentQueue.count, contentAskedBytes < context.limits.contentAskedBytesMax, count < GetChunks.countMax {
+        while isLow, done < contentQueue.count, contentAskedBytes < askedMax, count < GetChunks.countMax {
             guard let transfer = transfers[contentQueue[done].release] else {
                 done += 1
                 continue
             }
-            let budget = min(context.limits.contentAskedBytesMax - contentAskedBytes, 8 * 1024 * 1024)
+            let budget = min(askedMax - contentAskedBytes, 8 * 1024 * 1024)
             let next = transfer.nextRuns(
                 bytes: budget, from: &contentQueue[done].cursor, runsMax: GetChunks.countMax - count,
-                wholeGroups: context.limits.contentAskedBytesMax >= Limits.blockRawBytesMax)
+                wholeGroups: askedMax >= Limits.blockRawBytesMax)
             runs[transfer.view, default: []] += next.runs
             count += next.runs.count
             contentAskedBytes += next.bytes

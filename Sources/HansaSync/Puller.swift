@@ -248,7 +248,9 @@ public final class Puller {
             }
             answers += try settleAll(at: now)
             answers += asks()
-            if creditOwed >= 1024 * 1024 || (creditOwed > 0 && contentAskedBytes == 0) {
+            // In large steps: each is a frame that wakes the other end.
+            let step = UInt64(min(2 << 20, context.limits.contentCreditBytes / 4))
+            if creditOwed > 0, creditOwed >= step || contentAskedBytes == 0 {
                 answers.append(Credit(bytes: creditOwed).frame)
                 creditGranted += creditOwed
                 creditOwed = 0

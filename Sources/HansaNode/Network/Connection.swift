@@ -30,7 +30,10 @@ final class Connection: ChannelDuplexHandler, @unchecked Sendable {
     private static let inboxBytesMax = 24 * 1024 * 1024
     /// Content handed to the channel and not yet written to the socket: a control frame waits behind no more than this and one frame.
     private static let contentPendingBytesMax = 256 * 1024
-    private static let contentBatchBytes = 1024 * 1024
+    /// Content made at once, and made ahead: the next is made while the last is being encrypted, when less than this is left of it.
+    private static let contentBatchBytes = 2 * 1024 * 1024
+    /// About what index frames one job makes.
+    private static let indexBatchBytes = 1024 * 1024
     private static let helloSeconds: Int64 = 10
 
     private let host: any ConnectionHost
@@ -57,7 +60,8 @@ final class Connection: ChannelDuplexHandler, @unchecked Sendable {
     private var inboxBytes = 0
     private var isPublishing = false
     private var isPulling = false
-    private var contentReady: [Frame] = []
+    private var contentReady = CircularBuffer<Frame>()
+    private var contentReadyBytes = 0
     private var contentPending = 0
     /// Bytes of answers handed to the channel and not yet on the socket. A peer that asks and never reads makes no more of them.
     private var answersPending = 0
@@ -239,7 +243,7 @@ final class Connection: ChannelDuplexHandler, @unchecked Sendable {
         closeReason = reason
         log.debug("session ends", metadata: ["reason": "\(reason)"])
         channel?.close(promise: nil)
-        contentReady = []
+        takeReady()
         guard let parts else {
             host.connectionClosed(self, peer: peer, reason: reason)
             return
@@ -342,8 +346,7 @@ final class Connection: ChannelDuplexHandler, @unchecked Sendable {
             }
             if concerned || self.isPublishing { self.contentGeneration += 1 }
             if concerned {
-                self.enqueue(publish: .requeue(self.contentReady))
-                self.contentReady = []
+                self.enqueue(publish: .requeue(self.takeReady()))
             }
             self.enqueue(publish: .viewsChanged(views))
         }
@@ -460,8 +463,9 @@ final class Connection: ChannelDuplexHandler, @unchecked Sendable {
 
     private func runPublishing() {
         guard !isPublishing, !isClosing, isDrained, let parts else { return }
-        // The next content is made while the last is being encrypted: one batch ahead, never more.
-        let allowance = contentReady.isEmpty && hasContent ? min(session.contentAllowance, Connection.contentBatchBytes) : 0
+        // One batch ahead, never more; what is ready has not cost its credit yet.
+        let isDue = hasContent && contentReadyBytes < Connection.contentBatchBytes
+        let allowance = isDue ? min(session.contentAllowance - contentReadyBytes, Connection.contentBatchBytes) : 0
         guard !publishInbox.isEmpty || allowance > 0 || hasIndex else { return }
         isPublishing = true
         let generation = contentGeneration
@@ -488,7 +492,7 @@ final class Connection: ChannelDuplexHandler, @unchecked Sendable {
                     }
                 }
                 if parts.publisher.hasIndex {
-                    result.frames += try parts.publisher.index(upTo: Connection.contentBatchBytes, at: now)
+                    result.frames += try parts.publisher.index(upTo: Connection.indexBatchBytes, at: now)
                 }
                 if allowance > 0 { result.content = try parts.publisher.content(upTo: allowance, at: now) }
             } catch {
@@ -510,6 +514,7 @@ final class Connection: ChannelDuplexHandler, @unchecked Sendable {
             publishInbox = result.left + publishInbox
             if generation == contentGeneration {
                 contentReady += result.content
+                contentReadyBytes += result.content.reduce(0) { $0 + $1.bodyCount }
             } else if !result.content.isEmpty {
                 publishInbox.insert(.requeue(result.content), at: 0)
             }
@@ -534,6 +539,7 @@ final class Connection: ChannelDuplexHandler, @unchecked Sendable {
         while contentPending < Connection.contentPendingBytesMax, !contentReady.isEmpty {
             let frame = contentReady.removeFirst()
             let size = frame.bodyCount
+            contentReadyBytes -= size
             session.sent(contentBytes: size)
             contentPending += size
             let written = context.eventLoop.makePromise(of: Void.self)
@@ -548,7 +554,17 @@ final class Connection: ChannelDuplexHandler, @unchecked Sendable {
             hasWritten = true
         }
         if hasWritten { tls.flush() }
-        if contentReady.isEmpty { runPublishing() }
+        if contentReadyBytes < Connection.contentBatchBytes { runPublishing() }
+    }
+
+    /// What was made and has not left.
+    @discardableResult
+    private func takeReady() -> [Frame] {
+        defer {
+            contentReady.removeAll()
+            contentReadyBytes = 0
+        }
+        return Array(contentReady)
     }
 
     private func releaseRead() {
@@ -614,6 +630,15 @@ struct PullProgress: Sendable, Equatable {
         releasesReceived = puller.releasesReceived
         contentBytesReceived = puller.contentBytesReceived
         (chunksHeld, chunksTotal) = puller.progress
+    }
+
+    /// Whether nothing but counts of bytes and chunks differs.
+    func isOnlyFurther(than before: PullProgress) -> Bool {
+        var same = self
+        same.contentBytesReceived = before.contentBytesReceived
+        same.chunksHeld = before.chunksHeld
+        same.chunksTotal = before.chunksTotal
+        return same == before
     }
 }
 

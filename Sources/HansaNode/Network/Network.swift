@@ -427,11 +427,14 @@ final class Network: ConnectionHost {
     }
 
     func pulled(_ connection: Connection, peer: CityID, progress: PullProgress, changes: ExchangeChanges) {
-        state.withLock { state in
-            if state.links[peer]?.connection === connection { state.links[peer]?.progress = progress }
+        let isNews = state.withLock { state in
+            guard let link = state.links[peer], link.connection === connection else { return true }
+            state.links[peer]?.progress = progress
+            return !progress.isOnlyFurther(than: link.progress)
         }
         if !changes.isEmpty { onChanges(changes) }
-        signal()
+        // Nobody waits for bytes, and who waits looks at the database each time.
+        if isNews || !changes.isEmpty { signal() }
     }
 
     func published(_ connection: Connection, peer: CityID, releasesSent: Int, contentBytesSent: UInt64, changes: ExchangeChanges)
