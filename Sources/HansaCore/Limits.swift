@@ -7,6 +7,8 @@ public enum Limits {
     public static let contentBodyBytesMax = 1024 * 1024 + 4096
     public static let blockRawBytesMax = 1024 * 1024
     public static let chunkBytesMax = 1024 * 1024
+    /// Up to so many bytes of chunks that are there already do not part a stored block, or an ask for one, from its new neighbours.
+    public static let seamBytesMax = 1024
     public static let indexPageChunks = 1024
     public static let filesMax = 200_000
     public static let filePathBytesMax = 1024

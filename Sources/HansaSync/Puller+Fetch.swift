@@ -136,14 +136,20 @@ extension Puller {
     /// Marks the chunks that are here already; one look at the rows for all of these transfers.
     ///
     /// Only what this same publisher served us counts as held: otherwise whether we ask would tell it what others gave us (SYNC.md §5).
+    /// A small one beside a missing one is asked for with it all the same: its few bytes cost less than the seam, at which the publisher would
+    /// have to part a stored block.
     private func markHeld(in transfers: [Transfer]) throws {
         guard !transfers.isEmpty else { return }
         let locations = try context.metadata.read { store in
             try transfers.map { try store.chunkLocations(of: self.peer, $0.entries.map(\.id)) }
         }
         for (transfer, locations) in zip(transfers, locations) {
-            for (number, location) in locations.enumerated() where location?.length == transfer.entries[number].length {
-                transfer.mark(number)
+            let entries = transfer.entries
+            let isHeld = zip(locations, entries).map { $0?.length == $1.length }
+            for number in entries.indices where isHeld[number] {
+                let isBesideMissing =
+                    (number > 0 && !isHeld[number - 1]) || (number + 1 < entries.count && !isHeld[number + 1])
+                if !isBesideMissing || entries[number].length > Limits.seamBytesMax { transfer.mark(number) }
             }
         }
     }

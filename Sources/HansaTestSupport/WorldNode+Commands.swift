@@ -258,6 +258,7 @@ extension WorldNode {
         var held = Set(zip(all, known).compactMap { $1 == nil ? nil : $0.entry.id })
         var blocks: [(location: ContentLocation, chunks: [ChunkEntry])] = []
         var run: (raw: [UInt8], chunks: [ChunkEntry]) = ([], [])
+        var seam: (raw: [UInt8], chunks: [ChunkEntry]) = ([], [])
         func flush() throws {
             guard !run.chunks.isEmpty else { return }
             let packed = Block.encode(raw: run.raw)
@@ -268,6 +269,7 @@ extension WorldNode {
                     ), run.chunks
                 ))
             run = ([], [])
+            seam = ([], [])
         }
         var window = 0
         for (entry, bytes) in all {
@@ -277,10 +279,13 @@ extension WorldNode {
             }
             window += bytes.count
             if held.insert(entry.id).inserted {
-                run.raw += bytes
-                run.chunks.append(entry)
-            } else {
-                try flush()
+                run.raw += seam.raw + bytes
+                run.chunks += seam.chunks + [entry]
+                seam = ([], [])
+            } else if !run.chunks.isEmpty {
+                seam.raw += bytes
+                seam.chunks.append(entry)
+                if seam.raw.count > Limits.seamBytesMax { try flush() }
             }
         }
         try flush()

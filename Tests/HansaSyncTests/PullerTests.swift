@@ -25,6 +25,38 @@ import Testing
     }
 
     /// A publisher that lists again what it withdrew: it comes back neither here nor in another view.
+    /// A few bytes that are here already part neither the ask nor the stored block; a chunk of some size does.
+    @Test func aSmallHeldChunkIsAskedForBesideAMissingOne() throws {
+        let world = try Exchange.cities()
+        let agreement = try world.agree(0, 1)
+        try world.nodes[0].grant(world.nodes[1].city, "kitchener.ca/**", under: agreement)
+        let small = WorldContent.chunk(1, count: 100)
+        let large = WorldContent.chunk(2, count: 5000)
+        func new(_ number: UInt64) -> [UInt8] { WorldContent.chunk(100 + number, count: 6000) }
+        // A file each: but for a file's last, no chunk is small.
+        func files(_ chunks: [[UInt8]]) -> WorldContent { WorldContent(chunks.enumerated().map { ("data/\($0)", [$1]) }) }
+        try world.nodes[0].publish("first", files([small, new(1), large]))
+        try Exchange(world).run()
+        let content = files([new(2), small, new(3), large, new(4), large, small])
+        let second = try world.nodes[0].publish("second", content)
+        let exchange = Exchange(world)
+        var asks = try exchange.puller.ask(at: world.now)
+        var runs: [GetChunks.Run] = []
+        var blocks = 0
+        while !asks.isEmpty {
+            for frame in asks where frame.type == .getChunks { runs += try GetChunks(frame).runs }
+            let answers = try exchange.answers(to: asks)
+            blocks += answers.count { $0.type == .chunks }
+            asks = try exchange.asks(after: answers)
+        }
+        #expect(
+            runs == [
+                GetChunks.Run(release: second, first: 0, count: 3), GetChunks.Run(release: second, first: 4, count: 1),
+            ])
+        #expect(blocks == 2)
+        #expect(try world.nodes[1].files(of: second) == content)
+    }
+
     @Test func aWithdrawnReleaseThatIsListedAgainIsRefused() throws {
         let world = try Exchange.cities()
         let agreement = try world.agree(0, 1)

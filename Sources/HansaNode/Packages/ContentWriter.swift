@@ -46,13 +46,22 @@ final class ContentWriter {
         for content in contents {
             for number in content.windows.indices {
                 var runs: [Range<Int>] = []
-                for (position, chunk) in content.windows[number].chunks.enumerated() where asked.remove(chunk.id) != nil {
+                // Bytes that are here already since the last new chunk. A few of them do not part a block: small packages repeat a tag file of
+                // 55 bytes, and each block in two would have to be gathered and compressed again whenever it is sent.
+                var seam = 0
+                for (position, chunk) in content.windows[number].chunks.enumerated() {
+                    guard asked.remove(chunk.id) != nil else {
+                        seam += Int(chunk.length)
+                        continue
+                    }
                     unrecorded.insert(chunk.id)
-                    if let last = runs.last, last.upperBound == position {
+                    content.windows[number].newChunks += 1
+                    if let last = runs.last, seam <= Limits.seamBytesMax {
                         runs[runs.count - 1] = last.lowerBound..<(position + 1)
                     } else {
                         runs.append(position..<(position + 1))
                     }
+                    seam = 0
                 }
                 content.windows[number].runs = runs
             }

@@ -18,8 +18,9 @@ final class PackageContent {
     struct Window {
         var raw: [UInt8] = []
         var chunks: [ChunkEntry] = []
-        /// New neighbours, as positions in `chunks`; `ContentWriter.plan` finds them.
+        /// New neighbours, as positions in `chunks`, and how many are new; `ContentWriter.plan` finds them.
         var runs: [Range<Int>] = []
+        var newChunks = 0
     }
 
     private(set) var counts = Counts()
@@ -60,6 +61,7 @@ final class PackageContent {
     /// Makes blocks of the planned runs. A package's blocks hold nothing of another one, so they go over the wire as they lie.
     func pack() {
         for window in windows {
+            counts.newChunks += window.newChunks
             var start = 0
             var at = 0
             for run in window.runs {
@@ -70,7 +72,6 @@ final class PackageContent {
                     Block.encode(raw: UnsafeRawBufferPointer(rebasing: $0[start..<(start + length)]))
                 }
                 blocks.append(StoredBlock(codec: packed.codec, rawLength: length, chunks: chunks, bytes: packed.bytes))
-                counts.newChunks += chunks.count
                 counts.storedBytes += UInt64(packed.bytes.count)
                 start += length
                 at = run.upperBound
@@ -81,6 +82,7 @@ final class PackageContent {
         windows[0].raw.removeAll(keepingCapacity: whenFull != nil)
         windows[0].chunks.removeAll(keepingCapacity: whenFull != nil)
         windows[0].runs.removeAll(keepingCapacity: whenFull != nil)
+        windows[0].newChunks = 0
     }
 
     /// Forgets what waits: a package that failed, or was the same. Blocks that were written stay, and cost only room until they are collected.
