@@ -2,13 +2,11 @@
 // files, signs checkpoints, and reads and verifies what is there.
 //
 //   init ─▶ advance, advance, … ─▶ close          one caller at a time gets through; the others wait
-//        └▶ entriesWait                          after commits: advances soon, on a queue of its own
 //        └▶ entry, entries, checkpoint           from any thread, also while the log grows
 //        └▶ verify                               holds the log still
 //
 // When the files cannot be written there are two ends. A full disk: nothing is lost, entries wait in the table, and the next `advance` opens
 // the log anew. Anything else, a failed fsync before all: the store takes no more changes, `onFatal` is told, and the process must end.
-internal import Dispatch
 internal import HansaCore
 public import HansaLog
 internal import HansaSync
@@ -25,22 +23,16 @@ public final class LogService: Sendable {
 
     private static let batchEntries = 1000
 
-    // `entriesWait`: at most one advance is scheduled, and none after `close`.
-    private enum Schedule { case idle, waiting, closed }
-    private let schedule = Mutex<Schedule>(.idle)
-    private let queue = DispatchQueue(label: "hansa.log")
-    private let debounceMilliseconds: Int
+    private let isClosed = Mutex(false)
 
     /// Opens the log and finishes what a crash left: entries that are committed and not tiled wait for the first `advance`.
     ///
     /// Throws `LogFault` when checkpoint, tiles and table contradict each other: the node must not start. `former` are log keys from before a
-    /// rotation under the same origin. `entriesWait` advances after `debounceMilliseconds`.
+    /// rotation under the same origin.
     public init(
         store: SQLiteStore, storage: any TileStorage, signer: LogSigner, former: [VerifierKey] = [],
-        debounceMilliseconds: Int = 100,
         onFatal: @escaping @Sendable (any Error) -> Void
     ) throws {
-        self.debounceMilliseconds = debounceMilliseconds
         self.store = store
         self.storage = storage
         self.signer = signer
@@ -60,44 +52,23 @@ public final class LogService: Sendable {
 
     /// The same over a directory that exists, `HomePaths.log`.
     public convenience init(
-        store: SQLiteStore, directory: String, signer: LogSigner, former: [VerifierKey] = [], debounceMilliseconds: Int = 100,
+        store: SQLiteStore, directory: String, signer: LogSigner, former: [VerifierKey] = [],
         onFatal: @escaping @Sendable (any Error) -> Void
     ) throws {
         try self.init(
             store: store, storage: FileTileStorage(disk: PosixDisk(root: directory)), signer: signer, former: former,
-            debounceMilliseconds: debounceMilliseconds, onFatal: onFatal)
+            onFatal: onFatal)
     }
 
     // MARK: Growing
 
-    /// Entries were committed: the log advances soon. Cheap, never blocks, and many calls make one advance. A fault that is not fatal leaves
-    /// the entries where they are, for the next advance; `advance` itself would say what it was.
-    public func entriesWait() {
-        let isFirst = schedule.withLock { schedule in
-            guard schedule == .idle else { return false }
-            schedule = .waiting
-            return true
-        }
-        guard isFirst else { return }
-        queue.asyncAfter(deadline: .now() + .milliseconds(debounceMilliseconds)) { [weak self] in
-            guard let self else { return }
-            let isDue = schedule.withLock { schedule in
-                guard schedule == .waiting else { return false }
-                schedule = .idle
-                return true
-            }
-            // Whoever must know of a fault is told by `onFatal`; a full disk shows at the next change, whose transaction needs room first.
-            if isDue { _ = try? advance() }
-        }
-    }
-
     /// Advances a last time. Entries that are committed later wait in the table until the log is opened again.
     public func close() throws {
-        let wasOpen = schedule.withLock { schedule in
-            defer { schedule = .closed }
-            return schedule != .closed
+        let wasClosed = isClosed.withLock { isClosed in
+            defer { isClosed = true }
+            return isClosed
         }
-        if wasOpen { try advance() }
+        if !wasClosed { try advance() }
     }
 
     /// Tiles every committed entry and signs a checkpoint over them, durable when it returns; with nothing new it returns the last one.

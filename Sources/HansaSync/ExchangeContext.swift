@@ -83,7 +83,8 @@ public enum ExchangeFault: Error, Sendable {
 
 /// Views whose members changed, and whether agreements did: the shell tells the sessions concerned.
 public struct ExchangeChanges: Sendable, Equatable {
-    public var views: Set<Digest> = []
+    /// By recipient.
+    public var views: [CityID: Set<Digest>] = [:]
     /// Partners with whom a policy epoch changed: they ask again.
     public var policies: Set<CityID> = []
     /// Partners for whom a document waits.
@@ -92,7 +93,7 @@ public struct ExchangeChanges: Sendable, Equatable {
     public init() {}
     public var isEmpty: Bool { views.isEmpty && policies.isEmpty && outboxes.isEmpty }
     public mutating func formUnion(_ other: ExchangeChanges) {
-        views.formUnion(other.views)
+        views.merge(other.views) { $0.union($1) }
         policies.formUnion(other.policies)
         outboxes.formUnion(other.outboxes)
     }

@@ -82,10 +82,15 @@ public final class MembershipUpdate {
         return Timestamp(milliseconds: Int64(bitPattern: bytes[1...].reduce(0) { $0 << 8 | UInt64($1) }))
     }
 
-    /// Writes the views back. Returns those whose members changed.
-    public func finish() throws -> Set<Digest> {
-        for id in changed.sorted() { if let view = views[id] { try tx.put(view) } }
-        return changed
+    /// Writes the views back. Returns those whose members changed, by recipient: nobody else's session has to know.
+    public func finish() throws -> [CityID: Set<Digest>] {
+        var concerned: [CityID: Set<Digest>] = [:]
+        for id in changed.sorted() {
+            guard let view = views[id] else { continue }
+            try tx.put(view)
+            concerned[view.recipient, default: []].insert(id)
+        }
+        return concerned
     }
 
     private var sortedViews: [Digest] { views.keys.sorted() }

@@ -118,12 +118,7 @@ public final class WorldNode {
     public func notify(_ changes: ExchangeChanges) {
         for peer in connections.keys.sorted() {
             guard let connection = connections[peer] else { continue }
-            // Only its own views: a job for nothing would show in the time of its next frame.
-            let views = changes.views.filter { view in
-                let recipient = try? metadata.read { try $0.publishedView(view)?.recipient }
-                return recipient == peer
-            }
-            if !views.isEmpty { connection.viewsChanged(views) }
+            if let views = changes.views[peer] { connection.viewsChanged(views) }
             if changes.outboxes.contains(peer) { connection.documentsWait() }
             if changes.policies.contains(peer) { connection.ask() }
         }

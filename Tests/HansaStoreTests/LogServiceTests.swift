@@ -313,37 +313,19 @@ private final class LogWorld {
         #expect(try service.entries(matching: LogQuery(), limit: 10_000).count == all.count)
     }
 
-    // MARK: Growing by itself
+    // MARK: Closing
 
-    /// Tells of every checkpoint that is written.
-    private final class Observed: TileStorage {
-        let storage: FileTileStorage
-        let checkpoints = DispatchSemaphore(value: 0)
-        init(_ storage: FileTileStorage) { self.storage = storage }
-        func read(_ path: String) throws -> [UInt8]? { try storage.read(path) }
-        func write(_ files: [TileFile]) throws {
-            try storage.write(files)
-            if files.contains(where: { $0.path == "checkpoint" }) { checkpoints.signal() }
-        }
-        func remove(_ paths: [String]) throws { try storage.remove(paths) }
-        func forEachPath(_ body: (String) throws -> Void) throws { try storage.forEachPath(body) }
-    }
-
-    @Test func entriesThatWaitAreTiledWithoutBeingAskedForUntilTheLogIsClosed() throws {
+    @Test func closingAdvancesALastTimeAndOnlyOnce() throws {
         let world = try LogWorld()
-        let storage = Observed(try FileTileStorage(disk: world.disk))
-        let service = try LogService(store: world.store, storage: storage, signer: world.signer, debounceMilliseconds: 0) { _ in }
-        #expect(storage.checkpoints.wait(timeout: .now() + 60) == .success)
-        try world.commit(4)
-        for _ in 0..<10 { service.entriesWait() }
-        #expect(storage.checkpoints.wait(timeout: .now() + 60) == .success)
+        let service = try LogService(store: world.store, storage: try FileTileStorage(disk: world.disk), signer: world.signer) {
+            _ in
+        }
         try world.commit(4)
         try service.close()
-        try service.close()
-        #expect(service.checkpoint.size == 8)
+        #expect(service.checkpoint.size == 4)
         try world.commit(1)
-        service.entriesWait()
-        #expect(service.checkpoint.size == 8)
+        try service.close()
+        #expect(service.checkpoint.size == 4)
     }
 
     @Test func temporaryFilesOfACrashAreCleared() throws {

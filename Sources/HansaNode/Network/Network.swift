@@ -121,7 +121,8 @@ final class Network: ConnectionHost {
         let links = state.withLock { state in state.links.compactMap { city, link in link.connection.map { (city, $0) } } }
         for (city, connection) in links {
             if changes.outboxes.contains(city) { connection.documentsWait() }
-            if !changes.views.isEmpty { connection.viewsChanged(changes.views) }
+            // Only its own views: a job for nothing would show in the time of its next frame.
+            if let views = changes.views[city] { connection.viewsChanged(views) }
             if changes.policies.contains(city) { connection.ask() }
         }
     }
