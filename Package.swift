@@ -108,7 +108,8 @@ let package = Package(
         tests("HansaTermsTests", ["HansaCore", "HansaCrypto", "HansaDocuments", "HansaTerms"]),
         .target(name: "FakeNode", dependencies: ["HansaCore", "HansaNode"], path: "Tests/FakeNode", swiftSettings: settings),
         tests(
-            "HansaNodeTests", ["HansaAPI", "HansaCore", "HansaCrypto", "HansaDocuments", "HansaLog", "HansaNode", "HansaSync"]),
+            "HansaNodeTests",
+            ["HansaAPI", "HansaCore", "HansaCrypto", "HansaDocuments", "HansaLog", "HansaNode", "HansaStore", "HansaSync"]),
         tests(
             "HansaAPITests",
             ["HansaAPI", "HansaCore", "HansaCrypto", "HansaDocuments", "HansaNode", "CLinux", "FakeNode", logging]),

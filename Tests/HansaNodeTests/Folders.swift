@@ -77,9 +77,10 @@ final class FolderSource: PublishSource, DirectoryReader {
     func listing() throws(Problem) -> DirectoryListing { try listings()[0] }
 
     func open(_ files: [(directory: Int, path: String)]) throws(Problem) -> [CInt] {
-        let first = onOpen
-        onOpen = nil
-        first?()
+        if let first = onOpen {
+            onOpen = nil
+            first()
+        }
         var descriptors: [CInt] = []
         for file in files {
             let path = directories[file.directory] + "/" + file.path

@@ -13,9 +13,17 @@ final class ContentWriter {
     private let city: CityID
     /// False for a dry run: everything is counted, nothing is written.
     private let stores: Bool
-    private var blocks: [(location: ContentLocation, chunks: [ChunkEntry])] = []
+    /// A block in the store.
+    struct Written: Sendable {
+        let location: ContentLocation
+        let chunks: [ChunkEntry]
+    }
+
+    private var blocks: [Written] = []
     /// Chunks of blocks that have no rows yet: small packages repeat one another within a batch.
     private var unrecorded: Set<Digest> = []
+    /// Chunks of blocks whose rows are being written.
+    private var recording: Set<Digest> = []
     /// Bytes of blocks since the last `takeBlocks`.
     private(set) var storedBytes: UInt64 = 0
 
@@ -33,7 +41,8 @@ final class ContentWriter {
         var unknown: [Digest] = []
         for content in contents {
             for window in content.windows {
-                for chunk in window.chunks where !unrecorded.contains(chunk.id) && asked.insert(chunk.id).inserted {
+                for chunk in window.chunks
+                where !unrecorded.contains(chunk.id) && !recording.contains(chunk.id) && asked.insert(chunk.id).inserted {
                     unknown.append(chunk.id)
                 }
             }
@@ -76,7 +85,7 @@ final class ContentWriter {
         guard stores, !fresh.isEmpty else { return }
         let places = try content.append(
             all: fresh.map { .block(BlockRecord(codec: $0.codec, rawLength: $0.rawLength, chunks: $0.chunks, bytes: $0.bytes)) })
-        for (block, place) in zip(fresh, places) { blocks.append((place, block.chunks)) }
+        for (block, place) in zip(fresh, places) { blocks.append(Written(location: place, chunks: block.chunks)) }
     }
 
     /// All three steps for what one large package has gathered so far.
@@ -86,16 +95,27 @@ final class ContentWriter {
         try append([content])
     }
 
-    /// Whether blocks were written whose rows nobody has taken.
-    var hasBlocks: Bool { !blocks.isEmpty }
-
-    /// Blocks written since the last call: their rows are the caller's to insert, after the store's `sync`.
-    func takeBlocks() -> [(location: ContentLocation, chunks: [ChunkEntry])] {
+    /// Blocks written since the last call: their rows are the caller's to insert, after the store's `sync`. `noteRecorded` or `putBack` follows
+    /// before the next call; until then their chunks count as held.
+    func takeBlocks() -> [Written] {
+        guard !blocks.isEmpty else { return [] }
+        precondition(recording.isEmpty, "the blocks taken before have no rows yet")
         defer {
             blocks = []
-            unrecorded = []
             storedBytes = 0
+            recording = unrecorded
+            unrecorded = []
         }
         return blocks
+    }
+
+    /// What was taken has its rows.
+    func noteRecorded() { recording = [] }
+
+    /// What was taken got no rows, and is taken again with the next.
+    func putBack(_ taken: [Written]) {
+        blocks = taken + blocks
+        unrecorded.formUnion(recording)
+        recording = []
     }
 }

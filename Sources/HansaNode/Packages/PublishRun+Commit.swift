@@ -1,15 +1,23 @@
 // What a publish makes durable: bytes first, then the rows that point to them, with their log entries.
+//
+// A batch is committed on a thread of its own while the next is prepared. At most one is under way: who begins another waits for it. Until then
+// its names are taken and its chunks are known (`ContentWriter.takeBlocks`), as if they had rows; a batch therefore never commits before
+// the one that it may count on, and if that one fails it goes back in front of it.
+internal import Dispatch
 internal import HansaContent
 internal import HansaCore
 internal import HansaDocuments
 internal import HansaLog
 internal import HansaStore
 internal import HansaSync
+internal import Synchronization
 
 extension PublishRun {
     /// A signed release whose bytes are appended and not yet durable.
-    struct Prepared {
-        let signed: PackageDraft.SignedRelease
+    struct Prepared: Sendable {
+        let digest: Digest
+        let release: Release
+        let row: PackageRow
         let document: ContentLocation
         let table: [ContentLocation]
         let pages: [ContentLocation]
@@ -18,68 +26,140 @@ extension PublishRun {
         let number: Int
     }
 
-    /// Everything prepared, in one transaction after the fsync.
+    /// What one transaction will hold.
+    struct Batch: Sendable {
+        var releases: [Prepared] = []
+        /// Directories that say the same as their head: with these rows they are known again without being read.
+        var remembered: [SnapshotRow] = []
+        /// Also of packages that failed half way: with rows their chunks are found the next time, instead of being stored again.
+        var blocks: [ContentWriter.Written] = []
+        /// Where the releases come from: the same name twice is two directories for one package, and refused.
+        var names: [PackageID: String] = [:]
+
+        var isEmpty: Bool { releases.isEmpty && remembered.isEmpty && blocks.isEmpty }
+
+        mutating func putBack(_ earlier: Batch) {
+            releases = earlier.releases + releases
+            remembered = earlier.remembered + remembered
+            names.merge(earlier.names) { _, old in old }
+        }
+    }
+
+    /// A batch on its way to the disk.
+    final class CommitUnderWay: Sendable {
+        let batch: Batch
+        private let outcome = Mutex<Result<[Prepared], Problem>>(.success([]))
+        private let done = DispatchSemaphore(value: 0)
+        private static let queue = DispatchQueue(label: "hansa.publish.commit")
+
+        init(_ batch: Batch, _ node: Node, _ actor: String) {
+            self.batch = batch
+            CommitUnderWay.queue.async {
+                let result = Result { () throws(Problem) in try node.commit(batch, by: actor) }
+                self.outcome.withLock { $0 = result }
+                self.done.signal()
+            }
+        }
+
+        /// Waits; once. Those that were overtaken.
+        func wait() -> Result<[Prepared], Problem> {
+            done.wait()
+            return outcome.withLock { $0 }
+        }
+    }
+
+    /// Begins to commit everything prepared, after the batch before is durable.
+    func beginCommit() throws(Problem) {
+        try finishCommit()
+        batch.blocks = writer.takeBlocks()
+        guard !batch.isEmpty else { return }
+        underWay = CommitUnderWay(batch, node, actor)
+        batch = Batch()
+    }
+
+    /// Waits for the batch that is being committed, if one is.
+    func finishCommit() throws(Problem) {
+        guard let job = underWay.take() else { return }
+        switch job.wait() {
+        case .failure(let problem):
+            // Nothing of it was committed. It goes first in whatever is tried next.
+            writer.putBack(job.batch.blocks)
+            batch.putBack(job.batch)
+            throw problem
+        case .success(let overtaken):
+            writer.noteRecorded()
+            published += job.batch.releases.count - overtaken.count
+            for item in overtaken {
+                let package = item.release.package
+                failed(
+                    number: item.number, job.batch.names[package] ?? "",
+                    Problem(
+                        .fileChanged, "\(package) was changed by another command meanwhile; nothing of it was published",
+                        try: "hansa package history \(package), then run it again"))
+            }
+        }
+    }
+
+    /// Everything prepared is durable when it returns.
     func commit() throws(Problem) {
-        // Blocks may be of packages that failed half way: with rows their chunks are found the next time, instead of being stored again.
-        guard !prepared.isEmpty || !remembered.isEmpty || writer.hasBlocks else { return }
-        let (batch, known) = (prepared, remembered)
-        try node.guarded { try node.content.sync() }
+        try beginCommit()
+        try finishCommit()
+    }
+
+    /// The rows of blocks alone, in the middle of a large package.
+    func recordBlocks() throws {
+        try finishCommit()
+        try node.content.sync()
         let blocks = writer.takeBlocks()
-        var overtaken: [Prepared] = []
-        try node.change { tx in
-            var changes = ExchangeChanges()
+        try node.metadata.write(at: node.clock.now) { tx in
             for block in blocks { try tx.insertChunks(of: self.node.city, block: block.location, block.chunks) }
-            for row in known { try tx.put(row) }
+        }
+        writer.noteRecorded()
+    }
+}
+
+extension Node {
+    /// One transaction after the fsync. Returns the releases that were overtaken.
+    fileprivate func commit(_ batch: PublishRun.Batch, by actor: String) throws(Problem) -> [PublishRun.Prepared] {
+        try guarded { try content.sync() }
+        var overtaken: [PublishRun.Prepared] = []
+        try change { tx in
+            var changes = ExchangeChanges()
+            for block in batch.blocks { try tx.insertChunks(of: self.city, block: block.location, block.chunks) }
+            for row in batch.remembered { try tx.put(row) }
             overtaken = []
-            guard !batch.isEmpty else { return ((), changes) }
-            let update = try MembershipUpdate(self.node.context, tx)
-            for item in batch where try !self.commit(item, tx, update) { overtaken.append(item) }
+            guard !batch.releases.isEmpty else { return ((), changes) }
+            let update = try MembershipUpdate(self.context, tx)
+            for item in batch.releases where try !self.commit(item, by: actor, tx, update) { overtaken.append(item) }
             changes.views = try update.finish()
             return ((), changes)
         }
-        published += batch.count - overtaken.count
-        for item in overtaken {
-            let package = item.signed.release.package
-            failed(
-                number: item.number, names[package] ?? "",
-                Problem(
-                    .fileChanged, "\(package) was changed by another command meanwhile; nothing of it was published",
-                    try: "hansa package history \(package), then run it again"))
-        }
-        prepared = []
-        remembered = []
-        names = [:]
+        return overtaken
     }
 
     /// False for one that was overtaken: a withdrawal does not wait for a long publish, and what was prepared upon an older state of the
     /// package is void.
-    private func commit(_ item: Prepared, _ tx: any MetadataWriting, _ update: MembershipUpdate) throws -> Bool {
-        let (release, digest) = (item.signed.release, item.signed.digest)
+    private func commit(
+        _ item: PublishRun.Prepared, by actor: String, _ tx: any MetadataWriting, _ update: MembershipUpdate
+    ) throws -> Bool {
+        let (release, digest) = (item.release, item.digest)
         guard try tx.package(release.package)?.last == release.previous else { return false }
         let summary = ReleaseSummary(release)
+        // The package first: its row is made or found once for all that follows.
+        try tx.put(item.row)
         try tx.insert(
             ReleaseRow(
                 digest: digest, release: summary, document: item.document, table: item.table, pages: item.pages,
                 committed: tx.now))
-        try tx.put(item.signed.row)
         try tx.put(item.snapshot)
         try tx.log(
             LogDraft(
-                .packagePublished, actor: node.actor(caller), package: release.package, release: digest,
+                .packagePublished, actor: actor, package: release.package, release: digest,
                 details: [
                     "version": .string(release.version.description), "tlp": .string(release.tlp.rawValue),
                     "bytes": JSONValue(release.bytes),
                 ]))
         try update.released(digest, summary)
         return true
-    }
-
-    /// The rows of blocks alone, in the middle of a large package.
-    func recordBlocks() throws {
-        try node.content.sync()
-        let blocks = writer.takeBlocks()
-        try node.metadata.write(at: node.clock.now) { tx in
-            for block in blocks { try tx.insertChunks(of: self.node.city, block: block.location, block.chunks) }
-        }
     }
 }

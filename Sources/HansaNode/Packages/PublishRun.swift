@@ -2,7 +2,8 @@
 //
 //   take     a batch of listings: what is unchanged is found in one look-up, the others are planned and divided into groups
 //   publish  a group: read → look up the heads → compose → look up the chunks → finish → append (the steps are `PackageDraft`'s)
-//   commit   segments fsynced, then one transaction with rows, memberships and log entries (`PublishRun+Commit.swift`)
+//   commit   segments fsynced, then one transaction with rows, memberships and log entries, while the next batch is prepared
+//            (`PublishRun+Commit.swift`)
 //
 // Small packages go in groups, so that look-ups and writes are few and all cores read, hash, compress and sign; a large one goes alone and
 // leaves memory as it is read. While a group is worked on, the client opens the files of the next. A failure of one directory among many leaves
@@ -15,7 +16,6 @@ internal import HansaStore
 internal import HansaSync
 
 final class PublishRun {
-    static let batchReleases = 1000
     static let batchStoredBytes: UInt64 = 128 * 1024 * 1024
     /// A group has at most so many packages and files, of so many bytes; two groups' files are open at a time.
     private static let groupPackages = 64
@@ -25,15 +25,15 @@ final class PublishRun {
     private static let smallBytes: UInt64 = 512 * 1024
 
     let node: Node
-    let caller: Caller
+    /// Who did it, as the log names them.
+    let actor: String
+    private let batchReleases: Int
     private let options: PublishOptions
     private let frame: PackageDraft.Frame
     let writer: ContentWriter
-    var prepared: [Prepared] = []
-    /// Directories that say the same as their head, and are known again without being read once these rows are committed.
-    var remembered: [SnapshotRow] = []
-    /// Where packages come from that are prepared and not yet committed: the same name twice is two directories for one package, and refused.
-    var names: [PackageID: String] = [:]
+    /// Prepared and not yet committed.
+    var batch = Batch()
+    var underWay: CommitUnderWay?
     private(set) var rows: [Int: JSONValue] = [:]
     private(set) var failures: [(path: String, problem: Problem)] = []
     var published = 0
@@ -41,9 +41,13 @@ final class PublishRun {
 
     private var source: any PublishSource { frame.source }
 
-    init(_ node: Node, _ caller: Caller, _ options: PublishOptions, _ source: any PublishSource) throws(Problem) {
+    /// `batchReleases` are committed together at most; less than a thousand only in tests.
+    init(
+        _ node: Node, _ caller: Caller, _ options: PublishOptions, _ source: any PublishSource, batchReleases: Int = 1000
+    ) throws(Problem) {
         self.node = node
-        self.caller = caller
+        actor = node.actor(caller)
+        self.batchReleases = batchReleases
         self.options = options
         var tlp = TLP.amberStrict
         if let label = options.tlp {
@@ -69,11 +73,11 @@ final class PublishRun {
         if let first = groups.first { open(first) }
         for (number, group) in groups.enumerated() {
             try source.proceed()
-            if prepared.count + group.count > PublishRun.batchReleases { try commit() }
+            if batch.releases.count + group.count > batchReleases { try beginCommit() }
             try publish(group, ahead: number + 1 < groups.count ? groups[number + 1] : [])
-            if writer.storedBytes >= PublishRun.batchStoredBytes { try commit() }
+            if writer.storedBytes >= PublishRun.batchStoredBytes { try beginCommit() }
         }
-        if prepared.count >= PublishRun.batchReleases { try commit() }
+        if batch.releases.count >= batchReleases { try beginCommit() }
     }
 
     /// Those that are not known to be unchanged. Nothing was read of the others, and nothing asks for a new release of them.
@@ -177,18 +181,22 @@ final class PublishRun {
     /// What a large package has gathered. Its chunks get their rows while it is read: memory does not grow with it, and a crash wastes little.
     private func store(_ content: PackageContent) throws {
         try writer.store(content)
-        if writer.storedBytes > PublishRun.batchStoredBytes, prepared.isEmpty, !options.dryRun { try recordBlocks() }
+        if writer.storedBytes > PublishRun.batchStoredBytes, batch.releases.isEmpty, !options.dryRun { try recordBlocks() }
     }
 
     /// From what was read to what can be committed.
     private func settle(_ drafts: [PackageDraft], at now: Timestamp) throws(Problem) {
         guard !drafts.isEmpty else { return }
+        // Upon a release that is being committed another may follow once it is there.
+        if let names = underWay?.batch.names, drafts.contains(where: { $0.package.map { names[$0] != nil } ?? false }) {
+            try finishCommit()
+        }
         // Of two directories for one package the second waits: should the first fail, the name is free.
         var (first, second): ([PackageDraft], [PackageDraft]) = ([], [])
         var taken: Set<PackageID> = []
         for draft in drafts {
             guard let package = draft.package else { continue }
-            if let other = names[package] {
+            if let other = batch.names[package] {
                 draft.fail(
                     Problem(
                         .packageInvalid, "\(draft.listing.path) and \(other) are both \(package): publish them under two names",
@@ -222,10 +230,11 @@ final class PublishRun {
             let own = rest.prefix(release.records.count)
             rest = rest.dropFirst(release.records.count)
             let table = own.dropFirst().prefix(release.tableParts)
-            names[release.release.package] = draft.listing.path
-            prepared.append(
+            batch.names[release.release.package] = draft.listing.path
+            batch.releases.append(
                 Prepared(
-                    signed: release, document: own[own.startIndex], table: Array(table),
+                    digest: release.digest, release: release.release, row: release.row, document: own[own.startIndex],
+                    table: Array(table),
                     pages: Array(own[table.endIndex...]),
                     snapshot: draft.snapshot(of: release.release.package, release: release.digest),
                     number: draft.listing.number))
@@ -235,7 +244,7 @@ final class PublishRun {
     private func note(_ draft: PackageDraft) {
         if let same = draft.same {
             rows[draft.listing.number] = PublishRun.row(unchanged: same)
-            if !options.dryRun { remembered.append(draft.snapshot(of: same.release.package, release: same.digest)) }
+            if !options.dryRun { batch.remembered.append(draft.snapshot(of: same.release.package, release: same.digest)) }
         } else if let signed = draft.signed {
             // A dry run's digest would never exist: its time is another.
             rows[draft.listing.number] = PublishRun.row(
