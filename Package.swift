@@ -36,6 +36,7 @@ let package = Package(
         .executable(name: "hansa", targets: ["hansa"]),
         .executable(name: "hansa-simulator", targets: ["HansaSimulator"]),
         .library(name: "HansaTLS", targets: ["HansaTLS"]),
+        .library(name: "HansaSync", targets: ["HansaSync", "HansaCore", "HansaCrypto"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-nio", from: "2.101.0"),

@@ -20,7 +20,8 @@ public enum FrameType: UInt8, Sendable, CaseIterable {
     case credit = 0x0F
     case error = 0x10
     case close = 0x11
-    // 0x12 reconcile, 0x13 checkpoint, 0x14 cosign: with the issues on the sync engine and on audit.
+    case reconcile = 0x12
+    // 0x13 checkpoint, 0x14 cosign: with the issue on audit.
 
     /// Frames that carry content are larger, wait behind control frames, and cost credit.
     public var isContent: Bool { self == .chunks }
@@ -132,6 +133,7 @@ extension FrameType: CustomStringConvertible {
         case .credit: "credit"
         case .error: "error"
         case .close: "close"
+        case .reconcile: "reconcile"
         }
     }
 }

@@ -131,6 +131,9 @@ public struct Session: ~Copyable {
             return documentsOnly ? violation(.keyringExpired) : .publish(frame)
         case .feed, .releases, .index, .chunks, .announce:
             return documentsOnly ? violation(.keyringExpired) : .pull(frame)
+        case .reconcile:
+            if documentsOnly { return violation(.keyringExpired) }
+            return Reconcile.isForPublisher(frame) ? .publish(frame) : .pull(frame)
         }
     }
 

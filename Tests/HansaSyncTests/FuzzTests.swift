@@ -74,6 +74,12 @@ import Testing
                     case .documents: _ = try received.receive(frame, at: world.now)
                     case .documentsAcknowledged: try received.acknowledged(frame, at: world.now)
                     case .feed, .releases, .index, .chunks, .announce: _ = try exchange.puller.receive([frame], at: world.now)
+                    case .reconcile:
+                        if frame.body.first == Reconcile.Speaker.recipient.rawValue {
+                            _ = try exchange.publisher.receive(frame, at: world.now)
+                        } else {
+                            _ = try exchange.puller.receive([frame], at: world.now)
+                        }
                     case .hello: _ = try Hello(frame)
                     case .credit: _ = try Credit(frame)
                     case .error: _ = try ErrorMessage(frame)
