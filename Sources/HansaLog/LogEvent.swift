@@ -142,7 +142,8 @@ public enum LogEvent: String, Sendable, CaseIterable {
                 "View quarantined",
                 "What a partner shows us contradicts itself, or ours does; nothing of the view is taken until repair."
             )
-        case .viewRepaired: ("View repaired", "A quarantined view agrees again.")
+        case .viewRepaired:
+            ("View repaired", "Digests differed, and both sides compared members: details count what was told again, or ended.")
         case .auditRead: ("Log read", "Someone read the log; repeats by one account are merged by minute, details.count tells.")
         case .auditVerified:
             ("Log verified", "The whole log was verified; details give its size, root and the number of findings.")

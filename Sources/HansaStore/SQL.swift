@@ -14,11 +14,11 @@ enum SQL: Int, CaseIterable {
     case chunk, insertChunk, putMark
     // Publishing
     case publishedView, publishedViews, putPublishedView, removePublishedView
-    case member, membersOfPackage, membersAdded, membersDropped, membersEnded, recipients
+    case member, membersOfPackage, membersAdded, membersDropped, membersEnded, recipients, membersToCompare, membersCounted
     case insertMember, updateMember, replaceMember, removeMember
     // Pulling
     case subscribedView, subscribedViews, putSubscribedView
-    case holding, holdingsOfRelease, holdingsOfPackage, holdingsOfView, holdingsAccepted, holdingsOther, putHolding
+    case holding, holdingsOfRelease, holdingsOfPackage, holdingsOfView, holdingsAccepted, holdingsOther, putHolding, holdingsToCompare, holdingsCounted
     case transfer, transfers, putTransfer, removeTransfer, receipt, insertReceipt
     // Documents under way, memory, log
     case outbox, enqueue, removeOutbox, directory, putDirectory, setting, putSetting
@@ -117,6 +117,11 @@ enum SQL: Int, CaseIterable {
         case .recipients:
             "SELECT DISTINCT c.name FROM member m JOIN published s ON s.view = m.view JOIN city c ON c.id = s.recipient "
                 + "WHERE m.package = ? AND m.sent = 1 ORDER BY c.name"
+        // `outcome` 1 and `state` 1 are refusals, `state` 2 an end (Codes).
+        case .membersToCompare:
+            "SELECT m.release, m.level, CASE m.outcome WHEN 1 THEN NULL ELSE r.issued END, m.sent FROM member m "
+                + "LEFT JOIN release r ON r.digest = m.release WHERE m.view = ? AND m.dropped IS NULL ORDER BY m.release"
+        case .membersCounted: "SELECT COUNT(*) FROM member WHERE view = ? AND dropped IS NULL"
         case .insertMember: "INSERT INTO member VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
         case .updateMember:
             "UPDATE member SET level = ?, clause = ?, access_grant = ?, sent = ?, transfer = ?, delivered = ?, outcome = ? "
@@ -138,6 +143,10 @@ enum SQL: Int, CaseIterable {
         case .holdingsOther:
             "SELECT \(SQL.holdingColumns) FROM \(SQL.holdingTables) WHERE h.view = ? AND h.state = ? AND h.state <> 0 AND h.release > ? "
                 + "ORDER BY h.release LIMIT ?"
+        case .holdingsToCompare:
+            "SELECT h.release, h.level, CASE h.state WHEN 1 THEN NULL ELSE r.issued END FROM holding h "
+                + "LEFT JOIN release r ON r.digest = h.release WHERE h.view = ? AND h.state <> 2 ORDER BY h.release"
+        case .holdingsCounted: "SELECT COUNT(*) FROM holding WHERE view = ? AND state <> 2"
         case .putHolding: "INSERT OR REPLACE INTO holding VALUES (?, ?, ?, ?, ?, ?, ?)"
         case .transfer: "SELECT \(SQL.transferColumns) WHERE t.view = ? AND t.release = ?"
         case .transfers: "SELECT \(SQL.transferColumns) ORDER BY v.digest, t.release"

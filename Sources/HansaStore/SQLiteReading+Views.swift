@@ -1,6 +1,7 @@
 internal import HansaCore
 internal import HansaDocuments
 internal import HansaSync
+internal import HansaTerms
 
 extension SQLiteReading {
     // MARK: Publishing
@@ -64,6 +65,16 @@ extension SQLiteReading {
             }, { try SQLiteReading.memberRow($0, view) })
     }
 
+    func eachMember(_ view: Digest, _ body: (ReconciliationItem, _ sent: Bool) -> Void) throws {
+        guard let number = try number(ofView: view) else { return }
+        try each(.membersToCompare, { $0.int(number) }, { body(try SQLiteReading.item($0), $0.flag(3)) })
+    }
+
+    func memberCount(_ view: Digest) throws -> Int {
+        guard let number = try number(ofView: view) else { return 0 }
+        return try first(.membersCounted, { $0.int(number) }, { $0.int(0) }) ?? 0
+    }
+
     func recipients(everSent package: PackageID) throws -> [CityID] {
         guard let number = try number(of: package) else { return [] }
         return try all(.recipients, { $0.int(number) }, { try SQLiteReading.city($0.text(0)) })
@@ -123,6 +134,16 @@ extension SQLiteReading {
             }, { try SQLiteReading.holdingRow($0) })
     }
 
+    func eachHolding(_ view: Digest, _ body: (ReconciliationItem) -> Void) throws {
+        guard let number = try number(ofView: view) else { return }
+        try each(.holdingsToCompare, { $0.int(number) }, { body(try SQLiteReading.item($0)) })
+    }
+
+    func holdingCount(_ view: Digest) throws -> Int {
+        guard let number = try number(ofView: view) else { return 0 }
+        return try first(.holdingsCounted, { $0.int(number) }, { $0.int(0) }) ?? 0
+    }
+
     func transfer(_ view: Digest, _ release: Digest) throws -> TransferRow? {
         guard let number = try number(ofView: view) else { return nil }
         return try first(
@@ -180,6 +201,11 @@ extension SQLiteReading {
         member.delivered = row.flag(10)
         member.outcome = try row.int64IfAny(11).map { try Codes.value($0, in: Codes.receiptOutcomes) }
         return member
+    }
+
+    private static func item(_ row: Statement.Columns) throws -> ReconciliationItem {
+        ReconciliationItem(
+            issued: row.timeIfAny(2), release: try row.digest(0), level: try Codes.value(row.int64(1), in: Codes.levels).code)
     }
 
     private static func holdingRow(_ row: Statement.Columns) throws -> HoldingRow {

@@ -53,6 +53,16 @@ class SQLiteReading {
         return rows
     }
 
+    /// Row by row, for what would be too much at once.
+    @inline(__always)
+    func each(_ sql: SQL, _ bind: (inout Statement.Binder) throws -> Void, _ body: (Statement.Columns) throws -> Void) throws {
+        let statement = try statement(sql)
+        defer { statement.reset() }
+        var binder = Statement.Binder(statement)
+        try bind(&binder)
+        while try statement.step() { try body(Statement.Columns(statement)) }
+    }
+
     // MARK: Names
 
     /// Nil when no row names this city.

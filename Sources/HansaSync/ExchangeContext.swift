@@ -19,12 +19,14 @@ public struct ExchangeContext: Sendable {
     public let refusals: RefusalMerger
     /// A lane for each session that receives content.
     public let makeLane: @Sendable () -> any WorkLane
+    /// Shared by all sessions of the node.
+    public let repairs: RepairGate
 
     public init(
         own: CityID, keyring: Int, packageKey: Ed25519PrivateKey, metadata: any MetadataStore, content: any ContentStore,
         random: any RandomSource,
         limits: ExchangeLimits = ExchangeLimits(), refusals: RefusalMerger = RefusalMerger(),
-        randomOfView: (@Sendable (Digest) -> any RandomSource)? = nil,
+        repairs: RepairGate = RepairGate(), randomOfView: (@Sendable (Digest) -> any RandomSource)? = nil,
         makeLane: @escaping @Sendable () -> any WorkLane = { SameThreadLane() }
     ) {
         self.own = own
@@ -37,6 +39,7 @@ public struct ExchangeContext: Sendable {
         self.makeLane = makeLane
         self.limits = limits
         self.refusals = refusals
+        self.repairs = repairs
     }
 }
 

@@ -82,6 +82,15 @@ public final class MembershipUpdate {
         return Timestamp(milliseconds: Int64(bitPattern: bytes[1...].reduce(0) { $0 << 8 | UInt64($1) }))
     }
 
+    /// Makes a view's set anew from its rows, and places what the policy says and no row has: after rows were lost.
+    public func rebuild(_ id: Digest) throws {
+        guard var view = views[id] else { return }
+        view.members = try MemberSet { body in try tx.eachMember(id) { item, _ in body(item.release, item.level) } }
+        views[id] = view
+        changed.insert(id)
+        try refresh(id)
+    }
+
     /// Writes the views back. Returns those whose members changed, by recipient: nobody else's session has to know.
     public func finish() throws -> [CityID: Set<Digest>] {
         var concerned: [CityID: Set<Digest>] = [:]

@@ -3,6 +3,8 @@
 //
 // All calls block. A write is one transaction: its rows and its log entries are durable together when `write` returns, or none of them is there.
 // Calls inside a transaction see its own changes. Arrays come back in the order stated; nothing depends on hash order.
+//
+// Long because rows and calls are one contract, to be read by whoever implements it.
 public import HansaContent
 public import HansaCore
 public import HansaDocuments
@@ -480,6 +482,10 @@ public protocol MetadataReading: AnyObject {
     func drops(_ view: Digest, after position: UInt64, limit: Int) throws -> [MemberRow]
     /// Present members whose `until` is at or before `moment`, in order of `until`, then digest.
     func members(_ view: Digest, endedBy moment: Timestamp) throws -> [MemberRow]
+    /// Present members as repair compares them, in order of release, and whether the partner was sent the id. One that the partner refused has no
+    /// time: the partner may not know it.
+    func eachMember(_ view: Digest, _ body: (ReconciliationItem, _ sent: Bool) -> Void) throws
+    func memberCount(_ view: Digest) throws -> Int
     /// Cities that were ever sent (`sent`) a release of this package, in order.
     func recipients(everSent package: PackageID) throws -> [CityID]
 
@@ -493,6 +499,9 @@ public protocol MetadataReading: AnyObject {
     func holdings(of package: PackageID) throws -> [HoldingRow]
     /// In order of release digest, after `after`.
     func holdings(in view: Digest, state: HoldingRow.State?, after: Digest?, limit: Int) throws -> [HoldingRow]
+    /// Rows that have not ended, as repair compares them, in order of release. Refused ones, and those without a release, have no time.
+    func eachHolding(_ view: Digest, _ body: (ReconciliationItem) -> Void) throws
+    func holdingCount(_ view: Digest) throws -> Int
     func transfer(_ view: Digest, _ release: Digest) throws -> TransferRow?
     /// In order of view, then release.
     func transfers() throws -> [TransferRow]

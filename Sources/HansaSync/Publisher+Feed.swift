@@ -14,6 +14,9 @@ extension Publisher {
         // All views together take up no more than one would.
         let pagesMax = max(1, context.limits.feedPagesMax / max(1, views.lines.count))
         for line in views.lines {
+            try lookAtRows(line.view, at: now)
+            // The partner asks anew: whatever was being compared is over.
+            repairs[line.view] = nil
             let standing = try context.metadata.read { try self.standing(of: line, in: $0, at: now) }
             switch standing {
             case .answer(let status):
@@ -28,9 +31,10 @@ extension Publisher {
                     line.view, from: position, round: views.round, status: .changes, since: line.cursor, pagesMax: pagesMax,
                     at: now)
             case .unknownCursor:
-                frames += try feed(line.view, from: 0, round: views.round, status: .reset, at: now)
+                // One of us was put back from a backup, most likely: what differs is little.
+                frames += try repair(line.view, round: views.round, since: line.cursor, at: now)
             case .differs:
-                frames += try mismatch(line.view, round: views.round, at: now)
+                frames += try mismatch(line.view, round: views.round, since: line.cursor, at: now)
             case .policy(let agreement):
                 // Once for an epoch: asking again fills no outbox.
                 if let epoch = try context.metadata.read({ try $0.agreement(agreement)?.policyEpoch }),
@@ -96,30 +100,10 @@ extension Publisher {
         return digest == line.digest ? .equal(position) : .differs
     }
 
-    /// Digests differ at one cursor: once, everything is told again under a new feed epoch; twice, a person must look.
-    private func mismatch(_ id: Digest, round: UInt64, at now: Timestamp) throws -> [Frame] {
-        let quarantined = try context.metadata.write(at: now) { tx -> Bool in
-            guard var view = try tx.publishedView(id) else { return false }
-            view.mismatches += 1
-            view.feedKey = context.randomOfView(id).bytes(16)
-            let quarantined = view.mismatches > 1
-            if quarantined { view.quarantine = "digests differ after a full list" }
-            try tx.put(view)
-            try tx.log(
-                LogDraft(
-                    quarantined ? .viewQuarantined : .viewReset, outcome: quarantined ? .failed : .ok, partner: peer,
-                    agreement: view.agreement,
-                    reason: "digest-mismatch"))
-            return quarantined
-        }
-        if quarantined { return [Feed(round: round, view: id, status: .quarantined).frame] }
-        return try feed(id, from: 0, round: round, status: .reset, at: now)
-    }
-
     /// Net changes after a position, in pages: what is new is marked as sent and logged as offered in the transaction that reads it.
     func feed(
         _ id: Digest, from start: UInt64, round: UInt64, status: Feed.Status, since cursor: [UInt8]? = nil, pagesMax: Int? = nil,
-        at now: Timestamp
+        isAnswer: Bool = false, at now: Timestamp
     ) throws -> [Frame] {
         var position = start
         var frames: [Frame] = []
@@ -146,20 +130,7 @@ extension Publisher {
                 for row in drops where (row.dropped ?? 0) <= end {
                     changes.append(.drop(release: row.release, level: row.level.code))
                 }
-                for row in adds where row.added <= end {
-                    var row = row
-                    if !row.sent {
-                        row.sent = true
-                        row.transfer = self.context.randomOfView(id).bytes(16)
-                        try tx.put(row)
-                        try tx.log(
-                            LogDraft(
-                                .releaseOffered, partner: self.peer, package: row.package, release: row.release,
-                                agreement: view.agreement,
-                                clause: row.clause, grant: row.grant, transfer: row.transfer))
-                    }
-                    changes.append(.add(release: row.release, level: row.level.code, transfer: row.transfer))
-                }
+                for row in adds where row.added <= end { changes.append(try self.offer(row, under: view.agreement, tx)) }
                 let more = end < view.position
                 defer { position = end }
                 return Feed(
@@ -172,7 +143,7 @@ extension Publisher {
                 followed[id] = nil
                 return frames + [Feed(round: round, view: id, status: .none).frame]
             }
-            if round == 0, page.changes.isEmpty, status == .changes {
+            if round == 0, !isAnswer, page.changes.isEmpty, status == .changes {
                 // What came and went unseen is no news, and a new cursor would say that there was something (SYNC.md §2).
                 position = before
                 try unseen(id, after: before, at: now)
@@ -190,6 +161,21 @@ extension Publisher {
         }
         followed[id] = position
         return frames
+    }
+
+    /// Lists a member; the first time it is marked as sent and logged as offered.
+    func offer(_ row: MemberRow, under agreement: Digest, _ tx: any MetadataWriting) throws -> Feed.Change {
+        var row = row
+        if !row.sent {
+            row.sent = true
+            row.transfer = context.randomOfView(row.view).bytes(16)
+            try tx.put(row)
+            try tx.log(
+                LogDraft(
+                    .releaseOffered, partner: peer, package: row.package, release: row.release, agreement: agreement,
+                    clause: row.clause, grant: row.grant, transfer: row.transfer))
+        }
+        return .add(release: row.release, level: row.level.code, transfer: row.transfer)
     }
 
     func acknowledged(_ message: FeedAcknowledged, at now: Timestamp) throws -> [Frame] {
@@ -220,7 +206,7 @@ extension Publisher {
             try tx.put(view)
             return .fine
         }
-        return outcome == .differs ? try mismatch(message.view, round: 0, at: now) : []
+        return outcome == .differs ? try mismatch(message.view, round: 0, since: message.cursor, at: now) : []
     }
 
     /// A partner that has acknowledged `position` has acknowledged what follows too, where no change that it may see follows.

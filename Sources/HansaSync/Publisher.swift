@@ -5,7 +5,8 @@
 //
 // Confined to one thread at a time; blocks on the stores.
 //
-// The answers stand in Publisher+Feed (views, feeds), +Releases (documents, indexes), +Content (chunks) and +Receipts, over the state here.
+// The answers stand in Publisher+Feed (views, feeds), +Repair, +Releases (documents, indexes), +Content (chunks) and +Receipts,
+// over the state here.
 internal import HansaContent
 public import HansaCore
 internal import HansaDocuments
@@ -29,6 +30,11 @@ public final class Publisher {
     /// Policy epochs over which documents were put on their way in this session.
     var epochsAnswered: Set<Digest> = []
 
+    let secret: RepairSecret?
+    var repairs: [Digest: Repair] = [:]
+    /// Repairs begun in this session: each has a number, so that an answer to one that was begun anew is known as such.
+    var repairsBegun: UInt64 = 0
+
     /// A release's row never changes; who may have it is asked each time.
     struct OpenRelease {
         var view: Digest
@@ -39,9 +45,11 @@ public final class Publisher {
         var group = 0
     }
 
-    public init(_ context: ExchangeContext, peer: CityID) {
+    /// Without a secret of the session nothing is repaired: a view that differs is told from its beginning.
+    public init(_ context: ExchangeContext, peer: CityID, secret: RepairSecret? = nil) {
         self.context = context
         self.peer = peer
+        self.secret = secret
     }
 
     /// What the shell has to tell the other sessions, since it was last asked.
@@ -65,11 +73,14 @@ public final class Publisher {
                 try enqueue(GetChunks(frame))
                 return []
             case .feedAcknowledged: return try acknowledged(FeedAcknowledged(frame), at: now)
+            case .reconcile: return try reconcile(Reconcile(frame), at: now)
             case .receipt: return try receipt(ReceiptMessage(frame), at: now)
             default: throw ProtocolFault.unexpected(frame.type, "not for a publisher")
             }
         } catch let fault as ProtocolFault {
             throw .peer(fault)
+        } catch let fault as Reconciliation.Fault {
+            throw .peer(.malformed(.reconcile, "\(fault)"))
         } catch {
             throw .store(error)
         }

@@ -47,7 +47,9 @@ extension Puller {
         // Pages with nothing to fetch (all held, or only drops) are done without a commit of releases.
         let done = views.keys.sorted().filter { id in views[id]?.pages.first?.outstanding.isEmpty == true }
         if !done.isEmpty, settled.isEmpty { frames += try commit([], at: now) }
-        let again = views.keys.sorted().filter { views[$0]?.asksAfterPages == true && views[$0]?.pages.isEmpty == true }
+        let again = views.keys.sorted().filter { id in
+            views[id].map { $0.asksAfterPages && $0.pages.isEmpty && $0.repair == nil } ?? false
+        }
         for id in again { views[id]?.asksAfterPages = false }
         if !again.isEmpty { frames += try askAgain(at: now) }
         return frames

@@ -18,12 +18,14 @@ extension Puller {
         }
         switch feed.status {
         case .equal, .none, .quarantined, .policy: return try takeStanding(feed, state, at: now)
+        case .repair: return try begin(feed, state)
         case .changes, .reset: break
         }
         if feed.status == .reset, feed.since.isEmpty {
             // Everything is told again; what is under way goes on, and counts when it is listed.
             state.listed = []
             state.pages = []
+            state.repair = nil
             state.answers[feed.round] = feed.round == 0 ? nil : []
             state.received = []
         } else if feed.status == .reset, state.listed == nil {
@@ -53,6 +55,11 @@ extension Puller {
         state.policyRounds = 0
         state.standing = .behind("fetching")
         var drops: [(release: Digest, level: UInt8)] = []
+        if let repair = state.repair {
+            // An answer to another question than the one it was begun with says that the publisher has stopped it.
+            if repair.round == feed.round { drops = try surplus(of: repair, listed: feed.changes, in: feed.view, at: now) }
+            state.repair = nil
+        }
         var news: [Wanted] = []
         for change in feed.changes {
             switch change {
@@ -82,6 +89,7 @@ extension Puller {
         }
         state.answers = [:]
         state.asked = nil
+        state.repair = nil
         switch feed.status {
         case .equal:
             // Pushed pages that are still open say more than this answer.
@@ -107,7 +115,7 @@ extension Puller {
                 for envelope in try tx.agreementEnvelopes(state.agreement) { try tx.enqueue(envelope, to: self.peer) }
             }
             changes.outboxes.insert(peer)
-        case .changes, .reset: preconditionFailure("these are pages")
+        case .changes, .reset, .repair: preconditionFailure("these are no standings")
         }
         return []
     }
@@ -117,6 +125,7 @@ extension Puller {
         guard views[id] != nil else { return }
         views[id]?.pages = []
         views[id]?.listed = nil
+        views[id]?.repair = nil
         views[id]?.answers = [:]
         views[id]?.asked = nil
         views[id]?.asksAfterPages = false
@@ -138,7 +147,8 @@ extension Puller {
     func take(_ announce: Announce, at now: Timestamp) throws -> [Frame] {
         let differs = try context.metadata.read { store in
             try announce.lines.contains { line in
-                guard let state = self.views[line.view], state.pages.isEmpty, let view = try store.subscribedView(line.view),
+                guard let state = self.views[line.view], state.pages.isEmpty, state.repair == nil,
+                    let view = try store.subscribedView(line.view),
                     let record = try store.agreement(view.agreement)
                 else { return false }
                 return view.members.digest(view: line.view, policyEpoch: record.policyEpoch) != line.digest

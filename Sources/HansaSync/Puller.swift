@@ -7,7 +7,8 @@
 //
 // Confined to one thread at a time; blocks on the stores.
 //
-// The steps stand in Puller+Feed (views and pages), +Fetch (releases, indexes, asks), +Content (chunks) and +Commit, over the state here.
+// The steps stand in Puller+Feed (views and pages), +Repair, +Fetch (releases, indexes, asks), +Content (chunks) and +Commit, over the
+// state here.
 internal import HansaContent
 public import HansaCore
 internal import HansaDocuments
@@ -52,6 +53,8 @@ public final class Puller {
         var retry: Timestamp?
         /// While a whole view is told again: the ids listed so far.
         var listed: Set<Digest>?
+        /// While it is compared with the publisher's.
+        var repair: Repair?
     }
 
     struct Wanted {
@@ -106,6 +109,7 @@ public final class Puller {
     let peer: CityID
     /// Where files are hashed while the next chunks are checked.
     let lane: any WorkLane
+    let secret: RepairSecret?
     var views: [Digest: ViewState] = [:]
     var round: UInt64 = 0
 
@@ -150,10 +154,12 @@ public final class Puller {
     public internal(set) var releasesReceived = 0
     public internal(set) var contentBytesReceived: UInt64 = 0
 
-    public init(_ context: ExchangeContext, peer: CityID) {
+    /// Without a secret of the session nothing is repaired: a view that differs is told from its beginning.
+    public init(_ context: ExchangeContext, peer: CityID, secret: RepairSecret? = nil) {
         self.context = context
         self.peer = peer
         lane = context.makeLane()
+        self.secret = secret
     }
 
     /// In order of view id.
@@ -184,6 +190,7 @@ public final class Puller {
     /// Asks where every view stands. Pages that were being worked on go on: what is asked again is skipped when it is held.
     public func ask(at now: Timestamp) throws(ExchangeFault) -> [Frame] {
         do {
+            try lookAtRows(at: now)
             round += 1
             var alive: Set<Digest> = []
             let lines = try context.metadata.read { store -> [Views.Line] in
@@ -195,8 +202,8 @@ public final class Puller {
                     let id = record.viewID(publisher: self.peer, recipient: self.context.own)
                     guard let view = try store.subscribedView(id) else { continue }
                     alive.insert(id)
-                    // While a page is being fetched its answer stands; asking again now would only repeat it.
-                    if self.views[id]?.pages.isEmpty == false {
+                    // While a page is being fetched or a repair runs its answer stands; asking again now would only repeat it.
+                    if let state = self.views[id], !state.pages.isEmpty || state.repair != nil {
                         self.views[id]?.asksAfterPages = true
                         continue
                     }
@@ -243,6 +250,7 @@ public final class Puller {
                 case .index: try take(IndexParts(frame))
                 case .chunks: try take(Chunks(frame), bodyCount: frame.bodyCount)
                 case .announce: answers += try take(Announce(frame), at: now)
+                case .reconcile: answers += try take(Reconcile(frame))
                 default: throw ProtocolFault.unexpected(frame.type, "not for a recipient")
                 }
             }
@@ -258,6 +266,8 @@ public final class Puller {
             return answers
         } catch let fault as ProtocolFault {
             throw .peer(fault)
+        } catch let fault as Reconciliation.Fault {
+            throw .peer(.malformed(.reconcile, "\(fault)"))
         } catch let fault as ByteFault {
             throw .peer(.malformed(.index, "\(fault)"))
         } catch {

@@ -389,7 +389,9 @@ extension Reconciliation {
     }
 
     /// The frames of one word; at least one.
-    public static func frames(_ spans: [Span], from speaker: Reconcile.Speaker, of view: Digest, round: Int) -> [Frame] {
+    public static func frames(_ spans: [Span], from speaker: Reconcile.Speaker, of view: Digest, number: UInt64, round: Int)
+        -> [Frame]
+    {
         var groups: [[ReconciliationRange]] = []
         var ranges: [ReconciliationRange] = []
         var bytes = 0
@@ -409,9 +411,10 @@ extension Reconciliation {
             last = span.upper
         }
         groups.append(ranges)
-        return groups.enumerated().map { number, ranges in
+        return groups.indices.map { group in
             Reconcile(
-                speaker: speaker, view: view, round: round, state: number == groups.count - 1 ? .whole : .more, ranges: ranges
+                speaker: speaker, view: view, number: number, round: round, state: group == groups.count - 1 ? .whole : .more,
+                ranges: groups[group]
             ).frame
         }
     }

@@ -49,14 +49,17 @@ public struct Reconcile: Message {
     /// First, so that a session knows for whom the frame is.
     public var speaker: Speaker
     public var view: Digest
+    /// The publisher's for this repair; the recipient says it again.
+    public var number: UInt64
     /// 1 for the publisher's first word; the recipient answers in the same round.
     public var round: Int
     public var state: State
     public var ranges: [ReconciliationRange]
 
-    public init(speaker: Speaker, view: Digest, round: Int, state: State, ranges: [ReconciliationRange]) {
+    public init(speaker: Speaker, view: Digest, number: UInt64, round: Int, state: State, ranges: [ReconciliationRange]) {
         self.speaker = speaker
         self.view = view
+        self.number = number
         self.round = round
         self.state = state
         self.ranges = ranges
@@ -65,6 +68,7 @@ public struct Reconcile: Message {
     public func encode(to writer: inout ByteWriter) {
         writer.u8(speaker.rawValue)
         writer.digest(view)
+        writer.varint(number)
         writer.u8(UInt8(round))
         writer.u8(state.rawValue)
         var time: UInt64 = 0
@@ -78,6 +82,7 @@ public struct Reconcile: Message {
         guard let speaker = Speaker(rawValue: try reader.u8()) else { throw .malformed("speaker") }
         self.speaker = speaker
         view = try reader.digest()
+        number = try reader.varint()
         round = Int(try reader.u8())
         guard (1...Reconciliation.roundsMax).contains(round) else { throw .malformed("round") }
         guard let state = State(rawValue: try reader.u8()) else { throw .malformed("state") }

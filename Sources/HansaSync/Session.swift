@@ -142,6 +142,14 @@ public struct Session: ~Copyable {
         return .violation(fault, farewell: CloseMessage(reason: fault.word).frame)
     }
 
+    /// Both nonces, the dialler's first: what a key of this session is bound to.
+    public func nonces(with theirs: Hello) -> [UInt8] {
+        switch role {
+        case .dialled: nonce + theirs.nonce
+        case .accepted: theirs.nonce + nonce
+        }
+    }
+
     /// Bytes of content that may leave now.
     public var contentAllowance: Int { max(0, Int(clamping: credit)) }
 

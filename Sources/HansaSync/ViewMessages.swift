@@ -64,6 +64,8 @@ public struct Feed: Message {
         case none = 4
         /// Stopped after digests differed twice; a person must look.
         case quarantined = 5
+        /// Digests differ or the cursor is unknown: what differs is found by `reconcile`, and pages of changes of this round follow it.
+        case repair = 6
     }
     public enum Change: Sendable, Equatable {
         case add(release: Digest, level: UInt8, transfer: [UInt8])

@@ -87,6 +87,17 @@ public final class MemoryMetadataStore: MetadataStore {
         return MemoryMetadataStore(random: random, state: state)
     }
 
+    /// What a backup taken now would hold.
+    public func backup() -> MemoryMetadataStore { MemoryMetadataStore(random: random, state: shared.withLock { $0.state }) }
+
+    /// Rows that a damaged database no longer has; nothing else knows of it.
+    public func lose(holding release: Digest, in view: Digest) {
+        shared.withLock { $0.state.holdings[view]?[release] = nil }
+    }
+    public func lose(member release: Digest, in view: Digest) {
+        shared.withLock { $0.state.members[view]?[release] = nil }
+    }
+
     /// The log's entries as they were committed, by index.
     public var logEntries: [[UInt8]] { shared.withLock { $0.state.log } }
 }

@@ -84,6 +84,15 @@ extension MemoryReading: MetadataReading {
         (state.members[view] ?? [:]).values.lazy.filter(isWanted).map(\.row)
     }
 
+    func eachMember(_ view: Digest, _ body: (ReconciliationItem, _ sent: Bool) -> Void) {
+        for row in rows(view, { $0.row.dropped == nil }).sorted(by: { $0.release < $1.release }) {
+            let issued = row.outcome == .refused ? nil : state.releases[row.release]?.release.issued
+            body(ReconciliationItem(issued: issued, release: row.release, level: row.level.code), row.sent)
+        }
+    }
+
+    func memberCount(_ view: Digest) -> Int { rows(view) { $0.row.dropped == nil }.count }
+
     func recipients(everSent package: PackageID) -> [CityID] {
         var cities: Set<CityID> = []
         for (view, members) in state.members where members.values.contains(where: { $0.row.sent && $0.row.package == package }) {
@@ -114,6 +123,15 @@ extension MemoryReading: MetadataReading {
         }
         return Array(rows.sorted { $0.release < $1.release }.prefix(limit))
     }
+
+    func eachHolding(_ view: Digest, _ body: (ReconciliationItem) -> Void) {
+        for row in (state.holdings[view] ?? [:]).values.sorted(by: { $0.release < $1.release }) where row.state != .ended {
+            let issued = row.state == .refused ? nil : state.releases[row.release]?.release.issued
+            body(ReconciliationItem(issued: issued, release: row.release, level: row.level.code))
+        }
+    }
+
+    func holdingCount(_ view: Digest) -> Int { (state.holdings[view] ?? [:]).values.count { $0.state != .ended } }
 
     func transfer(_ view: Digest, _ release: Digest) -> TransferRow? {
         state.transfers[MemoryState.Item(view: view, release: release)]

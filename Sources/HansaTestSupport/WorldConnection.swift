@@ -1,6 +1,7 @@
 // One end of a session: what `Connection` in HansaNode does around the exchange, without sockets and threads. Same order: hello, documents,
 // views; frames to a publishing and a pulling worker, each one job at a time over a batch; content by credit, one batch ahead; park on close.
 internal import HansaCore
+internal import HansaCrypto
 internal import HansaDocuments
 internal import HansaSync
 
@@ -80,11 +81,14 @@ final class WorldConnection {
             return violated(error, CloseMessage(reason: error.word).frame)
         }
         switch session.receive(frame, spki: spki, at: node.now, acquaintance: node.acquaintance(of:)) {
-        case .opened(let peer, _, let reply, let documentsOnly):
+        case .opened(let peer, let theirs, let reply, let documentsOnly):
             self.peer = peer
             if let reply { send([reply], to: peer) }
+            // What TLS would export.
+            let secret = RepairSecret(SHA256.hash(session.nonces(with: theirs)).bytes)
             parts = Parts(
-                publisher: Publisher(node.context, peer: peer), puller: Puller(node.context, peer: peer),
+                publisher: Publisher(node.context, peer: peer, secret: secret),
+                puller: Puller(node.context, peer: peer, secret: secret),
                 documents: DocumentExchange(node.context, peer: peer))
             scheduleTick()
             enqueue(pull: .sendDocuments)

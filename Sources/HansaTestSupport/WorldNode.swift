@@ -177,6 +177,13 @@ public final class WorldNode {
         if let memory = metadata as? MemoryMetadataStore { metadata = memory.crash() }
     }
 
+    /// The process ends, an older database is put in the place of its own, and it starts again. Segments stay as they are.
+    public func restore(_ backup: MemoryMetadataStore) {
+        crash()
+        metadata = backup.backup()
+        restart()
+    }
+
     public func restart() {
         guard isDown else { return }
         do {

@@ -268,6 +268,49 @@ import Testing
         }
     }
 
+    /// What repair compares: present members and holdings that have not ended, with the time of a release that both sides know.
+    @Test(arguments: Engine.allCases)
+    func membersAndHoldingsAreComparedInOrderOfRelease(_ engine: Engine) throws {
+        let store = try engine.make()
+        let view = Samples.view(1)
+        let releases = (1...5).map { Samples.digest(UInt64($0)) }
+        let issued = Samples.release(releases[0], of: Samples.package("a")).release.issued
+        try store.write { tx in
+            try tx.put(view)
+            for place in 0..<4 {
+                try tx.insert(Samples.release(releases[place], of: Samples.package("a"), seq: UInt64(place) + 1))
+            }
+            for place in 0..<5 {
+                var row = Samples.member(
+                    view.id, releases[place], added: UInt64(place), dropped: place == 3 ? 9 : nil, sent: place != 1)
+                if place == 2 { row.outcome = .refused }
+                try tx.put(row)
+                let states: [HoldingRow.State] = [.accepted, .accepted, .refused, .ended, .accepted]
+                try tx.put(Samples.holding(view.id, releases[place], states[place]))
+            }
+        }
+        // Refused, or without a release here: no time.
+        let times = [issued, issued, nil, nil, nil]
+        let order = [0, 1, 2, 4].sorted { releases[$0] < releases[$1] }
+        try store.read { store throws in
+            var members: [ReconciliationItem] = []
+            var sent: [Bool] = []
+            try store.eachMember(view.id) {
+                members.append($0)
+                sent.append($1)
+            }
+            #expect(members == order.map { ReconciliationItem(issued: times[$0], release: releases[$0], level: 2) })
+            #expect(sent == order.map { $0 != 1 })
+            #expect(try store.memberCount(view.id) == 4)
+            var holdings: [ReconciliationItem] = []
+            try store.eachHolding(view.id) { holdings.append($0) }
+            #expect(holdings == order.map { ReconciliationItem(issued: times[$0], release: releases[$0], level: 1) })
+            #expect(try store.holdingCount(view.id) == 4)
+            #expect(try store.memberCount(Samples.digest(77)) == 0)
+            #expect(try store.holdingCount(Samples.digest(77)) == 0)
+        }
+    }
+
     @Test(arguments: Engine.allCases)
     func whoWasSentAPackageOutlivesTheView(_ engine: Engine) throws {
         let store = try engine.make()

@@ -100,6 +100,7 @@ import Testing
             Sample("credit", Credit(bytes: 1 << 20)),
             Sample("error", ErrorMessage(code: "busy", view: .zero, retryAfterSeconds: 60)),
             Sample("close", CloseMessage(reason: "protocol")),
+            Sample("reconcile", try ReconciliationTests.described()),
         ]
     }
 
@@ -184,7 +185,7 @@ import Testing
         #expect(header([0, 0, 1, FrameType.credit.rawValue, 0]) == nil)
         #expect(header([0, 0, 1, FrameType.chunks.rawValue, 1]) == nil)
         // Unknown types; the other channel; a channel that does not exist or is spelled with two bytes.
-        for type in [0, 0x12, 0x13, 0x14, 0x40, 0xFF] as [UInt8] { #expect(header([0, 0, 1, type, 0]) == .unknownFrame(type)) }
+        for type in [0, 0x13, 0x14, 0x40, 0xFF] as [UInt8] { #expect(header([0, 0, 1, type, 0]) == .unknownFrame(type)) }
         for channel in [1, 2, 0x40] as [UInt8] {
             #expect(header([0, 0, 1, FrameType.credit.rawValue, channel]) == .malformed(.credit, "channel"))
         }

@@ -27,10 +27,11 @@ struct Exchange {
         return try World(seed: seed, cities: ["kitchener.ca", "auckland.nz"], options: options)
     }
 
-    init(_ world: World) {
+    /// With secrets views that differ are repaired; without they are told from their beginning.
+    init(_ world: World, publisherSecret: RepairSecret? = nil, pullerSecret: RepairSecret? = nil) {
         self.world = world
-        publisher = Publisher(world.nodes[0].context, peer: world.nodes[1].city)
-        puller = Puller(world.nodes[1].context, peer: world.nodes[0].city)
+        publisher = Publisher(world.nodes[0].context, peer: world.nodes[1].city, secret: publisherSecret)
+        puller = Puller(world.nodes[1].context, peer: world.nodes[0].city, secret: pullerSecret)
         documents = DocumentExchange(world.nodes[1].context, peer: world.nodes[0].city)
     }
 

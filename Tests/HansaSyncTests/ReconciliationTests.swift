@@ -23,7 +23,7 @@ struct ReconciliationPair {
         -> [Reconciliation.Span]
     {
         var joiner = Reconciliation.Joiner()
-        for frame in Reconciliation.frames(spans, from: speaker, of: view, round: round) {
+        for frame in Reconciliation.frames(spans, from: speaker, of: view, number: 1, round: round) {
             bytes += frame.encoded.count
             #expect(frame.body.count <= FrameType.reconcile.bodyBytesMax)
             let message = try Reconcile(frame)
@@ -271,7 +271,7 @@ struct ReconciliationPair {
         let view = SHA256.hash([1])
         func frame(_ upper: ReconciliationBound, _ state: Reconcile.State) -> Reconcile {
             Reconcile(
-                speaker: .recipient, view: view, round: 1, state: state,
+                speaker: .recipient, view: view, number: 1, round: 1, state: state,
                 ranges: [.init(upper: upper, content: .list([UInt64](repeating: 1, count: 256)))])
         }
         var joiner = Reconciliation.Joiner()
@@ -284,7 +284,7 @@ struct ReconciliationPair {
                 let upper = ReconciliationBound(time: 2 + 2 * number, prefix: .zero)
                 _ = try joiner.add(
                     Reconcile(
-                        speaker: .recipient, view: view, round: 1, state: .more,
+                        speaker: .recipient, view: view, number: 1, round: 1, state: .more,
                         ranges: [
                             .init(upper: lower, content: .skip),
                             .init(upper: upper, content: .list([UInt64](repeating: 1, count: 256))),
@@ -295,10 +295,11 @@ struct ReconciliationPair {
 
     // MARK: Bytes
 
-    @Test func theFrameIsAsDescribed() throws {
+    /// The example of PROTOCOL.md.
+    static func described() throws -> Reconcile {
         let ab = try #require(Digest([0xAB, 0x01] + [UInt8](repeating: 0, count: 30)))
-        let frame = Reconcile(
-            speaker: .recipient, view: SHA256.hash([1]), round: 2, state: .whole,
+        return Reconcile(
+            speaker: .recipient, view: SHA256.hash([1]), number: 77, round: 2, state: .whole,
             ranges: [
                 .init(upper: .init(time: 1000, prefix: .zero), content: .skip),
                 .init(upper: .init(time: 1000, prefix: ab), content: .fingerprint(count: 244, 0x0102_0304_0506_0708)),
@@ -306,10 +307,14 @@ struct ReconciliationPair {
                 .init(upper: .init(time: 1901, prefix: .zero), content: .ask),
                 .init(upper: .end, content: .answer(extra: [0, 3, 255], common: 9)),
             ]
-        ).frame
+        )
+    }
+
+    @Test func theFrameIsAsDescribed() throws {
+        let frame = try Self.described().frame
         #expect(
             Hex.encode(frame.body)
-                == "01" + SHA256.hash([1]).hex + "0200" + "05" + "43e90000" + "0102ab010140f40102030405060708"
+                == "01" + SHA256.hash([1]).hex + "404d" + "0200" + "05" + "43e90000" + "0102ab010140f40102030405060708"
                 + "43850003010a0b0c0d0e0f" + "020002" + "000403000240fb0000000000000009")
         #expect(try Reconcile(frame).frame == frame)
     }
@@ -327,7 +332,7 @@ struct ReconciliationPair {
         ("00", "0100", "5001"),
     ])
     func framesThatAreSpeltOtherwiseAreRefused(speaker: String, head: String, ranges: String) throws {
-        let body = try #require(Hex.decode(speaker + SHA256.hash([1]).hex + head + ranges))
+        let body = try #require(Hex.decode(speaker + SHA256.hash([1]).hex + "01" + head + ranges))
         #expect(throws: ProtocolFault.self) { _ = try Reconcile(Frame(.reconcile, body: body)) }
     }
 }

@@ -98,12 +98,16 @@ func run(_ count: Int, _ differences: Int, _ shape: String) throws {
             outcome = "declined"
             break talk
         }
-        let frames = timed(&publisherTime) { Reconciliation.frames(spans, from: .publisher, of: view, round: publisher.round) }
+        let frames = timed(&publisherTime) {
+            Reconciliation.frames(spans, from: .publisher, of: view, number: 1, round: publisher.round)
+        }
         bytes += frames.reduce(0) { $0 + $1.encoded.count }
         let answer = try timed(&recipientTime) { try recipient.receive(joined(frames), round: publisher.round) }
         guard case .say(let back) = answer else { break }
         trips += 1
-        let answers = timed(&recipientTime) { Reconciliation.frames(back, from: .recipient, of: view, round: recipient.round) }
+        let answers = timed(&recipientTime) {
+            Reconciliation.frames(back, from: .recipient, of: view, number: 1, round: recipient.round)
+        }
         upBytes += answers.reduce(0) { $0 + $1.encoded.count }
         step = try timed(&publisherTime) { try publisher.receive(joined(answers)) }
         if case .done(let last) = step, last.isEmpty { break }

@@ -84,9 +84,9 @@ final class Connection: ChannelDuplexHandler, @unchecked Sendable {
         let publisher: Publisher
         let puller: Puller
         let documents: DocumentExchange
-        init(_ context: ExchangeContext, _ peer: CityID) {
-            publisher = Publisher(context, peer: peer)
-            puller = Puller(context, peer: peer)
+        init(_ context: ExchangeContext, _ peer: CityID, _ secret: RepairSecret?) {
+            publisher = Publisher(context, peer: peer, secret: secret)
+            puller = Puller(context, peer: peer, secret: secret)
             documents = DocumentExchange(context, peer: peer)
         }
     }
@@ -206,7 +206,10 @@ final class Connection: ChannelDuplexHandler, @unchecked Sendable {
             log[metadataKey: "partner"] = "\(peer)"
             if let reply { send([reply]) }
             guard host.connectionOpened(self, peer: peer, theirs: theirs) else { return end("duplicate") }
-            parts = Parts(context, peer)
+            // Without it views that differ are told from their beginning; a session that has sent its hello can export.
+            let material = try? tls.exportKeyingMaterial(
+                label: RepairSecret.label, context: session.nonces(with: theirs), count: RepairSecret.byteCount)
+            parts = Parts(context, peer, material.map(RepairSecret.init))
             startTimers()
             enqueue(pull: .sendDocuments)
             if !documentsOnly { enqueue(pull: .ask) }
