@@ -138,8 +138,12 @@ extension Keyring {
                 throw .field("roles", "use key \(key.keyID.short), which this keyring revokes")
             }
         }
-        guard jobs.insert(SHA256.hash(witnessKey.key)).inserted else {
+        let witnessID = SHA256.hash(witnessKey.key)
+        guard jobs.insert(witnessID).inserted else {
             throw .field("hansa.witness.vkey", "is of a key that has another job")
+        }
+        guard !revoked.contains(witnessID) else {
+            throw .field("hansa.witness.vkey", "is of a key that this keyring revokes")
         }
     }
 

@@ -203,11 +203,14 @@ extension Node {
             guard verdict.isPermit, let record else { return (verdict, record, true, nil) }
             return (verdict, record, true, try self.delivery(row, to: partner, under: record, store))
         }
+        // No session, no exchange, whatever the agreement says.
+        let isPaused = partner.state == .paused
         let clauseText = verdict.clause.flatMap { clause in record?.agreement.clauses.first { $0.id == clause }?.text }
         var members: [JSONMember] = [
             JSONMember("schema", "hansa.why/1"), JSONMember("partner", .string(partner.city.text)),
             JSONMember("package", .string(id.description)),
-            JSONMember("allowed", .bool(verdict.isPermit)), JSONMember("reason", JSONValue(verdict.denial?.reason.rawValue)),
+            JSONMember("allowed", .bool(verdict.isPermit && !isPaused)),
+            JSONMember("reason", JSONValue(verdict.denial?.reason.rawValue ?? (isPaused ? "partner-paused" : nil))),
             JSONMember("clause", JSONValue(verdict.clause)), JSONMember("agreement", JSONValue(record?.agreement.id)),
             JSONMember("grant", JSONValue(verdict.permit?.grant ?? verdict.denial?.grant)),
             JSONMember("until", JSONValue(verdict.permit?.until)), JSONMember("level", JSONValue(verdict.permit?.level.rawValue)),
@@ -217,8 +220,11 @@ extension Node {
         let grant = try read { try $0.grants() }.first { $0.id == verdict.permit?.grant }
         members.append(JSONMember("grantedBy", JSONValue(grant?.grantedBy)))
         members.append(JSONMember("grantedAt", JSONValue(grant?.issued)))
-        members.append(
-            JSONMember("try", JSONValue(nextStep(verdict, partner.city, id, record, isTheirs: id.city == partner.city))))
+        let next =
+            isPaused && verdict.isPermit
+            ? "hansa partner resume \(partner.city)"
+            : nextStep(verdict, partner.city, id, record, isTheirs: id.city == partner.city)
+        members.append(JSONMember("try", JSONValue(next)))
         return .object(members)
     }
 

@@ -101,6 +101,13 @@ extension Node {
                     problems.append("keyring \(party.keyring) of \(party.city) is not known here")
                     continue
                 }
+                // What was signed under an older version stays signed; what is signed now is signed by the officers of now.
+                guard let current = try store.currentKeyring(of: party.city), current.version == party.keyring else {
+                    problems.append(
+                        "keyring \(party.keyring) of \(party.city) is no longer the one in force: new signatures need the current one"
+                    )
+                    continue
+                }
             }
             return problems
         }
@@ -108,6 +115,8 @@ extension Node {
 
     /// The payload with an officer's signature: from the key in the home, or from whoever holds it.
     private func signed(_ payload: [UInt8], as type: DocumentType, _ signer: (any OfficerSigner)?) throws(Problem) -> Envelope {
+        let identity = currentIdentity
+        let (keyring, keys) = (identity.keyring, identity.keys)
         guard let signer else {
             guard let own = keys.officer else {
                 throw Problem(.officerKeyMissing, "the officer key is not in this home", try: "name it with --officer-key FILE")
@@ -126,7 +135,7 @@ extension Node {
         return envelope
     }
 
-    private func notAnOfficer() -> Problem {
+    func notAnOfficer() -> Problem {
         Problem(
             .officerKeyMissing, "that key is not an officer's in keyring \(keyring.version) of \(city)", try: "hansa city show")
     }
@@ -306,7 +315,7 @@ extension Node {
         }
         let step = try guarded {
             try AgreementStep(
-                agreement: record.digest, step: kind, by: city, previous: record.lastStep, issued: clock.now,
+                agreement: record.digest, step: kind, by: city, previous: record.lastStep, issued: min(clock.now, effective),
                 effective: effective, reason: reason,
                 keyring: keyring.version)
         }

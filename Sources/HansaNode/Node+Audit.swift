@@ -119,8 +119,15 @@ extension Node {
 
     private func read(checkpoint text: String) throws(Problem) -> Checkpoint {
         do {
-            let key = try VerifierKey(keyring.log.vkey)
-            return try SignedCheckpoint(Array(text.utf8), log: key).checkpoint
+            // An older checkpoint is signed by the log key of its time.
+            let keys = try metadata.read { try $0.keyringEnvelopes(of: self.city) }.map { try Keyring($0).log }
+            let current = keyring.log
+            for former in keys.reversed() where former != current && former.name == current.name {
+                if let signed = try? SignedCheckpoint(Array(text.utf8), log: VerifierKey(former.vkey)) {
+                    return signed.checkpoint
+                }
+            }
+            return try SignedCheckpoint(Array(text.utf8), log: VerifierKey(current.vkey)).checkpoint
         } catch {
             throw Problem(.logDamaged, "the checkpoint given is none of this log's: \(error)", try: "hansa audit checkpoint")
         }

@@ -37,6 +37,10 @@ extension Node {
                 "tls", .array(keyring.tlsPins.map { ["spki": JSONValue($0.spki), "notAfter": JSONValue($0.notAfter)] })),
             JSONMember("log", ["origin": .string(keyring.log.name), "vkey": .string(keyring.log.vkey)]),
             JSONMember("witness", ["name": .string(keyring.witness.name), "vkey": .string(keyring.witness.vkey)]),
+            JSONMember("officers", .array(keyring.officers.map { .string($0.keyID.hex) })),
+            JSONMember("officerThreshold", JSONValue(keyring.officerThreshold)),
+            JSONMember("announced", .array(keyring.nextKeyHashes.map { .string($0.hex) })),
+            JSONMember("revoked", .array(keyring.revoked.map { .string($0.hex) })),
         ]
     }
 
@@ -59,6 +63,13 @@ extension Node {
                 .keyringInvalid, "the keyring of \(chain.city) expired at \(chain.expires)",
                 try: "ask \(chain.city) to run: hansa city renew")
         }
+        let known = try read { store in (try store.partner(chain.city), try store.keyringEnvelopes(of: chain.city)) }
+        let before = try guarded { try known.1.last.map { try Keyring($0) } }
+        // Whoever knows the city compares anew only where other people may sign for it.
+        let rotated =
+            before.map {
+                $0.fingerprint == chain.fingerprint ? "" : "; its officers' keys have changed, it was \($0.fingerprint)"
+            } ?? ""
         if let fingerprint {
             guard let given = Fingerprint(parsing: fingerprint) else {
                 throw Problem(
@@ -68,22 +79,22 @@ extension Node {
             guard given == chain.fingerprint else {
                 throw Problem(
                     .fingerprintMismatch,
-                    "the card of \(chain.city) has the fingerprint \(chain.fingerprint), not the one given: it is not the card they meant",
+                    "the card of \(chain.city) has the fingerprint \(chain.fingerprint), not the one given\(rotated): it is not the card they meant",
                     try: "compare with \(chain.city) by telephone: hansa city show")
             }
         } else if !trustWithoutComparison {
             throw Problem(
                 .fingerprintNeeded,
-                "the card of \(chain.city) has the fingerprint \(chain.fingerprint): compare it with them by telephone",
+                "the card of \(chain.city) has the fingerprint \(chain.fingerprint)\(rotated): compare it with them by telephone",
                 try: "hansa partner add CARDFILE --fingerprint '\(chain.fingerprint)'")
         }
-        let known = try read { store in (try store.partner(chain.city), try store.keyringEnvelopes(of: chain.city)) }
         let fresh = try accept(envelopes, known: known.1, of: chain.city)
         try refuseBorrowed(chain)
         let isNew = known.0 == nil || known.0?.state == .removed
         if !dryRun {
             try change { tx in
                 for envelope in fresh { try tx.insertKeyring(envelope, try Keyring(envelope)) }
+                try KeyringMemory.setAlarm(nil, chain.city, tx)
                 var partner = known.0 ?? Partner(city: chain.city, state: .active, endpoint: nil, added: tx.now)
                 partner.state = .active
                 if let endpoint { partner.endpoint = endpoint }
@@ -94,17 +105,29 @@ extension Node {
                         details: [
                             "fingerprint": .string(chain.fingerprint.description), "keyring": JSONValue(chain.version),
                             "compared": .bool(fingerprint != nil),
+                            "changes": .array((before?.changes(to: chain) ?? []).map { .string($0.rawValue) }),
                         ]))
                 return ((), ExchangeChanges())
             }
-            try guarded { try network.withLock { $0 }?.refreshPartners() }
+            // Within the command: what is no longer pinned has no session when it returns.
+            let network = network.withLock { $0 }
+            try guarded { try network?.refreshPartners() }
+            // Whatever the back-off says: the card is what was missing.
+            network?.dial(chain.city)
         }
-        return [
-            "schema": "hansa.partner-add/1", "city": .string(chain.city.text), "name": .string(chain.name),
-            "fingerprint": .string(chain.fingerprint.description), "keyring": JSONValue(chain.version),
-            "endpoint": JSONValue(endpoint ?? known.0?.endpoint ?? chain.endpoints.first), "new": .bool(isNew),
-            "dryRun": .bool(dryRun),
+        var document: [JSONMember] = [
+            JSONMember("schema", "hansa.partner-add/1"), JSONMember("city", .string(chain.city.text)),
+            JSONMember("name", .string(chain.name)), JSONMember("fingerprint", .string(chain.fingerprint.description)),
+            JSONMember("keyring", JSONValue(chain.version)),
+            JSONMember("endpoint", JSONValue(endpoint ?? known.0?.endpoint ?? chain.endpoints.first)),
+            JSONMember("new", .bool(isNew)), JSONMember("dryRun", .bool(dryRun)),
         ]
+        if let before {
+            document.append(JSONMember("previousKeyring", JSONValue(before.version)))
+            document.append(JSONMember("officersChanged", .bool(before.fingerprint != chain.fingerprint)))
+            document.append(JSONMember("changes", .array(before.changes(to: chain).map { .string($0.rawValue) })))
+        }
+        return .object(document)
     }
 
     private func readCard(_ card: String) throws(Problem) -> [Envelope] {
@@ -172,26 +195,13 @@ extension Node {
 
     /// Keys, TLS pins and names in the log belong to one city: another that shows them would be taken for it.
     private func refuseBorrowed(_ card: Keyring) throws(Problem) {
-        func marks(_ keyring: Keyring) -> [String: String] {
-            var marks: [String: String] = [:]
-            for pin in keyring.tlsPins { marks["tls \(pin.spki)"] = "TLS key" }
-            for key in keyring.officers + keyring.packageKeys + keyring.logKeys { marks["key \(key.keyID)"] = "signing key" }
-            for (name, vkey) in [(keyring.log.name, keyring.log.vkey), (keyring.witness.name, keyring.witness.vkey)] {
-                marks["name \(name)"] = "log name"
-                // The key alone: the vkey's first parts are its name and a hash of it.
-                if let key = vkey.split(separator: "+", maxSplits: 2).last { marks["vkey \(key)"] = "log or witness key" }
-            }
-            return marks
-        }
-        let theirs = marks(card)
         let others = try read { store in
             try [self.keyring]
                 + store.partners().filter { $0.city != card.city }.compactMap { try store.currentKeyring(of: $0.city) }
         }
         for other in others {
-            let shared = marks(other).filter { theirs[$0.key] != nil }.sorted { $0.key < $1.key }
-            guard let first = shared.first else { continue }
-            let why = "the card of \(card.city) holds \(other.city)'s \(first.value)"
+            guard let what = card.shared(with: other) else { continue }
+            let why = "the card of \(card.city) holds \(other.city)'s \(what)"
             try change { tx in
                 try tx.log(LogDraft(.keyringRefused, outcome: .refused, partner: card.city, reason: why))
                 return ((), ExchangeChanges())
@@ -264,6 +274,41 @@ extension Node {
         document.append(JSONMember("added", JSONValue(partner.added)))
         document.append(JSONMember("lastSync", JSONValue(partner.lastSync)))
         return .object(document)
+    }
+
+    public func partnerPause(_ caller: Caller, city text: String, dryRun: Bool) throws(Problem) -> JSONValue {
+        try setState(.paused, of: text, caller, "hansa.partner-pause/1", dryRun)
+    }
+
+    public func partnerResume(_ caller: Caller, city text: String, dryRun: Bool) throws(Problem) -> JSONValue {
+        try setState(.active, of: text, caller, "hansa.partner-resume/1", dryRun)
+    }
+
+    /// Grants, agreements and views stay as they are: what changes meanwhile goes over when sessions are allowed again.
+    private func setState(_ state: Partner.State, of text: String, _ caller: Caller, _ schema: String, _ dryRun: Bool)
+        throws(Problem)
+        -> JSONValue
+    {
+        let partner = try partner(text)
+        let changes = partner.state != state
+        if changes, !dryRun {
+            try change { tx in
+                var fresh = partner
+                fresh.state = state
+                try tx.put(fresh)
+                try tx.log(
+                    LogDraft(
+                        state == .paused ? .partnerPaused : .partnerResumed, actor: self.actor(caller), partner: partner.city))
+                return ((), ExchangeChanges())
+            }
+            let network = network.withLock { $0 }
+            try guarded { try network?.refreshPartners() }
+            if state == .active { network?.dial(partner.city) }
+        }
+        return [
+            "schema": .string(schema), "city": .string(partner.city.text), "state": .string(state.rawValue),
+            "changed": .bool(changes), "dryRun": .bool(dryRun),
+        ]
     }
 
     public func partnerRemove(_ caller: Caller, city text: String, confirm: String?, dryRun: Bool) throws(Problem) -> JSONValue {

@@ -212,15 +212,16 @@ extension Node {
         var digest = row.last
         if !row.isWithdrawn, !dryRun {
             let seq = row.lastSeq + 1
+            let identity = currentIdentity
             let release = try guarded {
                 try Release(
                     package: id, kind: row.kind, version: row.headVersion, operation: .withdraw, writer: city,
-                    keyring: keyring.version, seq: seq,
+                    keyring: identity.keyring.version, seq: seq,
                     previous: row.last, parents: [row.last], clock: [ClockEntry(city: city, seq: seq)], issued: clock.now,
                     tlp: row.tlp, title: row.title, bytes: 0,
                     files: 0, manifest: nil, index: nil, reason: reason)
             }
-            let envelope = release.signed(with: [keys.package])
+            let envelope = release.signed(with: [identity.keys.package])
             digest = envelope.digest
             let location = try guarded { () -> ContentLocation in
                 let location = try content.append(document: envelope.binary(), digest: envelope.digest)
@@ -229,7 +230,8 @@ extension Node {
             }
             let isDone = try change { tx in
                 var changes = ExchangeChanges()
-                guard try tx.package(id)?.last == row.last else { return (false, changes) }
+                guard try tx.package(id)?.last == row.last, try !tx.isRevoked(packageKeyOf: self.city, identity.keyring.version)
+                else { return (false, changes) }
                 try tx.insert(
                     ReleaseRow(
                         digest: envelope.digest, release: ReleaseSummary(release), document: location, table: [], pages: [],

@@ -80,8 +80,29 @@ extension Node {
                 "release-refused", "we refused \(what): \(holding.reason ?? "")",
                 holding.package.map { "hansa package history \($0)" } ?? "hansa audit log --event release.refused")
         }
-        if keyring.expires.milliseconds - now.milliseconds < 90 * 86_400_000 {
-            needs("keyring-expires", "our keyring expires at \(keyring.expires)", "hansa city show")
+        let keyring = keyring
+        if keyring.isExpired(at: now) {
+            needs(
+                "keyring-expired", "our keyring expired at \(keyring.expires): partners take nothing but a new one",
+                "hansa city renew")
+        } else if keyring.expires.milliseconds - now.milliseconds < Node.keyringWarningMilliseconds {
+            needs("keyring-expires", "our keyring expires at \(keyring.expires)", "hansa city renew")
+        }
+        for notice in try partnerKeyrings() {
+            if let alarm = notice.alarm {
+                needs(
+                    "keyring-refused", "a keyring in the name of \(notice.city) was refused: \(alarm)",
+                    "hansa audit log --partner \(notice.city) --event keyring.refused")
+            }
+            if let expires = notice.expires, expires <= now {
+                needs(
+                    "partner-keyring-expired",
+                    "the keyring of \(notice.city) expired at \(expires): until they run hansa city renew, only documents are exchanged",
+                    "hansa partner show \(notice.city)")
+            }
+            if notice.isPaused {
+                needs("partner-paused", "\(notice.city) is paused: nothing is exchanged", "hansa partner resume \(notice.city)")
+            }
         }
         let partners = try partnerRows()
         for partner in partners where partner["state"]?.string == "offline" {
@@ -147,9 +168,32 @@ extension Node {
             return ("pass", "private keys are readable by us alone", nil)
         }
         check("keyring") {
-            keyring.isExpired(at: now)
-                ? ("fail", "our keyring expired at \(keyring.expires)", "hansa city renew")
-                : ("pass", "our keyring \(keyring.version) is valid until \(keyring.expires)", nil)
+            let keyring = keyring
+            if keyring.isExpired(at: now) { return ("fail", "our keyring expired at \(keyring.expires)", "hansa city renew") }
+            let isNear = keyring.expires.milliseconds - now.milliseconds < Node.keyringWarningMilliseconds
+            return (
+                isNear ? "warn" : "pass", "our keyring \(keyring.version) is valid until \(keyring.expires)",
+                isNear ? "hansa city renew" : nil
+            )
+        }
+        check("partners' keyrings") {
+            let notices = try partnerKeyrings()
+            if let refused = notices.first(where: { $0.alarm != nil }) {
+                return (
+                    "fail", "a keyring in the name of \(refused.city) was refused: \(refused.alarm ?? "")",
+                    "call \(refused.city), then hansa partner add CARDFILE"
+                )
+            }
+            if let expired = notices.first(where: { $0.expires.map { $0 <= now } == true }) {
+                return ("warn", "the keyring of \(expired.city) has expired", "ask \(expired.city) to run: hansa city renew")
+            }
+            let behind = notices.filter { $0.isBehind }.map(\.city.text)
+            return behind.isEmpty
+                ? ("pass", "all hold our keyring \(keyring.version), as far as they have said", nil)
+                : (
+                    "warn", "not heard of our keyring \(keyring.version) yet: \(behind.joined(separator: ", "))",
+                    "hansa sync, or give them the card: hansa city card"
+                )
         }
         check("disk") {
             let free = try PosixDisk(root: paths.home).freeBytes()
@@ -190,6 +234,30 @@ extension Node {
                 : ("fail", "\(stopped.count) views are quarantined: \(stopped[0])", "hansa status")
         }
         return ["schema": "hansa.doctor/1", "checks": .array(checks)]
+    }
+
+    static let keyringWarningMilliseconds: Int64 = 90 * 86_400_000
+
+    private struct KeyringNotice {
+        let city: CityID
+        let expires: Timestamp?
+        let alarm: String?
+        /// It said that it holds an older version of ours than the current.
+        let isBehind: Bool
+        let isPaused: Bool
+    }
+
+    private func partnerKeyrings() throws(Problem) -> [KeyringNotice] {
+        let version = keyring.version
+        return try read { store in
+            try store.partners().filter { $0.state != .removed }.map { partner in
+                KeyringNotice(
+                    city: partner.city, expires: try store.currentKeyring(of: partner.city)?.expires,
+                    alarm: try KeyringMemory.alarm(partner.city, store),
+                    isBehind: try KeyringMemory.held(by: partner.city, store).map { $0 < version } ?? false,
+                    isPaused: partner.state == .paused)
+            }
+        }
     }
 
     /// What the segments take on disk.

@@ -234,7 +234,9 @@ extension Node {
         bounds.retrySecondsMax = Int64(configuration.sync.retrySecondsMax)
         return try guarded {
             try Network(
-                context: context, clock: clock, identity: keys.tls, bounds: bounds, log: log,
+                context: context, clock: clock,
+                identities: { [weak self] in self.map { [$0.keys.tls] + $0.keys.formerTLS } ?? [] },
+                bounds: bounds, log: log,
                 onStoreFault: { [weak self] error in self?.storeFailed(error) },
                 onChanges: { [weak self] changes in self?.changed(changes) })
         }

@@ -17,9 +17,10 @@ public final class Node: NodeHandle {
     let paths: HomePaths
     let lock: HomeLock
     let configuration: Mutex<NodeConfiguration>
-    let keys: NodeKeys
-    /// Our own keyring: the version in force, and every envelope so far.
-    let keyring: Keyring
+    /// Who we are now: changes with each version of our keyring. Whatever needs a key and the version that names it reads it once.
+    let identity: Mutex<NodeIdentity>
+    /// One new version of our keyring at a time.
+    let rotating = Mutex<Void>(())
     let metadata: SQLiteStore
     let content: SegmentStore
     let logService: LogService
@@ -37,18 +38,19 @@ public final class Node: NodeHandle {
     let listening = Mutex<[String]>([])
 
     var city: CityID { context.own }
+    var currentIdentity: NodeIdentity { identity.withLock { $0 } }
+    var keyring: Keyring { identity.withLock { $0.keyring } }
+    var keys: NodeKeys { identity.withLock { $0.keys } }
 
     init(
-        paths: HomePaths, lock: HomeLock, configuration: NodeConfiguration, keys: NodeKeys, keyring: Keyring,
-        metadata: SQLiteStore,
+        paths: HomePaths, lock: HomeLock, configuration: NodeConfiguration, identity: NodeIdentity, metadata: SQLiteStore,
         content: SegmentStore, logService: LogService, clock: any WallClock, random: any RandomSource, log: Logger,
         fatal: FatalSwitch
     ) {
         self.paths = paths
         self.lock = lock
         self.configuration = Mutex(configuration)
-        self.keys = keys
-        self.keyring = keyring
+        self.identity = Mutex(identity)
         self.metadata = metadata
         self.content = content
         self.logService = logService
@@ -58,8 +60,10 @@ public final class Node: NodeHandle {
         self.log = log
         self.fatal = fatal
         context = ExchangeContext(
-            own: configuration.city, keyring: keyring.version, packageKey: keys.package, metadata: metadata, content: content,
-            random: random, makeLane: { PoolLane() })
+            own: configuration.city,
+            signing: SigningIdentity(
+                SigningIdentity.Current(keyring: identity.keyring.version, packageKey: identity.keys.package)),
+            metadata: metadata, content: content, random: random, makeLane: { PoolLane() })
     }
 
     // MARK: Doing things durably
@@ -77,7 +81,10 @@ public final class Node: NodeHandle {
     /// The log has grown and sessions may have news: both are told, neither is waited for.
     func changed(_ changes: ExchangeChanges) {
         keeper.wake()
-        if !changes.isEmpty { network.withLock { $0 }?.notify(changes) }
+        guard !changes.isEmpty, let network = network.withLock({ $0 }) else { return }
+        network.notify(changes)
+        // Off this thread, which may be a session's.
+        if !changes.keyrings.isEmpty { network.refreshSoon() }
     }
 
     /// Maps what the world did to a problem a person can act on.
@@ -198,14 +205,23 @@ public final class Node: NodeHandle {
     }
 }
 
+/// The keyring in force and the keys that it names.
+struct NodeIdentity: Sendable {
+    let keyring: Keyring
+    let envelope: Envelope
+    let keys: NodeKeys
+}
+
 /// The node's private keys, read from `keys/`.
 struct NodeKeys: Sendable {
     /// Nil when it lives elsewhere: commands that sign agreements then take `--officer-key`.
-    let officer: Ed25519PrivateKey?
-    let package: Ed25519PrivateKey
-    let log: Ed25519PrivateKey
-    let witness: Ed25519PrivateKey
-    let tls: TLSIdentity
+    var officer: Ed25519PrivateKey?
+    var package: Ed25519PrivateKey
+    var log: Ed25519PrivateKey
+    var witness: Ed25519PrivateKey
+    var tls: TLSIdentity
+    /// Rotated out, and still pinned: shown to partners that have not heard of `tls`. The newest first.
+    var formerTLS: [TLSIdentity]
     /// Keys the HMAC of account names in the log; erasing it makes them meaningless.
     let accounts: [UInt8]
 }

@@ -19,8 +19,6 @@ public protocol NodeHandle: Services {
 }
 
 public enum NodeBootstrap {
-    private static let keyringYears = 2
-
     /// Where the running node of a home listens for commands.
     public static func socketPath(home: String) -> String { HomePaths(home).socket }
 
@@ -62,8 +60,8 @@ public enum NodeBootstrap {
         let package = try key(paths.packageKey)
         let logKey = try key(paths.logKey)
         let witness = try key(paths.witnessKey)
-        let ends = now.adding(seconds: Int64(keyringYears * 365) * 86_400)
-        let tls = try tlsIdentity(paths.tlsKey, id, now, ends)
+        let ends = now.adding(seconds: Node.keyringDays * 86_400)
+        let tls = try tlsIdentity(paths.tlsKey, id, now, KeyringChange.pinEnd(keyring: ends))
         let fault = FatalSwitch(Logger(label: "hansa"))
         let (keyring, envelope) = try wrapped {
             let keyring = try Keyring(
@@ -169,12 +167,6 @@ public enum NodeBootstrap {
     ) throws(Problem) -> Node {
         hansa_keep_blocks_in_heap()
         return try wrapped {
-            let officer =
-                access(paths.officerKey, F_OK) == 0 ? try Ed25519PrivateKey(pem: try KeyFile.read(path: paths.officerKey)) : nil
-            let package = try Ed25519PrivateKey(pem: try KeyFile.read(path: paths.packageKey))
-            let logKey = try Ed25519PrivateKey(pem: try KeyFile.read(path: paths.logKey))
-            let witness = try Ed25519PrivateKey(pem: try KeyFile.read(path: paths.witnessKey))
-            let tls = try TLSIdentity(pem: try KeyFile.read(path: paths.tlsKey))
             let disk = try PosixDisk(root: paths.home)
             let metadata = try SQLiteStore(path: paths.database, random: random) { fatal.trip("\($0)") }
             let (content, recovery) = try SegmentStore.open(disk: disk, durable: try metadata.durableMarks())
@@ -182,36 +174,15 @@ public enum NodeBootstrap {
                 log.warning(
                     "segments had torn tails after a crash; they were set aside", metadata: ["segments": "\(recovery.setAside)"])
             }
-            let keyring: Keyring
-            if let current = try metadata.read({ try $0.currentKeyring(of: configuration.city) }) ?? created?.0 {
-                keyring = current
-            } else {
+            let envelopes = try metadata.read { try $0.keyringEnvelopes(of: configuration.city) }
+            guard let envelope = envelopes.last ?? created?.1 else {
                 throw Problem(
                     .keyringInvalid,
                     "the database of \(paths.home) has no keyring of \(configuration.city): it is another city's, or damaged",
                     try: "hansa doctor")
             }
-            let witnessText = try VerifierKey(name: keyring.witness.name, algorithm: .cosignature, key: witness.publicKey).text
-            guard keyring.packageKeys.contains(package.publicKey), keyring.tlsPins.contains(where: { $0.spki == tls.spkiHash }),
-                keyring.logKeys.contains(logKey.publicKey), keyring.witness.vkey == witnessText,
-                officer.map({ keyring.officers.contains($0.publicKey) }) ?? true
-            else {
-                throw Problem(
-                    .keyUnsafe,
-                    "the keys in \(paths.keys) are not those of keyring \(keyring.version): nothing they sign would be believed",
-                    try: "restore keys/ from the backup that belongs to this home")
-            }
-            let signer = try LogSigner(origin: keyring.log.name, key: logKey)
-            let service: LogService
-            do {
-                service = try LogService(
-                    store: metadata, storage: try FileTileStorage(disk: try PosixDisk(root: paths.log)), signer: signer
-                ) { fatal.trip("\($0)") }
-            } catch {
-                throw Problem(
-                    .logDamaged, "the log contradicts itself, so the node does not start: \(error)",
-                    try: "hansa audit verify, then restore from a backup")
-            }
+            let keyring = try Keyring(envelope)
+            let history = try envelopes.map { try Keyring($0) }
             let accounts: [UInt8]
             if let known = try metadata.read({ try $0.value("log.accounts") }) {
                 accounts = known
@@ -219,11 +190,31 @@ public enum NodeBootstrap {
                 accounts = random.bytes(32)
                 try metadata.write(at: now) { try $0.setValue("log.accounts", accounts) }
             }
+            // A rotation that was cut off behind its transaction is finished here.
+            let keys = try KeyCabinet(paths: paths).load(keyring, history: history, accounts: accounts)
+            for (envelope, version) in zip(envelopes, history) where access(paths.keyring(version: version.version), F_OK) != 0 {
+                try Node.writeKeyring(envelope, version: version.version, paths)
+            }
+            let signer = try LogSigner(origin: keyring.log.name, key: keys.log)
+            // A crash may have come between a log key's rotation and the checkpoint that its successor signs.
+            let former = try history.filter { $0.log.name == keyring.log.name && $0.log != keyring.log }.map {
+                try VerifierKey($0.log.vkey)
+            }
+            let service: LogService
+            do {
+                service = try LogService(
+                    store: metadata, storage: try FileTileStorage(disk: try PosixDisk(root: paths.log)), signer: signer,
+                    former: former
+                ) { fatal.trip("\($0)") }
+            } catch {
+                throw Problem(
+                    .logDamaged, "the log contradicts itself, so the node does not start: \(error)",
+                    try: "hansa audit verify, then restore from a backup")
+            }
             return Node(
                 paths: paths, lock: lock, configuration: configuration,
-                keys: NodeKeys(officer: officer, package: package, log: logKey, witness: witness, tls: tls, accounts: accounts),
-                keyring: keyring,
-                metadata: metadata, content: content, logService: service, clock: SystemClock(), random: random, log: log,
+                identity: NodeIdentity(keyring: keyring, envelope: envelope, keys: keys), metadata: metadata, content: content,
+                logService: service, clock: SystemClock(), random: random, log: log,
                 fatal: fatal)
         }
     }

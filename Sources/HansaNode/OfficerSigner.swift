@@ -19,6 +19,14 @@ public struct OfficerSignature: Sendable, Equatable {
 /// Whoever holds the key: looks at what is to be signed, and signs it or fails.
 public protocol OfficerSigner: Sendable {
     func sign(_ payload: [UInt8], payloadType: String) throws(Problem) -> OfficerSignature
+    /// Those of every key at hand: a keyring has several officers to sign it.
+    func signatures(_ payload: [UInt8], payloadType: String) throws(Problem) -> [OfficerSignature]
+}
+
+extension OfficerSigner {
+    public func signatures(_ payload: [UInt8], payloadType: String) throws(Problem) -> [OfficerSignature] {
+        [try sign(payload, payloadType: payloadType)]
+    }
 }
 
 /// What an agreement's file says, for a command that wants to know what it is asked to sign.

@@ -197,6 +197,11 @@ public protocol Services: AnyObject, Sendable {
     /// `{schema, city, envelopes:["{…}", …]}`: every version so far, each a DSSE envelope as JSON text.
     func cityCard(_ caller: Caller) throws(Problem) -> JSONValue
     func cityShow(_ caller: Caller) throws(Problem) -> JSONValue
+    /// A successor for one of our keys, in the next version of our keyring. With `officerKey` its signatures are asked for besides those of the key
+    /// in the home.
+    func cityRotate(_ caller: Caller, _ request: RotationRequest, officerKey: (any OfficerSigner)?) throws(Problem) -> JSONValue
+    /// The next version of our keyring with the same keys; `request.key` is nil.
+    func cityRenew(_ caller: Caller, _ request: RotationRequest, officerKey: (any OfficerSigner)?) throws(Problem) -> JSONValue
 
     /// `card` is the file's text. Without `fingerprint` and `trustWithoutComparison` it fails with `.fingerprintNeeded`, naming the fingerprint of the card.
     func partnerAdd(
@@ -204,6 +209,9 @@ public protocol Services: AnyObject, Sendable {
     ) throws(Problem) -> JSONValue
     func partnerList(_ caller: Caller) throws(Problem) -> JSONValue
     func partnerShow(_ caller: Caller, city: String) throws(Problem) -> JSONValue
+    /// No session with the partner, either way, until it is resumed; grants and agreements stay.
+    func partnerPause(_ caller: Caller, city: String, dryRun: Bool) throws(Problem) -> JSONValue
+    func partnerResume(_ caller: Caller, city: String, dryRun: Bool) throws(Problem) -> JSONValue
     func partnerRemove(_ caller: Caller, city: String, confirm: String?, dryRun: Bool) throws(Problem) -> JSONValue
 
     /// `{schema, yaml}`; the client writes it to `--out` or stdout.

@@ -15,8 +15,11 @@ internal import Synchronization
 public final class LogService: Sendable {
     private let store: SQLiteStore
     private let storage: any TileStorage
-    private let signer: LogSigner
-    private let former: [VerifierKey]
+    private struct Signing {
+        var signer: LogSigner
+        var former: [VerifierKey]
+    }
+    private let signing: Mutex<Signing>
     private let onFatal: @Sendable (any Error) -> Void
     private let sequencer: Mutex<LogSequencer?>
     private let current: Mutex<SignedCheckpoint>
@@ -35,8 +38,7 @@ public final class LogService: Sendable {
     ) throws {
         self.store = store
         self.storage = storage
-        self.signer = signer
-        self.former = former
+        signing = Mutex(Signing(signer: signer, former: former))
         self.onFatal = onFatal
         let opened = try LogSequencer.open(storage: storage, signer: signer, former: former, table: store.pendingTable())
         current = Mutex(opened.checkpoint)
@@ -76,9 +78,7 @@ public final class LogService: Sendable {
     @discardableResult
     public func advance() throws -> SignedCheckpoint {
         try sequencer.withLock { held in
-            if held == nil {
-                held = try LogSequencer.open(storage: storage, signer: signer, former: former, table: store.pendingTable())
-            }
+            if held == nil { held = try open() }
             let pending = PendingSequence(store)
             let signed: SignedCheckpoint
             do throws(LogFault) {
@@ -92,6 +92,28 @@ public final class LogService: Sendable {
             if try store.pendingTable().first.map(signed.size.contains) == true { try store.dropPending(below: signed.size) }
             if let fault = pending.fault { throw fault }
             return signed
+        }
+    }
+
+    private func open() throws -> LogSequencer {
+        let (signer, former) = signing.withLock { ($0.signer, $0.former) }
+        return try LogSequencer.open(storage: storage, signer: signer, former: former, table: store.pendingTable())
+    }
+
+    /// From now on this key signs checkpoints, the last one anew; the origin stays. The keyring that names the key is durable: a crash before the
+    /// new checkpoint leaves one of the former key, which the next start takes and signs again.
+    public func rotate(to signer: LogSigner) throws {
+        try sequencer.withLock { held in
+            signing.withLock { signing in
+                precondition(signer.origin == signing.signer.origin, "a log keeps its origin")
+                guard signer.verifierKey != signing.signer.verifierKey else { return }
+                signing.former.append(signing.signer.verifierKey)
+                signing.signer = signer
+            }
+            held = nil
+            let opened = try open()
+            current.withLock { $0 = opened.checkpoint }
+            held = consume opened
         }
     }
 
@@ -196,6 +218,7 @@ public final class LogService: Sendable {
     public func verify(against known: [Checkpoint] = [], witnesses: [VerifierKey] = []) throws -> LogReport {
         try sequencer.withLock { _ in
             let pending = PendingSequence(store)
+            let (signer, former) = signing.withLock { ($0.signer, $0.former) }
             let report = LogVerifier.verify(
                 storage, key: signer.verifierKey, former: former, witnesses: witnesses, pending: pending, known: known)
             if let fault = pending.fault { throw fault }

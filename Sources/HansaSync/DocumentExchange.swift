@@ -1,4 +1,4 @@
-// Signed documents between two cities: keyrings, agreements and their steps, withdrawals. Pushed from an outbox until acknowledged, stored as
+// Signed documents between two cities: keyrings (`+Keyrings`), agreements and their steps, withdrawals. Pushed from an outbox until acknowledged, stored as
 // received, acted on in the transaction that stores them (SYNC.md §5, FORMATS.md §10).
 //
 // Confined to one thread at a time; blocks on the stores.
@@ -9,13 +9,17 @@ internal import HansaLog
 internal import HansaTerms
 
 public final class DocumentExchange {
-    private let context: ExchangeContext
-    private let peer: CityID
+    let context: ExchangeContext
+    let peer: CityID
     /// The last outbox row sent in this session.
     private var sentTo: Int64 = 0
     /// Outbox rows by the number they went out under. The numbers are this session's: the rows' own ids count what other partners are sent.
     private var sent: [UInt64: Int64] = [:]
-    private var lastNumber: UInt64 = 0
+    var lastNumber: UInt64 = 0
+    /// The newest version of our keyring that the partner holds or was sent in this session; nil before the first look.
+    var toldKeyring: Int?
+    /// Versions of our keyring by the number they went out under.
+    var sentKeyrings: [UInt64: Int] = [:]
 
     /// Agreements that a partner proposed and that we have not signed: open ones, and all.
     static let openProposalsMax = 100
@@ -28,10 +32,14 @@ public final class DocumentExchange {
         self.peer = peer
     }
 
-    /// Documents that wait for the partner and were not yet sent in this session.
+    /// Documents that wait for the partner and were not yet sent in this session. While keyrings are under way they alone: asked again after each
+    /// acknowledgement, it goes on.
     public func pending() throws(ExchangeFault) -> [Frame] {
         do {
-            var frames: [Frame] = []
+            // Keyrings first: what follows may be signed under the newest.
+            var frames = try pendingKeyrings()
+            // They are durable at the other end when they are acknowledged: then what the new keys signed goes on.
+            guard sentKeyrings.isEmpty else { return frames }
             while true {
                 let rows = try context.metadata.read {
                     try $0.outbox(to: self.peer, after: self.sentTo, limit: Documents.countMax)
@@ -61,10 +69,12 @@ public final class DocumentExchange {
     }
 
     /// The partner's word on what we sent.
-    public func acknowledged(_ frame: Frame, at now: Timestamp) throws(ExchangeFault) {
+    @discardableResult
+    public func acknowledged(_ frame: Frame, at now: Timestamp) throws(ExchangeFault) -> ExchangeChanges {
         do {
             let message = try DocumentsAcknowledged(frame)
-            guard message.items.contains(where: { sent[$0.id] != nil }) else { return }
+            let changes = try keyringsAcknowledged(message, at: now)
+            guard message.items.contains(where: { sent[$0.id] != nil }) else { return changes }
             try context.metadata.write(at: now) { tx in
                 for item in message.items {
                     // What was not sent in this session cannot have arrived in it; an acknowledgement that is repeated changes nothing.
@@ -86,6 +96,7 @@ public final class DocumentExchange {
                 }
             }
             for item in message.items { sent[item.id] = nil }
+            return changes
         } catch let fault as ProtocolFault {
             throw .peer(fault)
         } catch {
@@ -128,7 +139,8 @@ public final class DocumentExchange {
         case .agreement: return try takeAgreement(envelope, at: now, &changes)
         case .agreementStep: return try takeStep(envelope, at: now, &changes)
         case .release: return try takeWithdrawal(envelope, at: now)
-        case .keyring, .receipt, .forkProof, nil: return try refuse(envelope, "type", at: now)
+        case .keyring: return try takeKeyring(envelope, at: now, &changes)
+        case .receipt, .forkProof, nil: return try refuse(envelope, "type", at: now)
         }
     }
 
@@ -164,6 +176,11 @@ public final class DocumentExchange {
             }
             let signed = try self.signatories(of: envelope, agreement, store)
             guard let proposer = cities.first, signed.contains(proposer) else { return "signature" }
+            // The version named stays the measure after a rotation, but not for a key that came into other hands.
+            for party in agreement.parties where signed.contains(party.city) {
+                let known = try store.agreement(digest)?.signedBy.contains(party.city) ?? false
+                if !known, try self.isRevoked(party.city, party.keyring, store) { return "key-revoked" }
+            }
             // Signatures that are not of a party under its keyring are noise a relay may have added: they are not stored.
             if try store.agreements().contains(where: {
                 $0.digest != digest && $0.agreement.id == agreement.id && $0.agreement.parties.first?.city == proposer
@@ -212,6 +229,14 @@ public final class DocumentExchange {
         return nil
     }
 
+    /// Whether the current keyring names officers of this version compromised, so that too few for its threshold are left.
+    private func isRevoked(_ city: CityID, _ version: Int, _ store: any MetadataReading) throws -> Bool {
+        guard let named = try store.keyring(of: city, version: version), let current = try store.currentKeyring(of: city) else {
+            return false
+        }
+        return named.officers.count(where: { !current.revoked.contains($0.keyID) }) < named.officerThreshold
+    }
+
     private func signatories(of envelope: Envelope, _ agreement: Agreement, _ store: any MetadataReading) throws -> Set<CityID> {
         var cities: Set<CityID> = []
         for party in agreement.parties {
@@ -232,6 +257,7 @@ public final class DocumentExchange {
             guard let keyring = try store.keyring(of: step.by, version: step.keyring),
                 envelope.isSigned(by: keyring.officers, threshold: keyring.officerThreshold)
             else { return "signature" }
+            if try self.isRevoked(step.by, step.keyring, store) { return "key-revoked" }
             // One end is enough: the same party's next one would only be one more document to keep.
             if record.steps.contains(where: { $0.step.by == step.by && $0.step.step == step.step }) { return "already-ended" }
             // The record's own rules: a termination is kept also when its city's signature has not arrived yet.

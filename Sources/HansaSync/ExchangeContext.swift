@@ -1,13 +1,36 @@
 public import HansaCore
 public import HansaCrypto
 internal import HansaDocuments
+internal import Synchronization
+
+/// Whose signature releases and receipts carry now: the version of our keyring in force, and the package key of that version. One value for all
+/// sessions, exchanged while they run.
+public final class SigningIdentity: Sendable {
+    public struct Current: Sendable {
+        public let keyring: Int
+        public let packageKey: Ed25519PrivateKey
+
+        public init(keyring: Int, packageKey: Ed25519PrivateKey) {
+            self.keyring = keyring
+            self.packageKey = packageKey
+        }
+    }
+
+    private let value: Mutex<Current>
+
+    public init(_ current: Current) { value = Mutex(current) }
+
+    /// Read once for a document: its version and its key belong together.
+    public var current: Current { value.withLock { $0 } }
+
+    /// The keyring that names them is durable.
+    public func replace(_ current: Current) { value.withLock { $0 = current } }
+}
 
 /// What every part of the exchange works with: who we are, and where rows and bytes lie.
 public struct ExchangeContext: Sendable {
     public let own: CityID
-    /// The version of our keyring that signs releases and receipts now.
-    public let keyring: Int
-    public let packageKey: Ed25519PrivateKey
+    public let signing: SigningIdentity
     public let metadata: any MetadataStore
     public let content: any ContentStore
     public let random: any RandomSource
@@ -23,15 +46,13 @@ public struct ExchangeContext: Sendable {
     public let repairs: RepairGate
 
     public init(
-        own: CityID, keyring: Int, packageKey: Ed25519PrivateKey, metadata: any MetadataStore, content: any ContentStore,
-        random: any RandomSource,
+        own: CityID, signing: SigningIdentity, metadata: any MetadataStore, content: any ContentStore, random: any RandomSource,
         limits: ExchangeLimits = ExchangeLimits(), refusals: RefusalMerger = RefusalMerger(),
         repairs: RepairGate = RepairGate(), randomOfView: (@Sendable (Digest) -> any RandomSource)? = nil,
         makeLane: @escaping @Sendable () -> any WorkLane = { SameThreadLane() }
     ) {
         self.own = own
-        self.keyring = keyring
-        self.packageKey = packageKey
+        self.signing = signing
         self.metadata = metadata
         self.content = content
         self.random = random
@@ -92,12 +113,15 @@ public struct ExchangeChanges: Sendable, Equatable {
     public var policies: Set<CityID> = []
     /// Partners for whom a document waits.
     public var outboxes: Set<CityID> = []
+    /// Cities whose keyring changed, or that have heard of ours: pins are looked at again.
+    public var keyrings: Set<CityID> = []
 
     public init() {}
-    public var isEmpty: Bool { views.isEmpty && policies.isEmpty && outboxes.isEmpty }
+    public var isEmpty: Bool { views.isEmpty && policies.isEmpty && outboxes.isEmpty && keyrings.isEmpty }
     public mutating func formUnion(_ other: ExchangeChanges) {
         views.merge(other.views) { $0.union($1) }
         policies.formUnion(other.policies)
         outboxes.formUnion(other.outboxes)
+        keyrings.formUnion(other.keyrings)
     }
 }

@@ -91,9 +91,10 @@ extension Puller {
                     reason: item.refusal?.word)
             }
             guard !items.isEmpty else { continue }
+            let signing = context.signing.current
             let receipt = try Receipt(
-                view: view, from: context.own, to: peer, issued: now, items: items, log: nil, keyring: context.keyring)
-            let envelope = Envelope.sign(receipt.payload(), as: .receipt, with: [context.packageKey])
+                view: view, from: context.own, to: peer, issued: now, items: items, log: nil, keyring: signing.keyring)
+            let envelope = Envelope.sign(receipt.payload(), as: .receipt, with: [signing.packageKey])
             receipts.append((view, envelope, try context.content.append(document: envelope.binary(), digest: envelope.digest)))
         }
         // Bytes before rows: after this line everything the transaction points to is on the disk.

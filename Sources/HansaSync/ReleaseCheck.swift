@@ -56,6 +56,9 @@ public enum ReleaseRefusal: Sendable, Equatable {
 }
 
 public enum ReleaseCheck {
+    /// When a release under a keyring that is not here yet is looked at again.
+    static let keyringWaitMilliseconds: Int64 = 5000
+
     /// The keyrings of a publisher, which its documents name by their version.
     struct Keys: Sendable {
         fileprivate let current: Keyring?
@@ -75,6 +78,10 @@ public enum ReleaseCheck {
     enum Reading: Sendable {
         case sound(Release)
         case refused(ReleaseRefusal, Release?)
+        /// Under a keyring newer than the one held.
+        case early(Release)
+        /// Signed by a key that the current keyring names compromised.
+        case revoked(Release)
     }
 
     /// The part of the check that needs no rows, and nearly all of its time: several may be done side by side.
@@ -85,12 +92,14 @@ public enum ReleaseCheck {
         }
         guard release.writer == publisher, release.package.city == publisher else { return .refused(.notWriter, release) }
         guard release.operation == .publish, release.index != nil else { return .refused(.operation, release) }
-        guard let keyring = keys.versions[release.keyring], let current = keys.current else { return .refused(.keyring, release) }
+        guard let current = keys.current else { return .refused(.keyring, release) }
+        guard release.keyring <= current.version else { return .early(release) }
+        guard let keyring = keys.versions[release.keyring] else { return .refused(.keyring, release) }
         guard envelope.isSigned(by: keyring.packageKeys, threshold: keyring.packageThreshold) else {
             return .refused(.signature, release)
         }
         // A superseded key is good for a release sent by its own writer in a current session, unless the keyring names it compromised (FORMATS.md §3).
-        if keyring.packageKeys.contains(where: { current.revoked.contains($0.keyID) }) { return .refused(.keyRevoked, release) }
+        if keyring.packageKeys.contains(where: { current.revoked.contains($0.keyID) }) { return .revoked(release) }
         return .sound(release)
     }
 
@@ -103,6 +112,12 @@ public enum ReleaseCheck {
         switch reading {
         case .sound(let sound): release = sound
         case .refused(let reason, let refused): return .refused(reason, refused)
+        // Documents and releases come by different workers: the keyring that signed it may be a moment behind.
+        case .early(let early): return .notYetDue(early, until: now.adding(milliseconds: keyringWaitMilliseconds))
+        // What was accepted before the key came out stays what it was.
+        case .revoked(let signed):
+            guard try store.release(digest) != nil else { return .refused(.keyRevoked, signed) }
+            release = signed
         }
         if let known = try store.releaseDigest(of: release.package, writer: release.writer, seq: release.seq), known != digest {
             return .refused(.fork, release)

@@ -29,7 +29,7 @@ public struct Session: ~Copyable {
     }
 
     public enum ReceiveAction: Sendable, Equatable {
-        /// The peer is who it says; `reply` is our hello where we accepted. `documentsOnly`: its keyring has expired.
+        /// The peer is who it says; `reply` is our hello where we accepted. `documentsOnly`: its keyring, or ours as it holds it, has expired.
         case opened(CityID, theirs: Hello, reply: Frame?, documentsOnly: Bool)
         case publish(Frame)
         case pull(Frame)
@@ -56,16 +56,22 @@ public struct Session: ~Copyable {
     private let role: Role
     private let nonce: [UInt8]
     private let contentCreditBytes: UInt64
+    private let ownExpiry: (Int) -> Timestamp?
     private var state: State = .idle
     private var credit: Int64 = 0
 
-    public init(own: CityID, keyring: Int, role: Role, nonce: [UInt8], contentCreditBytes: Int) {
+    /// `ownExpiry` says when a version of our own keyring ends: what a partner that has not heard of a newer one goes by.
+    public init(
+        own: CityID, keyring: Int, role: Role, nonce: [UInt8], contentCreditBytes: Int,
+        ownExpiry: @escaping (Int) -> Timestamp? = { _ in nil }
+    ) {
         precondition(nonce.count == Hello.nonceBytes, "a nonce has \(Hello.nonceBytes) bytes")
         self.own = own
         self.keyring = keyring
         self.role = role
         self.nonce = nonce
         self.contentCreditBytes = UInt64(contentCreditBytes)
+        self.ownExpiry = ownExpiry
     }
 
     /// The dialler's hello; nothing for the acceptor, who speaks second.
@@ -102,7 +108,9 @@ public struct Session: ~Copyable {
         guard hello.from != own, let known = acquaintance(hello.from), known.isActive, known.pins.contains(spki) else {
             throw .pinUnknown
         }
-        let documentsOnly = known.expires <= now
+        // Both sides judge alike: theirs as we hold it, ours as they hold it. Else one would ask for what the other may not answer.
+        let ours = ownExpiry(Int(clamping: hello.peerKeyring))
+        let documentsOnly = known.expires <= now || ours.map { $0 <= now } ?? false
         state = .open(peer: hello.from, documentsOnly: documentsOnly)
         credit = Int64(clamping: hello.contentCredit)
         let reply = role == .accepted ? self.hello(to: hello.from, peerKeyring: known.keyring, at: now) : nil

@@ -16,6 +16,7 @@ final class WorldConnection {
     private var spki: Digest?
     private(set) var peer: CityID?
     private var parts: Parts?
+    private(set) var documentsOnly = false
 
     private struct Parts {
         let publisher: Publisher
@@ -33,6 +34,7 @@ final class WorldConnection {
         case frame(Frame)
         case documents(Frame)
         case documentsAcknowledged(Frame)
+        case opened(held: UInt64, theirs: UInt64)
         case ask, sendDocuments, tick
     }
 
@@ -55,8 +57,9 @@ final class WorldConnection {
         self.role = role
         random = SplitMix64(seed: seed)
         session = HansaSync.Session(
-            own: node.city, keyring: 1, role: role, nonce: DeterministicRandom(seed: random.next()).bytes(Hello.nonceBytes),
-            contentCreditBytes: world.options.limits.contentCreditBytes)
+            own: node.city, keyring: node.keyring.version, role: role,
+            nonce: DeterministicRandom(seed: random.next()).bytes(Hello.nonceBytes),
+            contentCreditBytes: world.options.limits.contentCreditBytes, ownExpiry: { node.expiry(ofOwnKeyring: $0) })
     }
 
     var puller: Puller? { parts?.puller }
@@ -66,7 +69,8 @@ final class WorldConnection {
 
     func handshakeCompleted(_ spki: Digest) {
         self.spki = spki
-        if let hello = session.start(peerKeyring: 1, at: node.now) { send([hello], to: peerOfLink) }
+        let known = node.acquaintance(of: peerOfLink)?.keyring ?? 0
+        if let hello = session.start(peerKeyring: known, at: node.now) { send([hello], to: peerOfLink) }
     }
 
     private var peerOfLink: CityID { link.left === node ? link.right.city : link.left.city }
@@ -83,6 +87,7 @@ final class WorldConnection {
         switch session.receive(frame, spki: spki, at: node.now, acquaintance: node.acquaintance(of:)) {
         case .opened(let peer, let theirs, let reply, let documentsOnly):
             self.peer = peer
+            self.documentsOnly = documentsOnly
             if let reply { send([reply], to: peer) }
             // What TLS would export.
             let secret = RepairSecret(SHA256.hash(session.nonces(with: theirs)).bytes)
@@ -91,6 +96,7 @@ final class WorldConnection {
                 puller: Puller(node.context, peer: peer, secret: secret),
                 documents: DocumentExchange(node.context, peer: peer))
             scheduleTick()
+            enqueue(pull: .opened(held: theirs.peerKeyring, theirs: theirs.keyring))
             enqueue(pull: .sendDocuments)
             if !documentsOnly { enqueue(pull: .ask) }
         case .publish(let frame): enqueue(publish: .frame(frame))
@@ -110,6 +116,15 @@ final class WorldConnection {
         world.note("violation \(fault)")
         send([farewell], to: peerOfLink)
         end()
+    }
+
+    /// As `Network.refreshPartners`, after the partner's keyring changed.
+    func checkPins() {
+        guard !isClosing, !isDead, let peer, let spki, let known = node.acquaintance(of: peer) else { return }
+        guard known.isActive, known.pins.contains(spki), !documentsOnly || known.expires <= node.now else {
+            if let frame = session.close("keyring") { send([frame], to: peer) }
+            return end()
+        }
     }
 
     private func end() {
@@ -158,7 +173,7 @@ final class WorldConnection {
 
     func viewsChanged(_ views: Set<Digest>) { if parts != nil, !isClosing { enqueue(publish: .viewsChanged(views)) } }
     func documentsWait() { if parts != nil, !isClosing { enqueue(pull: .sendDocuments) } }
-    func ask() { if parts != nil, !isClosing { enqueue(pull: .ask) } }
+    func ask() { if parts != nil, !isClosing, !documentsOnly { enqueue(pull: .ask) } }
     func announce() { if parts != nil, !isClosing { enqueue(publish: .announce) } }
 
     // MARK: Workers
@@ -203,7 +218,10 @@ final class WorldConnection {
                         let (answer, more) = try parts.documents.receive(frame, at: now)
                         frames.append(answer)
                         changes.formUnion(more)
-                    case .documentsAcknowledged(let frame): try parts.documents.acknowledged(frame, at: now)
+                    case .documentsAcknowledged(let frame):
+                        changes.formUnion(try parts.documents.acknowledged(frame, at: now))
+                        frames += try parts.documents.pending()
+                    case .opened(let held, let theirs): try parts.documents.opened(held: held, theirs: theirs, at: now)
                     case .sendDocuments: frames += try parts.documents.pending()
                     case .ask: frames += try parts.puller.ask(at: now)
                     case .tick: frames += try parts.puller.tick(at: now)

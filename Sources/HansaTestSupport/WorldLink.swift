@@ -46,8 +46,8 @@ public final class WorldLink {
         ends = [one, two]
         left.connections[right.city] = one
         right.connections[left.city] = two
-        one.handshakeCompleted(right.spki)
-        two.handshakeCompleted(left.spki)
+        one.handshakeCompleted(right.spki(shownTo: left.city))
+        two.handshakeCompleted(left.spki(shownTo: right.city))
     }
 
     /// Waits longer after each session that did not last, up to a minute.

@@ -46,7 +46,14 @@ extension World {
         }
         let agreement = try Agreement(json: [
             "schema": "hansa.agreement/1", "id": .string(id), "title": "An exchange",
-            "parties": .array(cities.map { ["city": .string($0.text), "keyring": 1, "role": "provider and recipient"] }),
+            "parties": .array(
+                ([proposer] + others).map { number -> JSONValue in
+                    let node = nodes[number]
+                    return [
+                        "city": .string(node.city.text), "keyring": JSONValue(node.keyring.version),
+                        "role": "provider and recipient",
+                    ]
+                }),
             "term": ["effective": .string(effective), "expires": .string(expires)],
             "clauses": .array(cities.indices.map { ["id": .string("\($0 + 1)"), "text": "Words."] }), "terms": .array(terms),
         ])
@@ -149,7 +156,7 @@ extension WorldNode {
     public func stepDocument(_ kind: AgreementStep.Kind, _ record: AgreementRecord) throws -> (Envelope, AgreementStep) {
         let step = try AgreementStep(
             agreement: record.digest, step: kind, by: city, previous: record.lastStep, issued: now, effective: now,
-            reason: "It is over.", keyring: 1)
+            reason: "It is over.", keyring: keyring.version)
         return (step.signed(with: [officer]), step)
     }
 
@@ -200,7 +207,8 @@ extension WorldNode {
         let (entries, blocks, index) = try write(content)
         let seq = (head?.lastSeq ?? 0) + 1
         let release = try Release(
-            package: package, kind: kind, version: Version(1, 0, UInt32(seq)), operation: .publish, writer: city, keyring: 1,
+            package: package, kind: kind, version: Version(1, 0, UInt32(seq)), operation: .publish, writer: city,
+            keyring: keyring.version,
             seq: seq, previous: head?.last,
             parents: head.map { [$0.last] } ?? [], clock: [ClockEntry(city: city, seq: seq)], issued: issued ?? now, tlp: tlp,
             title: path,
@@ -299,7 +307,8 @@ extension WorldNode {
         guard let row = try metadata.read({ try $0.package(package) }), !row.isWithdrawn else { return false }
         let seq = row.lastSeq + 1
         let release = try Release(
-            package: package, kind: row.kind, version: row.headVersion, operation: .withdraw, writer: city, keyring: 1, seq: seq,
+            package: package, kind: row.kind, version: row.headVersion, operation: .withdraw, writer: city,
+            keyring: keyring.version, seq: seq,
             previous: row.last,
             parents: [row.last], clock: [ClockEntry(city: city, seq: seq)], issued: now, tlp: row.tlp, title: row.title, bytes: 0,
             files: 0, manifest: nil,

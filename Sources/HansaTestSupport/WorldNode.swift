@@ -3,7 +3,7 @@
 internal import HansaContent
 public import HansaCore
 public import HansaCrypto
-internal import HansaDocuments
+public import HansaDocuments
 internal import HansaLog
 internal import HansaStore
 public import HansaSync
@@ -14,9 +14,11 @@ public final class WorldNode {
     unowned let world: World
     public let number: Int
     public let city: CityID
-    public let officer: Ed25519PrivateKey
-    public let packageKey: Ed25519PrivateKey
-    public let spki: Digest
+    public private(set) var officer: Ed25519PrivateKey
+    public private(set) var packageKey: Ed25519PrivateKey
+    public private(set) var spki: Digest
+    /// TLS keys so far, the newest first.
+    private var tlsKeys: [Digest]
     public let disk: MemoryDisk
     public private(set) var metadata: any MetadataStore
     public private(set) var content: any ContentStore
@@ -24,8 +26,10 @@ public final class WorldNode {
     private let seed: UInt64
     private var random: SplitMix64
     private let views: ViewRandom
-    private let keyring: Keyring
-    private let keyringEnvelope: Envelope
+    public private(set) var keyring: Keyring
+    /// Every version so far, as a card prints them.
+    public private(set) var card: [Envelope]
+    private let signing: SigningIdentity
     var connections: [CityID: WorldConnection] = [:]
 
     /// What this node's clock shows beyond the world's.
@@ -51,6 +55,7 @@ public final class WorldNode {
         officer = try key(1)
         packageKey = try key(2)
         spki = SHA256.hash(Array("tls of \(city)".utf8))
+        tlsKeys = [spki]
         let log = try key(3)
         let witness = try key(4)
         keyring = try Keyring(
@@ -64,7 +69,8 @@ public final class WorldNode {
             witness: NoteKey(
                 name: "\(city)/witness",
                 vkey: VerifierKey(name: "\(city)/witness", algorithm: .cosignature, key: witness.publicKey).text))
-        keyringEnvelope = keyring.signed(with: [officer])
+        card = [keyring.signed(with: [officer])]
+        signing = SigningIdentity(SigningIdentity.Current(keyring: 1, packageKey: packageKey))
         disk = MemoryDisk(seed: World.mix(seed, 5))
         let salts = DeterministicRandom(seed: World.mix(seed, 6))
         metadata = world.options.engine == .memory ? MemoryMetadataStore(random: salts) : try SQLiteStore(inMemoryWith: salts)
@@ -72,7 +78,7 @@ public final class WorldNode {
         content = store
         views = ViewRandom(seed: World.mix(seed, 7))
         context = ExchangeContext(
-            own: city, keyring: 1, packageKey: packageKey, metadata: metadata, content: store,
+            own: city, signing: signing, metadata: metadata, content: store,
             random: DeterministicRandom(seed: World.mix(seed, 8)),
             limits: world.options.limits, randomOfView: views.source)
         try learn(self)
@@ -90,14 +96,14 @@ public final class WorldNode {
 
     private func remakeContext() {
         context = ExchangeContext(
-            own: city, keyring: 1, packageKey: packageKey, metadata: metadata, content: content, random: context.random,
+            own: city, signing: signing, metadata: metadata, content: content, random: context.random,
             limits: world.options.limits, randomOfView: views.source)
     }
 
     /// As `partner add` with the city's card.
     func learn(_ other: WorldNode) throws {
         try metadata.write(at: now) { tx in
-            try tx.insertKeyring(other.keyringEnvelope, other.keyring)
+            for envelope in other.card { try tx.insertKeyring(envelope, try Keyring(envelope)) }
             if other !== self { try tx.put(Partner(city: other.city, state: .active, endpoint: nil, added: tx.now)) }
         }
     }
@@ -107,9 +113,57 @@ public final class WorldNode {
         try? metadata.read { store in
             guard let partner = try store.partner(city), let keyring = try store.currentKeyring(of: city) else { return nil }
             return HansaSync.Session.Acquaintance(
-                keyring: keyring.version, pins: Set(keyring.tlsPins.map(\.spki)), expires: keyring.expires,
+                keyring: keyring.version, pins: Set(keyring.tlsPins.filter { $0.notAfter > self.now }.map(\.spki)),
+                expires: keyring.expires,
                 isActive: partner.state == .active)
         }
+    }
+
+    /// A key that gets a successor in the next keyring.
+    public enum Rotated: Sendable, CaseIterable { case officer, package, tls, nothing }
+
+    /// As `city rotate` and `city renew`: the next version of our keyring, pushed to whoever is connected. A partner's session shows its old TLS key
+    /// until it ends.
+    public func rotate(_ what: Rotated, isCompromised: Bool = false, expires: Timestamp? = nil) throws {
+        let fresh = try Ed25519PrivateKey(seed: DeterministicRandom(seed: random.next()).bytes(32))
+        let before = officer
+        var change = KeyringChange(
+            nil, isCompromised: isCompromised, name: keyring.name, country: keyring.country, endpoints: keyring.endpoints)
+        switch what {
+        case .officer:
+            change.rotation = .officer(officer.publicKey, by: fresh.publicKey)
+            officer = fresh
+        case .package:
+            change.rotation = .package(packageKey.publicKey, by: fresh.publicKey)
+            packageKey = fresh
+        case .tls:
+            let old = spki
+            spki = SHA256.hash(fresh.publicKey.bytes)
+            tlsKeys.insert(spki, at: 0)
+            change.rotation = .tls(old, by: spki)
+        case .nothing: break
+        }
+        let next = try keyring.successor(change, tls: spki, expires: expires ?? now.adding(seconds: 86_400 * 700), at: now)
+        let envelope = next.signed(with: before.publicKey == officer.publicKey ? [officer] : [before, officer])
+        keyring = next
+        card.append(envelope)
+        try metadata.write(at: now) { try $0.insertKeyring(envelope, next) }
+        signing.replace(SigningIdentity.Current(keyring: next.version, packageKey: packageKey))
+        var changes = ExchangeChanges()
+        changes.outboxes = Set(world.nodes.map(\.city))
+        notify(changes)
+    }
+
+    /// The TLS key that a session with this partner shows.
+    func spki(shownTo partner: CityID) -> Digest {
+        let shown = try? metadata.read {
+            try KeyringMemory.tlsKey(of: self.city, among: self.tlsKeys, knownTo: [partner], at: self.now, $0)
+        }
+        return (shown ?? nil) ?? spki
+    }
+
+    func expiry(ofOwnKeyring version: Int) -> Timestamp? {
+        (try? metadata.read { try $0.keyring(of: self.city, version: version)?.expires }) ?? nil
     }
 
     // MARK: Sessions
@@ -121,6 +175,7 @@ public final class WorldNode {
             if let views = changes.views[peer] { connection.viewsChanged(views) }
             if changes.outboxes.contains(peer) { connection.documentsWait() }
             if changes.policies.contains(peer) { connection.ask() }
+            if changes.keyrings.contains(peer) { connection.checkPins() }
         }
     }
 

@@ -140,7 +140,7 @@ struct ContractTests {
     @Test func commandsOfLaterVersionsSaySoAndExit64() throws {
         let harness = try CommandLineHarness()
         let later = [
-            "city rotate tls", "city renew", "partner pause boston.gov", "partner resume boston.gov", "agreement renew a",
+            "agreement renew a",
             "agreement show a --format odrl",
             "package diff a b", "package match a", "conflict list", "conflict show a", "conflict resolve a --take b",
             "obligation list", "audit proof 5",

@@ -87,7 +87,53 @@ public final class FakeServices: Services {
             ["schema": "hansa.city-show/1", "city": "kitchener.ca", "fingerprint": .string(FakeDocuments.fingerprint)])
     }
 
+    public func cityRotate(_ caller: Caller, _ request: RotationRequest, officerKey: (any OfficerSigner)?) throws(Problem)
+        -> JSONValue
+    {
+        guard request.key == "tls" || request.confirm == "kitchener.ca" || request.dryRun else {
+            throw Problem(
+                .confirmationNeeded, "another officer's key changes the fingerprint of kitchener.ca",
+                try: "hansa city rotate \(request.key ?? "") --confirm kitchener.ca")
+        }
+        return try answer(
+            "city rotate", caller,
+            [
+                "schema": "hansa.city-rotate/1", "city": "kitchener.ca", "key": JSONValue(request.key), "keyring": 2,
+                "changes": [JSONValue(request.key), "expires"], "fingerprint": .string(FakeDocuments.fingerprint),
+                "compromised": .bool(request.compromised), "dryRun": .bool(request.dryRun),
+            ])
+    }
+
+    public func cityRenew(_ caller: Caller, _ request: RotationRequest, officerKey: (any OfficerSigner)?) throws(Problem)
+        -> JSONValue
+    {
+        try answer(
+            "city renew", caller,
+            [
+                "schema": "hansa.city-renew/1", "city": "kitchener.ca", "keyring": 2, "changes": ["expires"],
+                "fingerprint": .string(FakeDocuments.fingerprint), "dryRun": .bool(request.dryRun),
+            ])
+    }
+
     // MARK: Partners
+
+    public func partnerPause(_ caller: Caller, city: String, dryRun: Bool) throws(Problem) -> JSONValue {
+        try answer(
+            "partner pause", caller,
+            [
+                "schema": "hansa.partner-pause/1", "city": .string(city), "state": "paused", "changed": true,
+                "dryRun": .bool(dryRun),
+            ])
+    }
+
+    public func partnerResume(_ caller: Caller, city: String, dryRun: Bool) throws(Problem) -> JSONValue {
+        try answer(
+            "partner resume", caller,
+            [
+                "schema": "hansa.partner-resume/1", "city": .string(city), "state": "active", "changed": true,
+                "dryRun": .bool(dryRun),
+            ])
+    }
 
     public func partnerAdd(
         _ caller: Caller, card: String, fingerprint: String?, trustWithoutComparison: Bool, endpoint: String?, dryRun: Bool

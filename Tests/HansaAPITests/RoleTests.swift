@@ -9,6 +9,8 @@ import Testing
 struct RoleTests {
     static let requests: [AdminRequest] = [
         .status, .doctor, .why(partner: "a.b", package: "c.d/e"), .cityCard, .cityShow,
+        .cityRotate(RotationRequest(key: "tls"), signsHere: false), .cityRenew(RotationRequest(key: nil), signsHere: false),
+        .partnerPause(city: "a.b", dryRun: false), .partnerResume(city: "a.b", dryRun: false),
         .partnerAdd(card: "", fingerprint: nil, trustWithoutComparison: true, endpoint: nil, dryRun: false), .partnerList,
         .partnerShow(city: "a.b"),
         .partnerRemove(city: "a.b", confirm: "a.b", dryRun: false), .agreementNew(template: "t", city: "a.b"),
@@ -46,7 +48,8 @@ struct RoleTests {
         let refused = Set(Self.requests.filter { !Role.operator.mayRun($0) }.map(\.command))
         #expect(
             refused == [
-                "partner add", "partner remove", "agreement propose", "agreement accept", "agreement reject",
+                "city rotate", "city renew", "partner pause", "partner resume", "partner add", "partner remove",
+                "agreement propose", "agreement accept", "agreement reject",
                 "agreement terminate", "access grant",
                 "access revoke", "config set",
             ])

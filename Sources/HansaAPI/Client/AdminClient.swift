@@ -138,8 +138,8 @@ public final class AdminClient: Sendable {
             try target.remove(paths)
             try channel.send(.done, within: Self.sendingMilliseconds)
         case (.sign(let payloadType, let payload), .officer(let officer)):
-            let signed = try officer.sign(payload, payloadType: payloadType)
-            try channel.send(.signature, signed.publicKey + signed.signature, within: Self.sendingMilliseconds)
+            let signed = try officer.signatures(payload, payloadType: payloadType)
+            try channel.send(.signature, signed.flatMap { $0.publicKey + $0.signature }, within: Self.sendingMilliseconds)
         default: throw Problem(.adminProtocol, "the node asked for files that this command does not have")
         }
     }

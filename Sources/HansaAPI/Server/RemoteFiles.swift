@@ -177,12 +177,25 @@ struct RemoteOfficer: OfficerSigner {
     init(_ conversation: RemoteConversation) { self.conversation = conversation }
 
     func sign(_ payload: [UInt8], payloadType: String) throws(Problem) -> OfficerSignature {
+        let answers = try signatures(payload, payloadType: payloadType)
+        guard answers.count == 1 else {
+            throw Problem(.adminProtocol, "the client sent several signatures, where one was asked for")
+        }
+        return answers[0]
+    }
+
+    func signatures(_ payload: [UInt8], payloadType: String) throws(Problem) -> [OfficerSignature] {
         let frame = try conversation.ask(.sign(payloadType: payloadType, payload: payload))
         for descriptor in frame.descriptors { close(descriptor) }
-        guard frame.type == .signature, frame.body.count == 96 else {
-            throw Problem(.adminProtocol, "the client did not send the signature it was asked for")
+        // Key and signature, for each key.
+        guard frame.type == .signature, (1...OfficerKey.keysMax).contains(frame.body.count / 96), frame.body.count % 96 == 0
+        else {
+            throw Problem(.adminProtocol, "the client did not send the signatures it was asked for")
         }
-        return OfficerSignature(publicKey: Array(frame.body[..<32]), signature: Array(frame.body[32...]))
+        return stride(from: 0, to: frame.body.count, by: 96).map { start in
+            OfficerSignature(
+                publicKey: Array(frame.body[start..<(start + 32)]), signature: Array(frame.body[(start + 32)..<(start + 96)]))
+        }
     }
 }
 

@@ -82,11 +82,17 @@ struct Dispatcher {
         case .why(let partner, let package): try services.why(caller, partner: partner, package: package)
         case .cityCard: try services.cityCard(caller)
         case .cityShow: try services.cityShow(caller)
+        case .cityRotate(let rotation, let signsHere):
+            try services.cityRotate(caller, rotation, officerKey: signsHere ? RemoteOfficer(conversation) : nil)
+        case .cityRenew(let rotation, let signsHere):
+            try services.cityRenew(caller, rotation, officerKey: signsHere ? RemoteOfficer(conversation) : nil)
         case .partnerAdd(let card, let fingerprint, let trust, let endpoint, let dryRun):
             try services.partnerAdd(
                 caller, card: card, fingerprint: fingerprint, trustWithoutComparison: trust, endpoint: endpoint, dryRun: dryRun)
         case .partnerList: try services.partnerList(caller)
         case .partnerShow(let city): try services.partnerShow(caller, city: city)
+        case .partnerPause(let city, let dryRun): try services.partnerPause(caller, city: city, dryRun: dryRun)
+        case .partnerResume(let city, let dryRun): try services.partnerResume(caller, city: city, dryRun: dryRun)
         case .partnerRemove(let city, let confirm, let dryRun):
             try services.partnerRemove(caller, city: city, confirm: confirm, dryRun: dryRun)
         case .agreementNew, .agreementTemplates, .agreementCheck, .agreementPropose, .agreementAccept, .agreementReject,

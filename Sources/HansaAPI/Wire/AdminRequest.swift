@@ -11,10 +11,15 @@ public enum AdminRequest: Sendable, Codable, Equatable {
 
     case cityCard
     case cityShow
+    /// With `signsHere` the node asks the command for officers' signatures, besides those of the key in its home.
+    case cityRotate(RotationRequest, signsHere: Bool)
+    case cityRenew(RotationRequest, signsHere: Bool)
 
     case partnerAdd(card: String, fingerprint: String?, trustWithoutComparison: Bool, endpoint: String?, dryRun: Bool)
     case partnerList
     case partnerShow(city: String)
+    case partnerPause(city: String, dryRun: Bool)
+    case partnerResume(city: String, dryRun: Bool)
     case partnerRemove(city: String, confirm: String?, dryRun: Bool)
 
     case agreementNew(template: String, city: String)
@@ -76,7 +81,8 @@ extension AdminRequest {
             .auditLog, .auditShow, .auditVerify, .auditCheckpoint, .auditEvents, .configShow:
             .read
         case .packageNew, .packagePublish, .packageCheckout, .packageWithdraw, .sync: .work
-        case .partnerAdd, .partnerRemove, .agreementPropose, .agreementAccept, .agreementReject, .agreementTerminate,
+        case .cityRotate, .cityRenew, .partnerAdd, .partnerPause, .partnerResume, .partnerRemove, .agreementPropose,
+            .agreementAccept, .agreementReject, .agreementTerminate,
             .accessGrant, .accessRevoke,
             .configSet:
             .rule
@@ -91,9 +97,13 @@ extension AdminRequest {
         case .why: "why"
         case .cityCard: "city card"
         case .cityShow: "city show"
+        case .cityRotate: "city rotate"
+        case .cityRenew: "city renew"
         case .partnerAdd: "partner add"
         case .partnerList: "partner list"
         case .partnerShow: "partner show"
+        case .partnerPause: "partner pause"
+        case .partnerResume: "partner resume"
         case .partnerRemove: "partner remove"
         case .agreementNew: "agreement new"
         case .agreementTemplates: "agreement templates"

@@ -49,6 +49,10 @@ final class Connection: ChannelDuplexHandler, @unchecked Sendable {
     private var handlerContext: ChannelHandlerContext?
     private(set) var spki: Digest?
     private var assembler = FrameAssembler()
+    /// The key of ours that this connection shows.
+    let ownSPKI: Digest
+    /// A keyring has expired: nothing but documents goes over.
+    private(set) var isDocumentsOnly = false
     private var isReadHeld = false
     private(set) var peer: CityID?
     private var isClosing = false
@@ -103,25 +107,29 @@ final class Connection: ChannelDuplexHandler, @unchecked Sendable {
         case frame(Frame)
         case documents(Frame)
         case documentsAcknowledged(Frame)
+        /// What the hello said of keyrings.
+        case opened(held: UInt64, theirs: UInt64)
         case ask
         case sendDocuments
         case tick
     }
 
     init(
-        host: any ConnectionHost, context: ExchangeContext, role: Session.Role, tls: TLSHandler, traffic: Traffic,
-        workers: NIOThreadPool, log: Logger
+        host: any ConnectionHost, context: ExchangeContext, role: Session.Role, ownSPKI: Digest, tls: TLSHandler,
+        traffic: Traffic, workers: NIOThreadPool, log: Logger
     ) {
         self.host = host
         self.context = context
         self.role = role
+        self.ownSPKI = ownSPKI
         self.tls = tls
         self.traffic = traffic
         self.workers = workers
         self.log = log
         session = Session(
-            own: context.own, keyring: context.keyring, role: role, nonce: context.random.bytes(Hello.nonceBytes),
-            contentCreditBytes: context.limits.contentCreditBytes)
+            own: context.own, keyring: context.signing.current.keyring, role: role,
+            nonce: context.random.bytes(Hello.nonceBytes), contentCreditBytes: context.limits.contentCreditBytes,
+            ownExpiry: { [host] in host.expiry(ofOwnKeyring: $0) })
     }
 
     var roleForHost: Session.Role { role }
@@ -203,6 +211,7 @@ final class Connection: ChannelDuplexHandler, @unchecked Sendable {
         switch session.receive(frame, spki: spki, at: host.now, acquaintance: host.acquaintance(of:)) {
         case .opened(let peer, let theirs, let reply, let documentsOnly):
             self.peer = peer
+            isDocumentsOnly = documentsOnly
             log[metadataKey: "partner"] = "\(peer)"
             if let reply { send([reply]) }
             guard host.connectionOpened(self, peer: peer, theirs: theirs) else { return end("duplicate") }
@@ -211,6 +220,7 @@ final class Connection: ChannelDuplexHandler, @unchecked Sendable {
                 label: RepairSecret.label, context: session.nonces(with: theirs), count: RepairSecret.byteCount)
             parts = Parts(context, peer, material.map(RepairSecret.init))
             startTimers()
+            enqueue(pull: .opened(held: theirs.peerKeyring, theirs: theirs.keyring))
             enqueue(pull: .sendDocuments)
             if !documentsOnly { enqueue(pull: .ask) }
         case .publish(let frame): enqueue(publish: .frame(frame), bytes: frame.bodyCount)
@@ -359,7 +369,7 @@ final class Connection: ChannelDuplexHandler, @unchecked Sendable {
     /// Returns its number: `PullProgress.asks` reaches it once the round was begun.
     @discardableResult
     func ask() -> Int {
-        onLoop { self.enqueue(pull: .ask) }
+        onLoop { if !self.isDocumentsOnly { self.enqueue(pull: .ask) } }
         return asksRequested.wrappingAdd(1, ordering: .relaxed).newValue
     }
 
@@ -391,6 +401,7 @@ final class Connection: ChannelDuplexHandler, @unchecked Sendable {
         let events = pullInbox
         pullInbox = []
         let now = host.now
+        let documentsOnly = isDocumentsOnly
         workers.submit(on: eventLoop) { () -> PullResult in
             var result = PullResult()
             do throws(ExchangeFault) {
@@ -411,9 +422,11 @@ final class Connection: ChannelDuplexHandler, @unchecked Sendable {
                         result.frames.append(answer)
                         result.changes.formUnion(changes)
                     case .documentsAcknowledged(let frame):
-                        try parts.documents.acknowledged(frame, at: now)
+                        result.changes.formUnion(try parts.documents.acknowledged(frame, at: now))
+                        result.frames += try parts.documents.pending()
                         // Our earlier round may have met a partner that did not know the agreement yet.
-                        result.frames += try parts.puller.ask(at: now)
+                        if !documentsOnly { result.frames += try parts.puller.ask(at: now) }
+                    case .opened(let held, let theirs): try parts.documents.opened(held: held, theirs: theirs, at: now)
                     case .sendDocuments: result.frames += try parts.documents.pending()
                     case .ask:
                         result.frames += try parts.puller.ask(at: now)
@@ -595,7 +608,7 @@ extension Connection.PullEvent {
     fileprivate var bytes: Int {
         switch self {
         case .frame(let frame), .documents(let frame), .documentsAcknowledged(let frame): frame.bodyCount
-        case .ask, .sendDocuments, .tick: 0
+        case .ask, .opened, .sendDocuments, .tick: 0
         }
     }
 }
@@ -649,6 +662,8 @@ struct PullProgress: Sendable, Equatable {
 protocol ConnectionHost: AnyObject, Sendable {
     var now: Timestamp { get }
     func acquaintance(of city: CityID) -> Session.Acquaintance?
+    /// When a version of our own keyring ends.
+    func expiry(ofOwnKeyring version: Int) -> Timestamp?
     /// False: another session between this pair stays.
     func connectionOpened(_ connection: Connection, peer: CityID, theirs: Hello) -> Bool
     func connectionClosed(_ connection: Connection, peer: CityID?, reason: String)

@@ -30,12 +30,23 @@ final class Network: ConnectionHost {
         /// Counts attempts: an older one that ends late says nothing about the one under way.
         var attempt: UInt64 = 0
         var spki: Digest?
+        /// The key of ours that the session shows.
+        var ownSPKI: Digest?
+        var isDocumentsOnly = false
         var nextDial: ContinuousClock.Instant?
     }
 
-    private struct State {
+    struct State {
         var acquaintances: [CityID: Session.Acquaintance] = [:]
         var endpoints: [CityID: [String]] = [:]
+        /// When each version of our own keyring ends.
+        var ownExpiries: [Int: Timestamp] = [:]
+        /// By the key they show; and which one each partner is shown when we dial it, and whoever dials us.
+        var contexts: [Digest: TLSContext] = [:]
+        var dialContexts: [CityID: Digest] = [:]
+        var acceptContext: Digest?
+        /// Keys of ours that are no longer pinned, and since when: sessions that show them were told of the new one.
+        var dropped: [Digest: ContinuousClock.Instant] = [:]
         var links: [CityID: Link] = [:]
         var strangers: [String: Int] = [:]
         /// Oldest first.
@@ -58,19 +69,20 @@ final class Network: ConnectionHost {
     }
 
     let context: ExchangeContext
-    private let clock: any WallClock
-    private let tls: TLSContext
+    let clock: any WallClock
+    let identities: @Sendable () -> [TLSIdentity]
     private let group: MultiThreadedEventLoopGroup
-    private let workers: NIOThreadPool
+    let workers: NIOThreadPool
     private let bounds: Bounds
     private let log: Logger
-    private let state = Mutex(State())
+    let state = Mutex(State())
     private let condition = NSCondition()
-    private let storeFault: @Sendable (any Error) -> Void
+    let storeFault: @Sendable (any Error) -> Void
     private let onChanges: @Sendable (ExchangeChanges) -> Void
 
     init(
-        context: ExchangeContext, clock: any WallClock, identity: TLSIdentity, bounds: Bounds, log: Logger,
+        context: ExchangeContext, clock: any WallClock, identities: @escaping @Sendable () -> [TLSIdentity], bounds: Bounds,
+        log: Logger,
         onStoreFault: @escaping @Sendable (any Error) -> Void, onChanges: @escaping @Sendable (ExchangeChanges) -> Void
     ) throws {
         self.context = context
@@ -79,36 +91,13 @@ final class Network: ConnectionHost {
         self.log = log
         storeFault = onStoreFault
         self.onChanges = onChanges
-        tls = try TLSContext(identity: identity, applicationProtocol: "hansa/1")
+        self.identities = identities
         group = MultiThreadedEventLoopGroup(numberOfThreads: 2)
         workers = NIOThreadPool(numberOfThreads: 4)
         workers.start()
     }
 
-    // MARK: Partners
-
-    /// Takes the partners as they are now: pins are checked again at once, and live sessions of removed or paused ones close.
-    func refreshPartners() throws {
-        let known = try context.metadata.read { store -> [(CityID, Session.Acquaintance, [String])] in
-            try store.partners().compactMap { partner in
-                guard let keyring = try store.currentKeyring(of: partner.city) else { return nil }
-                let now = self.clock.now
-                let pins = Set(keyring.tlsPins.filter { $0.notAfter > now }.map(\.spki))
-                let acquaintance = Session.Acquaintance(
-                    keyring: keyring.version, pins: pins, expires: keyring.expires, isActive: partner.state == .active)
-                return (partner.city, acquaintance, (partner.endpoint.map { [$0] } ?? []) + keyring.endpoints)
-            }
-        }
-        let closing = state.withLock { state -> [Connection] in
-            state.acquaintances = Dictionary(uniqueKeysWithValues: known.map { ($0.0, $0.1) })
-            state.endpoints = Dictionary(uniqueKeysWithValues: known.filter { $0.1.isActive }.map { ($0.0, $0.2) })
-            return state.links.compactMap { city, link in
-                guard let known = state.acquaintances[city], known.isActive, let spki = link.spki else { return link.connection }
-                return known.pins.contains(spki) ? nil : link.connection
-            }
-        }
-        for connection in closing { connection.close("partner is no longer active") }
-    }
+    // MARK: Partners (`refreshPartners` is in Network+Partners.swift)
 
     func acquaintance(of city: CityID) -> Session.Acquaintance? { state.withLock { $0.acquaintances[city] } }
     func link(to city: CityID) -> Link { state.withLock { $0.links[city] ?? Link() } }
@@ -120,7 +109,8 @@ final class Network: ConnectionHost {
         guard !changes.isEmpty else { return }
         let links = state.withLock { state in state.links.compactMap { city, link in link.connection.map { (city, $0) } } }
         for (city, connection) in links {
-            if changes.outboxes.contains(city) { connection.documentsWait() }
+            // A new keyring of ours is for everybody.
+            if changes.outboxes.contains(city) || changes.keyrings.contains(context.own) { connection.documentsWait() }
             // Only its own views: a job for nothing would show in the time of its next frame.
             if let views = changes.views[city] { connection.viewsChanged(views) }
             if changes.policies.contains(city) { connection.ask() }
@@ -195,7 +185,17 @@ final class Network: ConnectionHost {
 
     private func add(to channel: any Channel, role: Session.Role) -> EventLoopFuture<Void> {
         let traffic = Traffic()
-        let handler = TLSHandler(context: tls, role: role == .accepted ? .server : .client) { [self] peer in
+        let shown = state.withLock { state -> (key: Digest, context: TLSContext)? in
+            let key =
+                switch role {
+                case .dialled(let city): state.dialContexts[city]
+                case .accepted: state.acceptContext
+                }
+            guard let key, let context = state.contexts[key] else { return nil }
+            return (key, context)
+        }
+        guard let shown else { return channel.eventLoop.makeFailedFuture(ChannelError.ioOnClosedChannel) }
+        let handler = TLSHandler(context: shown.context, role: role == .accepted ? .server : .client) { [self] peer in
             state.withLock { state in
                 switch role {
                 case .dialled(let city): state.acquaintances[city]?.pins.contains(peer.spki) == true
@@ -205,7 +205,8 @@ final class Network: ConnectionHost {
             }
         }
         let connection = Connection(
-            host: self, context: context, role: role, tls: handler, traffic: traffic, workers: workers, log: log)
+            host: self, context: context, role: role, ownSPKI: shown.key, tls: handler, traffic: traffic, workers: workers,
+            log: log)
         let key = ObjectIdentifier(channel)
         channel.closeFuture.whenComplete { [self] _ in state.withLock { $0.unrecognised.removeAll { $0.id == key } } }
         return channel.eventLoop.makeCompletedFuture {
@@ -325,6 +326,8 @@ final class Network: ConnectionHost {
             }
             link.connection = connection
             link.spki = connection.spki
+            link.ownSPKI = connection.ownSPKI
+            link.isDocumentsOnly = connection.isDocumentsOnly
             if let channel = connection.channel {
                 let key = ObjectIdentifier(channel)
                 state.unrecognised.removeAll { $0.id == key }
@@ -362,6 +365,7 @@ final class Network: ConnectionHost {
             link.lastError = reason
             link.wasRefused = reason == "the partner closed: refused"
             link.spki = nil
+            link.ownSPKI = nil
             link.progress = PullProgress()
             link.releasesSent = 0
             link.contentBytesSent = 0

@@ -261,14 +261,15 @@ final class PackageDraft {
         if let last = built.lastPage { pages.append(last) }
         let (node, bag) = (frame.node, composed.bag)
         let seq = (head?.lastSeq ?? 0) + 1
+        let identity = node.currentIdentity
         let release = try Release(
             package: package, kind: .dataset, version: composed.version, operation: .publish, writer: node.city,
-            keyring: node.keyring.version, seq: seq,
+            keyring: identity.keyring.version, seq: seq,
             previous: head?.last, parents: head.map { [$0.last] } ?? [], clock: [ClockEntry(city: node.city, seq: seq)],
             issued: now, tlp: composed.tlp,
             title: composed.title, bytes: bag.payloadBytes, files: bag.payloadFiles, manifest: bag.manifest,
             index: IndexReference(root: built.root, chunks: built.chunkCount))
-        let envelope = release.signed(with: [node.keys.package])
+        let envelope = release.signed(with: [identity.keys.package])
         let table = SegmentRecord.tableParts(built.encodedTable, digest: built.tableDigest)
         signed = SignedRelease(
             digest: envelope.digest, release: release,

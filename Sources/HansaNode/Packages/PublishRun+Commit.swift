@@ -143,7 +143,10 @@ extension Node {
         _ item: PublishRun.Prepared, by actor: String, _ tx: any MetadataWriting, _ update: MembershipUpdate
     ) throws -> Bool {
         let (release, digest) = (item.release, item.digest)
-        guard try tx.package(release.package)?.last == release.previous else { return false }
+        // So is what was signed with a key that was named compromised meanwhile.
+        guard try tx.package(release.package)?.last == release.previous,
+            try !tx.isRevoked(packageKeyOf: release.writer, release.keyring)
+        else { return false }
         let summary = ReleaseSummary(release)
         // The package first: its row is made or found once for all that follows.
         try tx.put(item.row)

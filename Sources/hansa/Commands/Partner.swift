@@ -131,19 +131,37 @@ struct Partner: ParsableCommand {
         }
     }
 
-    struct Pause: NotYetCommand {
-        static let configuration = notYetConfiguration(
-            "Exchange nothing with a partner for a while.", example: "hansa partner pause boston.gov")
-        static let comesWith = "the issue on the sync engine"
-        @Argument(parsing: .allUnrecognized) var words: [String] = []
+    struct Pause: HansaCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Exchange nothing with a partner for a while: its connection closes at once, grants and agreements stay.",
+            discussion: """
+                Examples:
+                  hansa partner pause boston.gov
+                  hansa partner pause boston.gov -n
+                  hansa partner resume boston.gov
+                """)
+        @Argument(help: ArgumentHelp("The partner's city id.", valueName: "CITY")) var city: String
         @OptionGroup var global: GlobalOptions
+
+        func execute(_ terminal: Terminal) throws(Problem) -> Problem.Exit {
+            try ask(.partnerPause(city: city, dryRun: global.dryRun), terminal)
+        }
     }
 
-    struct Resume: NotYetCommand {
-        static let configuration = notYetConfiguration(
-            "Exchange with a paused partner again.", example: "hansa partner resume boston.gov")
-        static let comesWith = "the issue on the sync engine"
-        @Argument(parsing: .allUnrecognized) var words: [String] = []
+    struct Resume: HansaCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Exchange with a paused partner again.",
+            discussion: """
+                Examples:
+                  hansa partner resume boston.gov
+                  hansa partner resume boston.gov -n
+                  hansa sync boston.gov --wait
+                """)
+        @Argument(help: ArgumentHelp("The partner's city id.", valueName: "CITY")) var city: String
         @OptionGroup var global: GlobalOptions
+
+        func execute(_ terminal: Terminal) throws(Problem) -> Problem.Exit {
+            try ask(.partnerResume(city: city, dryRun: global.dryRun), terminal)
+        }
     }
 }

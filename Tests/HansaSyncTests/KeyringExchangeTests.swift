@@ -1,0 +1,246 @@
+// Keyrings over the session: what is sent, what is taken, and every attack of ATTACKS.md on the way.
+import HansaCore
+import HansaCrypto
+import HansaDocuments
+import HansaLog
+import HansaSync
+import HansaTerms
+import HansaTestSupport
+import Testing
+
+struct KeyringExchangeTests {
+    private func exchange(_ world: World, of node: Int, to peer: Int) -> DocumentExchange {
+        DocumentExchange(world.nodes[node].context, peer: world.nodes[peer].city)
+    }
+
+    private func take(_ envelope: Envelope, by to: DocumentExchange, _ world: World) throws -> String? {
+        let (answer, _) = try to.receive(Documents(items: [Documents.Item(id: 1, envelope: envelope)]).frame, at: world.now)
+        return try DocumentsAcknowledged(answer).items.first?.refusal
+    }
+
+    private func held(_ world: World, by node: Int, of city: Int) throws -> Int? {
+        try world.nodes[node].metadata.read { try $0.currentKeyring(of: world.nodes[city].city)?.version }
+    }
+
+    private func alarm(_ world: World, at node: Int, of city: Int) throws -> String? {
+        try world.nodes[node].metadata.read { try KeyringMemory.alarm(world.nodes[city].city, $0) }
+    }
+
+    @Test func missingVersionsGoFirstAndInOrder() throws {
+        let world = try Exchange.cities()
+        for what in WorldNode.Rotated.allCases { try world.nodes[0].rotate(what) }
+        _ = try world.propose(0, 1)
+        let (one, two) = (exchange(world, of: 0, to: 1), exchange(world, of: 1, to: 0))
+        try one.opened(held: 1, theirs: 1, at: world.now)
+        var types: [DocumentType] = []
+        var frames = try one.pending()
+        while !frames.isEmpty {
+            let frame = frames.removeFirst()
+            for item in try Documents(frame).items { types.append(item.envelope.type) }
+            let (answer, changes) = try two.receive(frame, at: world.now)
+            if try Documents(frame).items.contains(where: { $0.envelope.type == .keyring }) {
+                #expect(changes.keyrings == [world.nodes[0].city])
+            }
+            #expect(try DocumentsAcknowledged(answer).items.allSatisfy { $0.refusal == nil })
+            try one.acknowledged(answer, at: world.now)
+            // What the new keys signed goes when the keyrings have arrived.
+            if frames.isEmpty { frames = try one.pending() }
+        }
+        #expect(types == [.keyring, .keyring, .keyring, .keyring, .agreement])
+        #expect(try held(world, by: 1, of: 0) == 5)
+        #expect(try world.nodes[0].metadata.read { try KeyringMemory.held(by: world.nodes[1].city, $0) } == 5)
+        // Told once; a repeat changes nothing.
+        #expect(try one.pending().isEmpty)
+        for envelope in world.nodes[0].card { #expect(try take(envelope, by: two, world) == nil) }
+        #expect(try alarm(world, at: 1, of: 0) == nil)
+    }
+
+    @Test func aRotationDuringASessionIsPushed() throws {
+        let world = try Exchange.cities()
+        let one = exchange(world, of: 0, to: 1)
+        try one.opened(held: 1, theirs: 1, at: world.now)
+        #expect(try one.pending().isEmpty)
+        try world.nodes[0].rotate(.package)
+        #expect(try one.pending().count == 1)
+        #expect(try one.pending().isEmpty)
+    }
+
+    @Test func whatBreaksTheChainIsRefusedAndRemembered() throws {
+        let world = try World(seed: 3, cities: ["kitchener.ca", "auckland.nz", "wien.at"])
+        let before = world.nodes[0].keyring
+        let oldOfficer = world.nodes[0].officer
+        for what in [WorldNode.Rotated.officer, .package] { try world.nodes[0].rotate(what) }
+        let card = world.nodes[0].card
+        let taking = exchange(world, of: 1, to: 0)
+        let newOfficer = world.nodes[0].officer
+        let second = try Keyring(card[1])
+
+        #expect(try take(card[2], by: taking, world) == "keyring-skipped")
+        #expect(try take(second.signed(with: [oldOfficer]), by: taking, world) == "keyring-signatures")
+        #expect(try take(second.signed(with: [newOfficer]), by: taking, world) == "keyring-signatures")
+        // One signature under two names, and the same twice.
+        let one = second.signed(with: [oldOfficer]).signatures[0].signature
+        let twice = Envelope(
+            type: .keyring, payload: second.payload(),
+            signatures: [oldOfficer, newOfficer].map { DocumentSignature(keyID: $0.publicKey.keyID, signature: one) })
+        #expect(try take(twice, by: taking, world) == "keyring-signatures")
+        // Kitchener's keyring by Auckland's hand, and Auckland's by Kitchener's.
+        #expect(try take(card[1], by: exchange(world, of: 2, to: 1), world) == "keyring-other-city")
+        #expect(try take(world.nodes[1].card[0], by: exchange(world, of: 2, to: 0), world) == "keyring-other-city")
+        #expect(try held(world, by: 1, of: 0) == 1)
+        #expect(try alarm(world, at: 1, of: 0)?.hasPrefix("keyring-signatures") == true)
+        // The same version with other content: now, and of a version that has passed.
+        let change = KeyringChange(nil, name: "Town", country: nil, endpoints: [])
+        let other = try before.successor(change, tls: world.nodes[0].spki, expires: before.expires, at: world.now)
+        #expect(try take(card[1], by: taking, world) == nil)
+        #expect(try alarm(world, at: 1, of: 0) == nil)
+        #expect(try take(other.signed(with: [oldOfficer]), by: taking, world) == "keyring-equivocation")
+        #expect(try take(card[2], by: taking, world) == nil)
+        #expect(try take(other.signed(with: [oldOfficer]), by: taking, world) == "keyring-rollback")
+        // A threshold that cannot be: no keyring at all.
+        for threshold in ["0", "2"] {
+            let text = String(decoding: card[2].payload, as: UTF8.self)
+            let root = "\"root\":{\"keyids\":[\"\(newOfficer.publicKey.keyID.hex)\"],\"threshold\":"
+            let forged = text.replacing(root + "1", with: root + threshold)
+            let envelope = Envelope.sign(Array(forged.utf8), as: .keyring, with: [newOfficer])
+            #expect(forged != text)
+            #expect(try take(envelope, by: taking, world) == "malformed")
+        }
+        #expect(try held(world, by: 1, of: 0) == 3)
+        let refused = try world.nodes[1].metadata.read { try $0.logSize }
+        for _ in 0..<50 { _ = try take(other.signed(with: [oldOfficer]), by: taking, world) }
+        // Who repeats it does not fill the log.
+        #expect(try world.nodes[1].metadata.read { try $0.logSize } <= refused + 1)
+    }
+
+    @Test func aPartnersKeyringMayNotTakeAnothersMarks() throws {
+        let world = try World(seed: 4, cities: ["kitchener.ca", "auckland.nz", "wien.at"])
+        let kitchener = world.nodes[0]
+        let change = KeyringChange(
+            .tls(kitchener.spki, by: world.nodes[2].spki), name: "City", country: nil, endpoints: [])
+        let next = try kitchener.keyring.successor(change, tls: kitchener.spki, expires: kitchener.keyring.expires, at: world.now)
+        #expect(try take(next.signed(with: [kitchener.officer]), by: exchange(world, of: 1, to: 0), world) == "keyring-borrowed")
+        #expect(try held(world, by: 1, of: 0) == 1)
+    }
+
+    @Test func aPartnerThatGoesByAnOldKeyringIsNoticed() throws {
+        let world = try Exchange.cities()
+        try world.nodes[0].rotate(.tls)
+        let taking = exchange(world, of: 1, to: 0)
+        #expect(try take(world.nodes[0].card[1], by: taking, world) == nil)
+        try taking.opened(held: 1, theirs: 1, at: world.now)
+        #expect(try alarm(world, at: 1, of: 0)?.hasPrefix("keyring-rollback") == true)
+    }
+
+    @Test func aTLSKeyIsShownThatThePartnerKnows() throws {
+        let world = try Exchange.cities()
+        let node = world.nodes[0]
+        let first = node.spki
+        try node.rotate(.tls)
+        let second = node.spki
+        try node.rotate(.tls)
+        let third = node.spki
+        func shown(_ held: Int?, after seconds: Int64 = 0) throws -> Digest? {
+            if let held {
+                try exchange(world, of: 0, to: 1).opened(held: UInt64(held), theirs: 1, at: world.now)
+            }
+            return try node.metadata.read {
+                try KeyringMemory.tlsKey(
+                    of: node.city, among: [third, second, first], knownTo: [world.nodes[1].city],
+                    at: world.now.adding(seconds: seconds), $0)
+            }
+        }
+        // Who never said may have the oldest.
+        #expect(try shown(nil) == first)
+        #expect(try shown(1) == first)
+        #expect(try shown(2) == second)
+        #expect(try shown(3) == third)
+        // Behind the overlap only a card helps.
+        #expect(try shown(1, after: KeyringChange.tlsOverlapSeconds + 1) == third)
+    }
+
+    @Test func aKeyThatWasNamedCompromisedSignsNoAgreementAnyMore() throws {
+        let world = try Exchange.cities()
+        let stolen = world.nodes[0].officer
+        let forged = try Agreement(json: [
+            "schema": "hansa.agreement/1", "id": "forged", "title": "An exchange",
+            "parties": [["city": "kitchener.ca", "keyring": 1], ["city": "auckland.nz", "keyring": 1]],
+            "term": ["effective": "2026-01-01", "expires": "2029-12-31"], "clauses": [["id": "1", "text": "Words."]],
+            "terms": [
+                [
+                    "clause": "1", "from": "kitchener.ca", "to": ["auckland.nz"], "packages": ["kitchener.ca/**"],
+                    "kinds": ["dataset"], "ceiling": "TLP:GREEN", "redistribution": ["to": "none"],
+                ]
+            ],
+        ])
+        let digest = try world.agree(0, 1)
+        try world.nodes[0].rotate(.officer, isCompromised: true)
+        let taking = exchange(world, of: 1, to: 0)
+        #expect(try take(world.nodes[0].card[1], by: taking, world) == nil)
+        #expect(try take(Envelope.sign(forged.payload(), as: .agreement, with: [stolen]), by: taking, world) == "key-revoked")
+        // What was signed before stays.
+        #expect(try world.nodes[1].metadata.read { try $0.agreement(digest)?.state(at: world.now) } == .active)
+    }
+
+    // MARK: In the world
+
+    private func holds(_ world: World, _ node: Int, _ package: String) throws -> Bool {
+        let id = try PackageID(city: world.nodes[1 - node].city, path: package)
+        return try world.nodes[node].metadata.read { try ($0.package(id)?.headSeq ?? 0) > 0 }
+    }
+
+    @Test(arguments: [UInt64(11), 12, 13, 14]) func syncGoesOnThroughRotations(seed: UInt64) throws {
+        let world = try World(seed: seed, cities: ["kitchener.ca", "auckland.nz"])
+        let agreement = try world.agree(0, 1)
+        try world.nodes[0].grant(world.nodes[1].city, "kitchener.ca/**", under: agreement)
+        world.connect(0, 1)
+        for (number, what) in [WorldNode.Rotated.tls, .package, .officer, .nothing, .tls].enumerated() {
+            try world.nodes[0].rotate(what)
+            // In the same moment: the keyring may be overtaken by what it signs.
+            try world.nodes[0].publish("p\(number)", Exchange.content(UInt64(number)))
+            #expect(
+                world.run(seconds: 120) { (try? holds(world, 1, "p\(number)")) == true }, "seed \(seed): p\(number)")
+        }
+        #expect(try held(world, by: 1, of: 0) == 6)
+        #expect(world.violations.isEmpty, "seed \(seed): \(world.violations)")
+        #expect(world.findings.isEmpty, "seed \(seed): \(world.findings)")
+    }
+
+    @Test(arguments: [UInt64(21), 22, 23]) func whoWasAwayDuringRotationsCatchesUp(seed: UInt64) throws {
+        let world = try World(seed: seed, cities: ["kitchener.ca", "auckland.nz"])
+        let agreement = try world.agree(0, 1)
+        try world.nodes[0].grant(world.nodes[1].city, "kitchener.ca/**", under: agreement)
+        world.connect(0, 1)
+        world.run(seconds: 5)
+        world.link(0, 1).cut()
+        for what in [WorldNode.Rotated.tls, .package, .officer, .tls] { try world.nodes[0].rotate(what) }
+        try world.nodes[0].publish("p", Exchange.content(7))
+        world.run(seconds: 5)
+        world.link(0, 1).join()
+        #expect(world.run(seconds: 120) { (try? holds(world, 1, "p")) == true }, "seed \(seed)")
+        #expect(try held(world, by: 1, of: 0) == 5)
+        #expect(world.violations.isEmpty, "seed \(seed): \(world.violations)")
+    }
+
+    @Test func anExpiredKeyringAdmitsDocumentsUntilItsSuccessorIsThere() throws {
+        let world = try Exchange.cities(seed: 31)
+        let agreement = try world.agree(0, 1)
+        try world.nodes[0].grant(world.nodes[1].city, "kitchener.ca/**", under: agreement)
+        try world.nodes[0].rotate(.nothing, expires: world.now.adding(seconds: 60))
+        world.connect(0, 1)
+        world.run(seconds: 10)
+        #expect(try held(world, by: 1, of: 0) == 2)
+        world.link(0, 1).cut()
+        world.run(seconds: 120)
+        try world.nodes[0].publish("late", Exchange.content(8))
+        world.link(0, 1).join()
+        world.run(seconds: 20)
+        // The session stands, and says nothing of packages.
+        #expect(world.link(0, 1).isConnected)
+        #expect(try !holds(world, 1, "late"))
+        try world.nodes[0].rotate(.nothing)
+        #expect(world.run(seconds: 120) { (try? holds(world, 1, "late")) == true })
+        #expect(try held(world, by: 1, of: 0) == 3)
+        #expect(world.violations.isEmpty, "\(world.violations)")
+    }
+}
