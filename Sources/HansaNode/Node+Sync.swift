@@ -232,11 +232,16 @@ extension Node {
         bounds.unrecognisedMax = min(128, configuration.limits.connectionsMax)
         bounds.arrivalsPerMinuteAndAddress = configuration.limits.connectionsPerMinutePerAddress
         bounds.retrySecondsMax = Int64(configuration.sync.retrySecondsMax)
+        bounds.connectionsMax = configuration.limits.connectionsMax
+        bounds.announceSeconds = Int64(configuration.sync.intervalSeconds)
+        bounds.contentBytesInFlight = configuration.limits.contentBytesInFlight
+        // Read anew for each frame: SIGHUP changes rates at once.
+        let sending = SendingBudget { [weak self] in self?.configuration.withLock { $0.limits.sending } ?? SendingRates() }
         return try guarded {
             try Network(
                 context: context, clock: clock,
                 identities: { [weak self] in self.map { [$0.keys.tls] + $0.keys.formerTLS } ?? [] },
-                bounds: bounds, log: log,
+                bounds: bounds, sending: sending, log: log,
                 onStoreFault: { [weak self] error in self?.storeFailed(error) },
                 onChanges: { [weak self] changes in self?.changed(changes) })
         }

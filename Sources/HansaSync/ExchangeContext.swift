@@ -37,7 +37,7 @@ public struct ExchangeContext: Sendable {
     /// Randomness for what one view's partner will see (feed keys, transfer numbers). In a node it is `random`; in a simulation each view has a
     /// source of its own, so that what other views did cannot show in it.
     public let randomOfView: @Sendable (Digest) -> any RandomSource
-    public let limits: ExchangeLimits
+    public var limits: ExchangeLimits
     /// Shared by all sessions of the node.
     public let refusals: RefusalMerger
     /// A lane for each session that receives content.

@@ -172,7 +172,56 @@ extension ConfigurationKey {
             "limits.contentBytesInFlight", 4_194_304...17_179_869_184,
             "Content asked for and not yet written, over all partners, in bytes: bounds the node's memory.",
             \.limits.contentBytesInFlight),
+        rate("limits.sendRate", "How fast content leaves the node, over all partners.", \.limits.sending.node),
+        rate("limits.sendRatePerPartner", "How fast content leaves to each partner.", \.limits.sending.partner),
+        ConfigurationKey(
+            "limits.sendRates", .listOrSingle(.text),
+            "Partners with a rate of their own, such as \"auckland.nz 2MB/s\". One, or a list."
+        ) {
+            .array(
+                $0.limits.sending.partners.sorted { $0.key < $1.key }.map { .string("\($0.key) \(SendingRates.text($0.value))") })
+        } put: { value, configuration in
+            var partners: [CityID: UInt64?] = [:]
+            for text in value.array?.compactMap(\.string) ?? [] {
+                let words = text.split(separator: " ")
+                guard words.count == 2, let city = try? CityID(String(words[0])), let rate = SendingRates.rate(words[1]) else {
+                    return "'\(text.printable(charactersMax: 80))' is no city and rate, such as auckland.nz 2MB/s"
+                }
+                guard partners.updateValue(rate, forKey: city) == nil else { return "names \(city) twice" }
+            }
+            configuration.limits.sending.partners = partners
+            return nil
+        },
+        ConfigurationKey(
+            "limits.sendSchedule", .listOrSingle(.text),
+            "The node's rate by hours of the UTC day, such as \"08:00-18:00 20MB/s\"; the first that holds counts. One, or a list."
+        ) {
+            .array($0.limits.sending.schedule.map { .string(SendingRates.text($0)) })
+        } put: { value, configuration in
+            var schedule: [SendingRates.Hours] = []
+            for text in value.array?.compactMap(\.string) ?? [] {
+                guard let hours = SendingRates.hours(text) else {
+                    return "'\(text.printable(charactersMax: 80))' is no span of hours and rate, such as 08:00-18:00 20MB/s"
+                }
+                schedule.append(hours)
+            }
+            guard schedule.count <= 48 else { return "is at most 48 spans" }
+            configuration.limits.sending.schedule = schedule
+            return nil
+        },
     ]
+
+    private static func rate(
+        _ name: String, _ summary: String, _ path: any WritableKeyPath<NodeConfiguration, UInt64?> & Sendable
+    ) -> ConfigurationKey {
+        ConfigurationKey(name, .text, "\(summary) unlimited, or such as 800kB/s, 2.5MB/s, 100Mbit/s.") {
+            .string(SendingRates.text($0[keyPath: path]))
+        } put: { value, configuration in
+            guard let rate = value.string.flatMap({ SendingRates.rate($0) }) else { return SendingRates.form }
+            configuration[keyPath: path] = rate
+            return nil
+        }
+    }
 
     private static let sync: [ConfigurationKey] = [
         number(

@@ -64,6 +64,7 @@ public struct NodeConfiguration: Sendable, Equatable {
         public var connectionsPerMinutePerAddress = 60
         /// Content asked for and not yet written, over all partners.
         public var contentBytesInFlight = 256 * 1024 * 1024
+        public var sending = SendingRates()
 
         public init() {}
     }

@@ -151,7 +151,8 @@ import Testing
         let values = [
             "name": "Waterloo", "country": "CA", "listen": "127.0.0.1:1,127.0.0.1:2",
             "advertise": "a.ca:1",
-            "logLevel": "trace",
+            "logLevel": "trace", "limits.sendRate": "20MB/s", "limits.sendRatePerPartner": "unlimited",
+            "limits.sendRates": "auckland.nz 2MB/s,oslo.no unlimited", "limits.sendSchedule": "22:00-06:00 1GB/s",
         ]
         var text = ConfigurationYAML.write(NodeConfiguration(city: try CityID("kitchener.ca"), name: "Kitchener"))
         var wanted = try ConfigurationYAML.read(text)
@@ -164,6 +165,50 @@ import Testing
             #expect(try ConfigurationYAML.read(text) == wanted, "\(key)\n\(text)")
             #expect(text.split(separator: "\n").count == lines, "\(key) is written on its own line")
         }
+    }
+
+    @Test func ratesOfSendingAreReadAndWritten() throws {
+        var configuration = NodeConfiguration(city: try CityID("kitchener.ca"), name: "Kitchener")
+        #expect(configuration.value(of: "limits.sendRate") == "unlimited")
+        for (text, rate, shown) in [
+            ("800kB/s", 800_000, "800kB/s"), ("2.5MB/s", 2_500_000, "2500kB/s"), ("100Mbit/s", 12_500_000, "12500kB/s"),
+            ("1001B/s", 1001, "1001B/s"), ("unlimited", nil, "unlimited"), ("1 GB/s", 1_000_000_000, "1GB/s"),
+        ] as [(String, UInt64?, String)] {
+            try configuration.set("limits.sendRate", to: text, origin: .flag("x"))
+            #expect(configuration.limits.sending.node == rate)
+            #expect(configuration.value(of: "limits.sendRate") == .string(shown))
+        }
+        for text in ["10", "MB/s", "-1MB/s", "1e9B/s", "999B/s", "0.5B/s", "nanMB/s", "infMB/s", "10TB/s", ""] {
+            #expect(throws: YAMLFault.self, "\(text)") {
+                try configuration.set("limits.sendRatePerPartner", to: text, origin: .flag("x"))
+            }
+        }
+        for text in ["auckland.nz", "auckland.nz 2MB/s,auckland.nz 1MB/s", "no_city 1MB/s", "auckland.nz 2 MB/s x"] {
+            #expect(throws: YAMLFault.self, "\(text)") { try configuration.set("limits.sendRates", to: text, origin: .flag("x")) }
+        }
+        for text in [
+            "8:00-18:00 1MB/s", "08:00-24:00 1MB/s", "08:00-08:00 1MB/s", "08:00 1MB/s", "08:00-18:60 1MB/s", "08:00-18:00",
+        ] {
+            #expect(throws: YAMLFault.self, "\(text)") {
+                try configuration.set("limits.sendSchedule", to: text, origin: .flag("x"))
+            }
+        }
+        try configuration.set("limits.sendRate", to: "1MB/s", origin: .flag("x"))
+        try configuration.set("limits.sendSchedule", to: "08:00-18:00 2MB/s,22:00-06:30 unlimited", origin: .flag("x"))
+        try configuration.set("limits.sendRates", to: "auckland.nz 3MB/s,oslo.no unlimited", origin: .flag("x"))
+        try configuration.set("limits.sendRatePerPartner", to: "4MB/s", origin: .flag("x"))
+        let rates = configuration.limits.sending
+        func node(_ time: String) throws -> UInt64? { rates.node(at: try #require(Timestamp("2026-11-21T\(time):00Z"))) }
+        #expect(try node("07:59") == 1_000_000)
+        #expect(try node("08:00") == 2_000_000)
+        #expect(try node("17:59") == 2_000_000)
+        #expect(try node("18:00") == 1_000_000)
+        #expect(try node("22:00") == nil)
+        #expect(try node("06:29") == nil)
+        #expect(try node("06:30") == 1_000_000)
+        #expect(rates.partner(try CityID("auckland.nz")) == 3_000_000)
+        #expect(rates.partner(try CityID("oslo.no")) == nil)
+        #expect(rates.partner(try CityID("boston.gov")) == 4_000_000)
     }
 
     @Test func settingRefusesWhatTheFileWouldRefuse() {

@@ -78,6 +78,8 @@ final class Connection: ChannelDuplexHandler, @unchecked Sendable {
     private var hasIndex = false
     private var timer: RepeatedTask?
     private var announcement: Scheduled<Void>?
+    /// Content waits for the rate of sending.
+    private var slowed: Scheduled<Void>?
     /// The first round is begun by the session itself.
     private let asksRequested = Atomic<Int>(1)
     private var asks = 0
@@ -196,6 +198,7 @@ final class Connection: ChannelDuplexHandler, @unchecked Sendable {
         end(closeReason ?? "connection closed")
         timer?.cancel()
         announcement?.cancel()
+        slowed?.cancel()
         context.fireChannelInactive()
     }
 
@@ -218,6 +221,8 @@ final class Connection: ChannelDuplexHandler, @unchecked Sendable {
             // Without it views that differ are told from their beginning; a session that has sent its hello can export.
             let material = try? tls.exportKeyingMaterial(
                 label: RepairSecret.label, context: session.nonces(with: theirs), count: RepairSecret.byteCount)
+            var context = context
+            context.limits.contentAskedBytesMax = host.contentAskedBytes
             parts = Parts(context, peer, material.map(RepairSecret.init))
             startTimers()
             enqueue(pull: .opened(held: theirs.peerKeyring, theirs: theirs.keyring))
@@ -336,12 +341,12 @@ final class Connection: ChannelDuplexHandler, @unchecked Sendable {
         scheduleAnnouncement()
     }
 
-    /// Every 15 minutes ± 25 % (SYNC.md §7).
+    /// Every 15 minutes, or as configured, ± 25 % (SYNC.md §7).
     private func scheduleAnnouncement() {
-        let seconds =
-            Int64(15 * 60 * 3 / 4) + Int64(UInt16(truncatingIfNeeded: context.random.bytes(2).reduce(0) { $0 << 8 | Int($1) }))
-            % Int64(15 * 60 / 2)
-        announcement = eventLoop.assumeIsolated().scheduleTask(in: .seconds(seconds)) { [weak self] in
+        let interval = host.announceSeconds * 1000
+        let random = Int64(context.random.bytes(4).reduce(0) { $0 << 8 | Int($1) })
+        let milliseconds = interval * 3 / 4 + random % max(1, interval / 2)
+        announcement = eventLoop.assumeIsolated().scheduleTask(in: .milliseconds(milliseconds)) { [weak self] in
             guard let self, !self.isClosing else { return }
             self.enqueue(publish: .announce)
             self.scheduleAnnouncement()
@@ -553,6 +558,11 @@ final class Connection: ChannelDuplexHandler, @unchecked Sendable {
         guard !isClosing, let context = handlerContext else { return }
         var hasWritten = false
         while contentPending < Connection.contentPendingBytesMax, !contentReady.isEmpty {
+            guard let peer, let first = contentReady.first else { break }
+            if let delay = host.sending.take(first.bodyCount, for: peer, at: .now, host.now) {
+                sendLater(delay)
+                break
+            }
             let frame = contentReady.removeFirst()
             let size = frame.bodyCount
             contentReadyBytes -= size
@@ -571,6 +581,16 @@ final class Connection: ChannelDuplexHandler, @unchecked Sendable {
         }
         if hasWritten { tls.flush() }
         if contentReadyBytes < Connection.contentBatchBytes { runPublishing() }
+    }
+
+    /// The rate allows no more now: the next look is when it may.
+    private func sendLater(_ delay: Duration) {
+        guard slowed == nil else { return }
+        let nanoseconds = Int64(min(delay, .seconds(60)) / .nanoseconds(1))
+        slowed = eventLoop.assumeIsolated().scheduleTask(in: .nanoseconds(max(1000, nanoseconds))) { [weak self] in
+            self?.slowed = nil
+            self?.pumpContent()
+        }
     }
 
     /// What was made and has not left.
@@ -661,6 +681,11 @@ struct PullProgress: Sendable, Equatable {
 /// What a connection needs of the node. Called on the connection's event loop; implementations do not block.
 protocol ConnectionHost: AnyObject, Sendable {
     var now: Timestamp { get }
+    var sending: SendingBudget { get }
+    /// How often a session announces its views, in seconds, give or take a quarter.
+    var announceSeconds: Int64 { get }
+    /// Raw bytes of chunks that a new session may have asked for.
+    var contentAskedBytes: Int { get }
     func acquaintance(of city: CityID) -> Session.Acquaintance?
     /// When a version of our own keyring ends.
     func expiry(ofOwnKeyring version: Int) -> Timestamp?

@@ -66,9 +66,15 @@ final class Network: ConnectionHost {
         var placesPerFastAddress = 8
         var connectSeconds: Int64 = 5
         var retrySecondsMax: Int64 = 15 * 60
+        /// Sessions and strangers together.
+        var connectionsMax = 256
+        var announceSeconds: Int64 = 15 * 60
+        /// Content asked for and not yet written, over all partners.
+        var contentBytesInFlight = 256 << 20
     }
 
     let context: ExchangeContext
+    let sending: SendingBudget
     let clock: any WallClock
     let identities: @Sendable () -> [TLSIdentity]
     private let group: MultiThreadedEventLoopGroup
@@ -82,12 +88,14 @@ final class Network: ConnectionHost {
 
     init(
         context: ExchangeContext, clock: any WallClock, identities: @escaping @Sendable () -> [TLSIdentity], bounds: Bounds,
+        sending: SendingBudget,
         log: Logger,
         onStoreFault: @escaping @Sendable (any Error) -> Void, onChanges: @escaping @Sendable (ExchangeChanges) -> Void
     ) throws {
         self.context = context
         self.clock = clock
         self.bounds = bounds
+        self.sending = sending
         self.log = log
         storeFault = onStoreFault
         self.onChanges = onChanges
@@ -103,6 +111,12 @@ final class Network: ConnectionHost {
     func link(to city: CityID) -> Link { state.withLock { $0.links[city] ?? Link() } }
     func hasEndpoint(_ city: CityID) -> Bool { state.withLock { !($0.endpoints[city] ?? []).isEmpty } }
     var now: Timestamp { clock.now }
+    var announceSeconds: Int64 { bounds.announceSeconds }
+    /// What one session may have asked for: an even share among the partners, but enough to keep a line busy.
+    var contentAskedBytes: Int {
+        let partners = state.withLock { $0.acquaintances.values.count(where: \.isActive) }
+        return min(context.limits.contentAskedBytesMax, max(4 << 20, bounds.contentBytesInFlight / max(1, partners)))
+    }
 
     /// Tells the sessions concerned that views, policies or outboxes changed.
     func notify(_ changes: ExchangeChanges) {
@@ -173,7 +187,14 @@ final class Network: ConnectionHost {
             {
                 evicted.append(state.unrecognised.remove(at: oldest).channel)
             }
-            if state.unrecognised.count >= bounds.unrecognisedMax { evicted.append(state.unrecognised.removeFirst().channel) }
+            let sessions = state.links.values.count { $0.connection != nil }
+            while !state.unrecognised.isEmpty,
+                state.unrecognised.count >= min(bounds.unrecognisedMax, bounds.connectionsMax - sessions)
+            {
+                evicted.append(state.unrecognised.removeFirst().channel)
+            }
+            // Full of sessions: no room for one more, whoever it is.
+            guard sessions < bounds.connectionsMax else { return nil }
             state.strangers["too-many", default: 0] += evicted.count
             state.unrecognised.append((ObjectIdentifier(channel), address, channel))
             return evicted
@@ -359,6 +380,7 @@ final class Network: ConnectionHost {
 
     func connectionClosed(_ connection: Connection, peer: CityID?, reason: String) {
         guard let peer else { return }
+        sending.leave(peer)
         let wasCurrent = state.withLock { state -> Bool in
             guard var link = state.links[peer], link.connection === connection else { return false }
             link.connection = nil
