@@ -21,7 +21,10 @@ public enum Explanations {
             .packageInvalidBag, .packageEnded, .contentDamaged, .limitExceeded, .notAuthoritative, .packageWithdrawn,
             .packageNotShared:
             packages(code)
-        case .partnerUnreachable, .partnerRefused, .viewQuarantined, .protocolViolation, .syncBehind, .nodeStopping: sync(code)
+        case .partnerUnreachable, .partnerRefused, .viewQuarantined, .protocolViolation, .syncBehind, .nodeStopping,
+            .packageForked,
+            .packageFenced:
+            sync(code)
         case .logDamaged, .logUnavailable, .entryUnknown: log(code)
         case .notAuthorised, .nodeNotRunning, .adminProtocol, .tooManyClients: interface(code)
         }
@@ -181,6 +184,14 @@ public enum Explanations {
         case .protocolViolation:
             "The partner sent something that the protocol does not allow. The connection was closed, and the log has the reason."
         case .syncBehind: "Not everything has arrived yet. The node goes on by itself; `hansa sync --wait` waits for it."
+        case .packageForked:
+            "A city signed two different releases of one package under one number. The first that came is kept, the other refused, and the proof, both "
+                + "signed documents, is kept too: `hansa conflict show PACKAGE` prints it. The package's head stands still until an administrator "
+                + "decides with `hansa conflict resolve PACKAGE --take REF`. Ask that city what happened: a restored backup, or a stolen key."
+        case .packageFenced:
+            "A partner showed a release of one of our packages that our own key signed and this node does not know: most likely an old backup was put "
+                + "back. Signing the next number could sign one twice, so nothing is signed for the package. `hansa conflict resolve PACKAGE --take REF` "
+                + "goes on 2^20 numbers further; the content of what was lost stays with the partners that hold it."
         case .nodeStopping:
             "The node is stopping, or stopped while it worked on this command. Run it again: with the next node, or without one."
         default: ""

@@ -63,6 +63,8 @@ public enum ProblemCode: String, Sendable, Codable, CaseIterable {
     case protocolViolation = "H404"
     case syncBehind = "H405"
     case nodeStopping = "H406"
+    case packageForked = "H408"
+    case packageFenced = "H409"
     // Log and audit
     case logDamaged = "H501"
     case logUnavailable = "H502"
@@ -87,7 +89,7 @@ public enum ProblemCode: String, Sendable, Codable, CaseIterable {
         case .partnerUnreachable: .unreachable
         case .interrupted: .interrupted
         case .syncBehind: .partlyDone
-        case .agreementAmbiguous, .releaseAmbiguous, .checkoutModified: .conflict
+        case .agreementAmbiguous, .releaseAmbiguous, .checkoutModified, .packageForked, .packageFenced: .conflict
         default: .failed
         }
     }

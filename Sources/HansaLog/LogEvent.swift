@@ -36,6 +36,10 @@ public enum LogEvent: String, Sendable, CaseIterable {
     case packagePublished = "package.published"
     case packageWithdrawn = "package.withdrawn"
     case packageCheckedOut = "package.checkout"
+    case packageCompared = "package.compared"
+    case packageForked = "package.forked"
+    case packageConflictResolved = "package.resolved"
+    case packageFenced = "package.fenced"
     // Exchange
     case releaseOffered = "release.offered"
     case releaseDelivered = "release.delivered"
@@ -117,6 +121,20 @@ public enum LogEvent: String, Sendable, CaseIterable {
             ("Package withdrawn", "We signed the withdrawal of a package; reason is public to its recipients.")
         case .packageCheckedOut:
             ("Package checked out", "Content was written out of the node; details give the purpose where one was stated.")
+        case .packageCompared:
+            ("Releases compared", "Two releases were compared and values of them shown; details give the other release.")
+        case .packageForked:
+            (
+                "Package forked",
+                "A city signed two releases under one number; the proof is kept and the package's head stands still until someone decides."
+            )
+        case .packageConflictResolved:
+            ("Conflict resolved", "An administrator decided how a package with a fork or a fence goes on; details say how.")
+        case .packageFenced:
+            (
+                "Package fenced",
+                "A partner holds a release of ours that we do not know: nothing is signed for the package until someone decides."
+            )
         case .releaseOffered: ("Release offered", "A release entered what a partner may see; transfer names the offer.")
         case .releaseDelivered: ("Release delivered", "All content that the partner asked for has been handed to its connection.")
         case .releaseReceived: ("Release received", "A partner's release was verified, stored and is accepted.")

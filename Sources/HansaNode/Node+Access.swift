@@ -217,6 +217,7 @@ extension Node {
             JSONMember("clauseText", JSONValue(clauseText)), JSONMember("exists", .bool(exists)),
         ]
         members.append(JSONMember("delivery", delivery?.document ?? .null))
+        members.append(JSONMember("conflict", JSONValue(try read { try self.dispute(about: id, $0) })))
         let grant = try read { try $0.grants() }.first { $0.id == verdict.permit?.grant }
         members.append(JSONMember("grantedBy", JSONValue(grant?.grantedBy)))
         members.append(JSONMember("grantedAt", JSONValue(grant?.issued)))

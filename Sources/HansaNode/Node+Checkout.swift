@@ -93,7 +93,7 @@ extension Node {
     }
 
     /// What was dropped, withdrawn, or came under an agreement that has ended stays as a record, and gives no new checkout.
-    private func mayCheckOut(_ row: PackageRow, _ release: ReleaseRow) throws(Problem) {
+    func mayCheckOut(_ row: PackageRow, _ release: ReleaseRow) throws(Problem) {
         if row.package.city == city {
             guard let seq = row.withdrawnSeq, release.release.seq <= seq else { return }
             throw Problem(.packageWithdrawn, "\(row.package) was withdrawn by us", try: "hansa package history \(row.package)")

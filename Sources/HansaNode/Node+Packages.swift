@@ -12,9 +12,6 @@ internal import Synchronization
 extension Node {
     public func packagePublish(_ caller: Caller, options: PublishOptions, source: any PublishSource) throws(Problem) -> JSONValue
     {
-        guard !options.bumpAuto else {
-            throw Problem(.notYet, "--bump auto comes with the issue on content", try: "--version MAJOR.MINOR.PATCH")
-        }
         // Another publish may hold this for long: the seq of a package has one writer.
         let result = publishing.withLock { _ in
             Result { () throws(Problem) -> PublishRun in
@@ -208,6 +205,7 @@ extension Node {
         guard let row = try read({ try $0.package(id) }) else {
             throw Problem(.packageUnknown, "there is no package \(id)", try: "hansa package list")
         }
+        try read { try self.mustNotBeFenced(id, $0) }
         let recipients = try read { try $0.recipients(everSent: id) }
         var digest = row.last
         if !row.isWithdrawn, !dryRun {

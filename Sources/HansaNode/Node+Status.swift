@@ -22,19 +22,26 @@ extension Node {
         let facts = try read {
             store -> (
                 agreements: [AgreementRecord], published: [PublishedView], subscribed: [SubscribedView], own: Int, received: Int,
-                refused: [HoldingRow], last: Timestamp?
+                refused: [HoldingRow], disputes: [DisputeRow], last: Timestamp?
             ) in
             let own = try store.packageCount(of: self.city)
             let received = try store.packageCount(of: nil) - own
             let subscribed = try store.subscribedViews()
             var refused: [HoldingRow] = []
             for view in subscribed { refused += try store.holdings(in: view.id, state: .refused, after: nil, limit: 20) }
-            return (try store.agreements(), try store.publishedViews(), subscribed, own, received, refused, try store.lastLogTime)
+            let disputes = try store.disputes(of: nil).filter { $0.resolved == nil }
+            return (
+                try store.agreements(), try store.publishedViews(), subscribed, own, received, refused, disputes,
+                try store.lastLogTime
+            )
         }
         if let last = facts.last, last > now {
             needs(
                 "clock-behind", "the clock stands before the log's last entry at \(last): nothing is shared until it has passed",
                 "timedatectl status")
+        }
+        for dispute in facts.disputes {
+            needs("package-\(dispute.kind.rawValue)", summary(of: dispute), "hansa conflict show \(dispute.package)")
         }
         for record in facts.agreements
         where record.state(at: now) == .proposed && record.isParty(city) && !record.signedBy.contains(city)

@@ -249,8 +249,17 @@ public protocol Services: AnyObject, Sendable {
     func packageCheckout(
         _ caller: Caller, reference: String, payload: Bool, purpose: String?, force: Bool, dryRun: Bool, sink: any CheckoutSink
     ) throws(Problem) -> JSONValue
+    func packageDiff(
+        _ caller: Caller, from first: String, to second: String, limit: Int, conversation: any Conversation
+    ) throws(Problem) -> JSONValue
     func packageVerify(_ caller: Caller, reader: any DirectoryReader) throws(Problem) -> JSONValue
     func packageWithdraw(_ caller: Caller, package: String, reason: String, dryRun: Bool) throws(Problem) -> JSONValue
+
+    func conflictList(_ caller: Caller) throws(Problem) -> JSONValue
+    func conflictShow(_ caller: Caller, package: String) throws(Problem) -> JSONValue
+    /// `merge` says that `--merge` was asked for, which no package of one writer allows: the problem says what to do instead.
+    func conflictResolve(_ caller: Caller, package: String, take reference: String?, merge: Bool, dryRun: Bool) throws(Problem)
+        -> JSONValue
 
     func sync(
         _ caller: Caller, partners: [String], wait: Bool, timeoutSeconds: Int?, dryRun: Bool, conversation: any Conversation

@@ -13,6 +13,7 @@ enum Codes {
     static let partnerStates: [Partner.State] = [.active, .paused, .removed]
     /// `accepted` is 0: the index of what is not names it so.
     static let holdingStates: [HoldingRow.State] = [.accepted, .refused, .ended]
+    static let disputeKinds: [DisputeRow.Kind] = [.fork, .fence]
     static let receiptOutcomes: [Receipt.Outcome] = [.accepted, .refused, .delivered]
     /// `ok` is 0: the index of what is not names it so.
     static let logOutcomes: [LogEntry.Outcome] = [.ok, .refused, .failed]

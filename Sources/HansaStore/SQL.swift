@@ -11,6 +11,7 @@ enum SQL: Int, CaseIterable {
     // Packages
     case package, packages, packagesOfCity, packageCount, putPackage, release, releasesOfPackage, releaseBySeq, releasesBetween,
         insertRelease
+    case disputes, disputesOfPackage, putDispute
     case chunk, insertChunk, putMark
     // Publishing
     case publishedView, publishedViews, putPublishedView, removePublishedView
@@ -31,6 +32,9 @@ enum SQL: Int, CaseIterable {
         + "r.document, r.file_table, r.pages, r.committed, r.digest"
     private static let packageColumns =
         "name, kind, head, major, minor, patch, head_seq, last_seq, last, tlp, title, bytes, withdrawn_seq"
+    private static let disputeColumns =
+        "p.name, d.seq, d.kind, d.other, d.writer, d.known, d.document, d.partner, d.found, d.resolved FROM dispute d JOIN package p "
+        + "ON p.id = d.package"
     private static let memberColumns =
         "m.release, p.name, m.level, m.clause, m.access_grant, m.until, m.added, m.dropped, m.sent, m.transfer, m.delivered, m.outcome"
     private static let memberTables = "member m JOIN package p ON p.id = m.package"
@@ -86,6 +90,9 @@ enum SQL: Int, CaseIterable {
             "SELECT \(SQL.releaseColumns) FROM release r JOIN package p ON p.id = r.package WHERE r.package = ? ORDER BY r.seq, r.digest"
         case .releaseBySeq: "SELECT digest FROM release WHERE package = ? AND seq = ? AND writer = ? ORDER BY digest LIMIT 1"
         case .releasesBetween: "SELECT digest FROM release WHERE digest >= ? AND digest <= ? ORDER BY digest LIMIT ?"
+        case .disputes: "SELECT \(SQL.disputeColumns) ORDER BY p.name, d.seq, d.kind, d.other"
+        case .disputesOfPackage: "SELECT \(SQL.disputeColumns) WHERE d.package = ? ORDER BY d.seq, d.kind, d.other"
+        case .putDispute: "INSERT OR REPLACE INTO dispute VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
         case .insertRelease:
             "INSERT INTO release (digest, package, seq, writer, kind, major, minor, patch, operation, issued, tlp, title, bytes, files, chunks, "
                 + "document, file_table, pages, committed) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "

@@ -57,6 +57,20 @@ extension SQLiteReading {
             }, { try $0.digest(0) })
     }
 
+    func disputes(of package: PackageID?) throws -> [DisputeRow] {
+        guard let package else { return try all(.disputes, { _ in }, disputeRow) }
+        guard let number = try number(of: package) else { return [] }
+        return try all(.disputesOfPackage, { $0.int(number) }, disputeRow)
+    }
+
+    private func disputeRow(_ row: Statement.Columns) throws -> DisputeRow {
+        DisputeRow(
+            package: try SQLiteReading.package(row.text(0)), kind: try Codes.value(row.int64(2), in: Codes.disputeKinds),
+            writer: try city(row.int64(4)), seq: row.uint64(1), known: row.isNull(5) ? nil : try row.digest(5),
+            other: try row.digest(3),
+            document: try row.place(6), partner: try city(row.int64(7)), found: row.time(8), resolved: row.timeIfAny(9))
+    }
+
     func releases(withPrefix hexPrefix: String, limit: Int) throws -> [Digest] {
         let missing = Digest.byteCount * 2 - hexPrefix.utf8.count
         guard missing >= 0, let low = Digest(hex: hexPrefix + String(repeating: "0", count: missing)),

@@ -237,6 +237,25 @@ final class SQLiteWriting: SQLiteReading {
         }
     }
 
+    func put(_ dispute: DisputeRow) throws {
+        mark(dispute.document)
+        let package = try named(dispute.package)
+        let writer = try named(dispute.writer)
+        let partner = try named(dispute.partner)
+        try run(.putDispute) {
+            $0.int(package)
+            $0.int(dispute.seq)
+            $0.int(Codes.code(dispute.kind, in: Codes.disputeKinds))
+            $0.digest(dispute.other)
+            $0.int(writer)
+            if let known = dispute.known { $0.digest(known) } else { $0.int(Int64?.none) }
+            $0.place(dispute.document)
+            $0.int(partner)
+            $0.time(dispute.found)
+            $0.time(dispute.resolved)
+        }
+    }
+
     func insertChunks(of city: CityID, block: ContentLocation, _ chunks: [ChunkEntry]) throws {
         mark(block)
         let city = try named(city)

@@ -17,8 +17,17 @@ enum Schema {
         migrator.registerMigration("1") { database in
             for table in [names, policy, packages, publishing, pulling, log] { try database.execute(sql: table) }
         }
+        migrator.registerMigration("disputes") { try $0.execute(sql: disputes) }
         return migrator
     }
+
+    // Two releases under one number, or a release of ours that we do not know. Few rows, and none is ever deleted.
+    private static let disputes = """
+        CREATE TABLE dispute (
+            package INTEGER NOT NULL, seq INTEGER NOT NULL, kind INTEGER NOT NULL, other BLOB NOT NULL, writer INTEGER NOT NULL, known BLOB,
+            document BLOB NOT NULL, partner INTEGER NOT NULL, found INTEGER NOT NULL, resolved INTEGER,
+            PRIMARY KEY (package, seq, kind, other)) STRICT, WITHOUT ROWID;
+        """
 
     private static let names = """
         CREATE TABLE city (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE) STRICT;

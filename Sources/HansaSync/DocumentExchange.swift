@@ -138,13 +138,19 @@ public final class DocumentExchange {
         switch DocumentType(rawValue: envelope.payloadType) {
         case .agreement: return try takeAgreement(envelope, at: now, &changes)
         case .agreementStep: return try takeStep(envelope, at: now, &changes)
-        case .release: return try takeWithdrawal(envelope, at: now)
+        case .release:
+            if let release = try? Release(payload: envelope.payload), release.writer == context.own,
+                release.package.city == context.own
+            {
+                return try takeOwn(envelope, release, at: now, &changes)
+            }
+            return try takeWithdrawal(envelope, at: now)
         case .keyring: return try takeKeyring(envelope, at: now, &changes)
         case .receipt, .forkProof, nil: return try refuse(envelope, "type", at: now)
         }
     }
 
-    private func refuse(
+    func refuse(
         _ envelope: Envelope, _ word: String, at now: Timestamp, agreement: Digest? = nil, clause: String? = nil,
         details: JSONValue? = nil
     ) throws -> String {
@@ -311,6 +317,17 @@ public final class DocumentExchange {
                 return "fork"
             }
             return nil
+        }
+        if verdict == "fork" {
+            let row = try context.metadata.read { store in
+                try store.releaseDigest(of: release.package, writer: release.writer, seq: release.seq).flatMap {
+                    try store.release($0)
+                }
+            }
+            if let row, let fork = try context.fork(context.envelope(at: row.document), envelope, partner: peer, at: now) {
+                try context.content.sync()
+                try context.metadata.write(at: now) { try $0.record(fork) }
+            }
         }
         if let verdict { return try refuse(envelope, verdict, at: now) }
         let known = try context.metadata.read { try $0.package(release.package) }

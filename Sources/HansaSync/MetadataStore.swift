@@ -461,6 +461,8 @@ public protocol MetadataReading: AnyObject {
     func releases(of package: PackageID) throws -> [ReleaseRow]
     /// Any committed release with this (package, writer, seq).
     func releaseDigest(of package: PackageID, writer: CityID, seq: UInt64) throws -> Digest?
+    /// Contradictions about a package, or about all, resolved ones included: in order of package, seq, kind, other digest.
+    func disputes(of package: PackageID?) throws -> [DisputeRow]
     /// Digests that begin with these bytes, at most `limit`, ordered.
     func releases(withPrefix hexPrefix: String, limit: Int) throws -> [Digest]
 
@@ -540,6 +542,8 @@ public protocol MetadataWriting: MetadataReading {
     func put(_ package: PackageRow) throws
     /// A release that is known already stays as it is; one of which only the document was here takes the rest.
     func insert(_ release: ReleaseRow) throws
+    /// Replaces the row of this (package, kind, writer, seq, other).
+    func put(_ dispute: DisputeRow) throws
     /// Chunks of one stored block, in its order. A chunk that the city has already keeps its first location.
     func insertChunks(of city: CityID, block: ContentLocation, _ chunks: [ChunkEntry]) throws
 

@@ -97,6 +97,7 @@ extension Puller {
             let envelope = Envelope.sign(receipt.payload(), as: .receipt, with: [signing.packageKey])
             receipts.append((view, envelope, try context.content.append(document: envelope.binary(), digest: envelope.digest)))
         }
+        let forks = try forks(in: batch, at: now)
         // Bytes before rows: after this line everything the transaction points to is on the disk.
         if !batch.isEmpty || !unrecordedBlocks.isEmpty { try context.content.sync() }
 
@@ -142,6 +143,8 @@ extension Puller {
                 // It leaves from the outbox until the partner says it has it: a crash here or there loses none.
                 try tx.enqueue(receipt.envelope, to: self.peer)
             }
+            // Before the releases of this batch: the head stands still already for them.
+            for fork in forks { try tx.record(fork) }
             for view in byView.keys.sorted() { try self.record(byView[view] ?? [], in: view, tx) }
             return try advanced.compactMap { try self.advance($0.view, to: $0.cursor, listed: $0.last ? $0.listed : nil, tx) }
         }
@@ -184,7 +187,10 @@ extension Puller {
                 let number = Number(package: release.package, seq: release.seq)
                 let known =
                     try store.releaseDigest(of: release.package, writer: release.writer, seq: release.seq) ?? first[number]
-                if let known, known != transfer.digest { return .refused(wanted, .fork, release.package) }
+                if let known, known != transfer.digest {
+                    keep(evidence: try context.envelope(at: transfer.document))
+                    return .refused(wanted, .fork, release.package)
+                }
                 first[number] = transfer.digest
                 return item
             }
@@ -250,6 +256,11 @@ extension Puller {
         if let row, row.lastSeq > release.seq {
             // An older release that arrives late (history) does not move the head.
             return
+        }
+        if var row, try Disputes.isOpen(.fork, of: release.package, in: tx) {
+            // Kept and listed; the head stands still until a person has decided.
+            (row.lastSeq, row.last) = (release.seq, transfer.digest)
+            return try tx.put(row)
         }
         try tx.put(
             PackageRow(

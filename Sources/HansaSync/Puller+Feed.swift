@@ -18,10 +18,13 @@ extension Puller {
         }
         switch feed.status {
         case .equal, .none, .quarantined, .policy: return try takeStanding(feed, state, at: now)
-        case .repair: return try begin(feed, state)
+        case .repair:
+            try showWhatWeHold(at: now)
+            return try begin(feed, state)
         case .changes, .reset: break
         }
         if feed.status == .reset, feed.since.isEmpty {
+            try showWhatWeHold(at: now)
             // Everything is told again; what is under way goes on, and counts when it is listed.
             state.listed = []
             state.pages = []

@@ -19,7 +19,9 @@ extension Puller {
         releaseAsks.removeAll(where: \.isEmpty)
         for (wanted, envelope, verdict) in try verdicts(on: came, at: now) {
             switch verdict {
-            case .refused(let reason, let release): settled.append(.refused(wanted, reason, release?.package))
+            case .refused(let reason, let release):
+                if reason == .fork { keep(evidence: envelope) }
+                settled.append(.refused(wanted, reason, release?.package))
             case .notYetDue(_, let until): parked[wanted.release] = (wanted, until)
             case .accepted(let release) where !wanted.isShared:
                 let location = try context.content.append(document: envelope.binary(), digest: envelope.digest)

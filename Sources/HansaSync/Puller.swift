@@ -146,6 +146,10 @@ public final class Puller {
     /// The block that was read last: its chunks are often wanted one after another.
     var lastBlock: (location: ContentLocation, raw: [UInt8])?
 
+    /// Release documents that were refused as forks, until the refusal is committed with its proof.
+    var forkEvidence: [Digest: Envelope] = [:]
+    var hasShownHoldings = false
+
     /// For the shell: documents that wait for the partner.
     var changes = ExchangeChanges()
     /// Offered ids that are neither committed nor refused.

@@ -47,6 +47,12 @@ extension MemoryReading: MetadataReading {
         releases(of: package).first { $0.release.writer == writer && $0.release.seq == seq }?.digest
     }
 
+    func disputes(of package: PackageID?) -> [DisputeRow] {
+        state.disputes.filter { package == nil || $0.package == package }.sorted {
+            ($0.package, $0.seq, $0.kind == .fork ? 0 : 1, $0.other) < ($1.package, $1.seq, $1.kind == .fork ? 0 : 1, $1.other)
+        }
+    }
+
     func releases(withPrefix hexPrefix: String, limit: Int) -> [Digest] {
         Array(state.releases.keys.filter { $0.hex.hasPrefix(hexPrefix) }.sorted().prefix(limit))
     }

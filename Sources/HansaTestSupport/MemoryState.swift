@@ -18,6 +18,7 @@ struct MemoryState: Sendable {
     var packages: [PackageID: PackageRow] = [:]
     var releases: [Digest: ReleaseRow] = [:]
     var releasesOfPackage: [PackageID: [Digest]] = [:]
+    var disputes: [DisputeRow] = []
     var chunks: [CityID: [Digest: ChunkLocation]] = [:]
     var published: [Digest: PublishedView] = [:]
     /// Also of views that were removed.

@@ -37,6 +37,13 @@ extension MemoryWriting: MetadataWriting {
         state.releasesOfPackage[release.release.package, default: []].append(release.digest)
     }
 
+    func put(_ dispute: DisputeRow) {
+        state.disputes.removeAll {
+            $0.package == dispute.package && $0.kind == dispute.kind && $0.seq == dispute.seq && $0.other == dispute.other
+        }
+        state.disputes.append(dispute)
+    }
+
     func insertChunks(of city: CityID, block: ContentLocation, _ chunks: [ChunkEntry]) {
         var offset: UInt32 = 0
         for chunk in chunks {

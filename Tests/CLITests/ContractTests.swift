@@ -142,8 +142,7 @@ struct ContractTests {
         let later = [
             "agreement renew a",
             "agreement show a --format odrl",
-            "package diff a b", "package match a", "conflict list", "conflict show a", "conflict resolve a --take b",
-            "obligation list", "audit proof 5",
+            "package match a", "obligation list", "audit proof 5",
             "audit receipt a b", "audit reconcile a", "audit export --format csv", "audit report --period 2026Q3",
             "audit bundle a b --out c", "restore x",
         ]

@@ -275,6 +275,32 @@ public final class FakeServices: Services {
     public func packageCheck(_ caller: Caller, reader: any DirectoryReader) throws(Problem) -> JSONValue {
         try read("package check", caller, reader)
     }
+    public func packageDiff(
+        _ caller: Caller, from first: String, to second: String, limit: Int, conversation: any Conversation
+    ) throws(Problem) -> JSONValue {
+        try answer(
+            "package diff", caller,
+            [
+                "schema": "hansa.package-diff/1", "from": ["package": .string(first)], "to": ["package": .string(second)],
+                "equal": .bool(first == second), "limit": JSONValue(limit),
+            ])
+    }
+    public func conflictList(_ caller: Caller) throws(Problem) -> JSONValue {
+        try answer("conflict list", caller, ["schema": "hansa.conflict-list/1", "conflicts": []])
+    }
+    public func conflictShow(_ caller: Caller, package: String) throws(Problem) -> JSONValue {
+        try answer("conflict show", caller, ["schema": "hansa.conflict-show/1", "package": .string(package), "conflicts": []])
+    }
+    public func conflictResolve(_ caller: Caller, package: String, take reference: String?, merge: Bool, dryRun: Bool)
+        throws(Problem) -> JSONValue
+    {
+        try answer(
+            "conflict resolve", caller,
+            [
+                "schema": "hansa.conflict-resolve/1", "package": .string(package), "take": JSONValue(reference),
+                "merge": .bool(merge),
+            ])
+    }
     public func packageVerify(_ caller: Caller, reader: any DirectoryReader) throws(Problem) -> JSONValue {
         try read("package verify", caller, reader)
     }

@@ -25,6 +25,8 @@ struct RoleTests {
         .accessRevoke(grant: "", dryRun: false), .accessTest(partner: ""), .packageNew(kind: "dataset"), .packageCheck,
         .packagePublish(PublishOptions()), .packageList, .packageShow(reference: ""), .packageHistory(package: ""),
         .packageCheckout(reference: "", payload: false, purpose: nil, force: false, dryRun: false), .packageVerify,
+        .packageDiff(from: "", to: "", limit: 10), .conflictList, .conflictShow(package: ""),
+        .conflictResolve(package: "", take: nil, merge: false, dryRun: false),
         .packageWithdraw(package: "", reason: "", dryRun: false),
         .sync(partners: [], wait: false, timeoutSeconds: nil, dryRun: false),
         .auditLog(LogFilter()), .auditShow(index: 0), .auditVerify(against: nil), .auditCheckpoint, .auditEvents, .configShow,
@@ -39,7 +41,8 @@ struct RoleTests {
                 "agreement templates",
                 "agreement check", "agreement list", "agreement show", "access list", "access test", "package check",
                 "package list", "package show",
-                "package history", "package verify", "audit log", "audit show", "audit verify", "audit checkpoint",
+                "package history", "package verify", "conflict list", "conflict show", "audit log", "audit show", "audit verify",
+                "audit checkpoint",
                 "audit events", "config show",
             ])
     }
@@ -51,7 +54,7 @@ struct RoleTests {
                 "city rotate", "city renew", "partner pause", "partner resume", "partner add", "partner remove",
                 "agreement propose", "agreement accept", "agreement reject",
                 "agreement terminate", "access grant",
-                "access revoke", "config set",
+                "access revoke", "conflict resolve", "config set",
             ])
     }
 

@@ -37,9 +37,11 @@ func dump(_ store: any MetadataReading, positions: [UInt64] = [0, 1, 3, 7, 20], 
     }
     for package in packages {
         for row in try store.releases(of: package) { add("release", row) }
+        add("disputes", try store.disputes(of: package))
         add("recipients", try store.recipients(everSent: package))
         add("holdings of package", try store.holdings(of: package))
     }
+    add("disputes", try store.disputes(of: nil))
     let digests = try store.releases(withPrefix: "", limit: 10_000)
     add("digests", digests)
     for digest in digests { add("holdings of release", try store.holdings(of: digest)) }

@@ -52,6 +52,32 @@ import Testing
     }
 
     @Test(arguments: Engine.allCases)
+    func disputesComeInOrderAndAreReplacedByTheirKey(_ engine: Engine) throws {
+        let store = try engine.make()
+        let place = ContentLocation(segment: 0, offset: 32, length: 10)
+        func row(_ package: String, _ kind: DisputeRow.Kind, _ seq: UInt64, _ other: UInt64, known: Digest? = nil) throws
+            -> DisputeRow
+        {
+            DisputeRow(
+                package: try PackageID(package), kind: kind, writer: Samples.kitchener, seq: seq, known: known,
+                other: Samples.digest(other), document: place, partner: Samples.auckland, found: Samples.start)
+        }
+        let roads = "kitchener.ca/roads"
+        var first = try row(roads, .fork, 2, 9, known: Samples.digest(1))
+        let rest = [
+            try row(roads, .fence, 2, 3), try row(roads, .fork, 10, 1), try row("kitchener.ca/trees", .fork, 1, 1),
+        ]
+        try store.write { tx in for row in rest.reversed() + [first] { try tx.put(row) } }
+        first.resolved = Samples.start.adding(seconds: 5)
+        try store.write { try $0.put(first) }
+        try store.read { store throws in
+            #expect(try store.disputes(of: nil) == [first] + rest)
+            #expect(try store.disputes(of: PackageID(roads)) == [first] + rest.dropLast())
+            #expect(try store.disputes(of: PackageID("kitchener.ca/none")) == [])
+        }
+    }
+
+    @Test(arguments: Engine.allCases)
     func signaturesOfAnAgreementAreMergedAndCountByTheKeyringsKnown(_ engine: Engine) throws {
         let store = try engine.make()
         let proposal = try Samples.agreement(signedBy: [Samples.kitchener])

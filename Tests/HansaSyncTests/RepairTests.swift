@@ -213,7 +213,8 @@ import Testing
         #expect(first.map(\.type) == [.feed, .reconcile])
         #expect(try Feed(first[0]).status == .repair)
         let list = try exchange.asks(after: first)
-        #expect(list.map(\.type) == [.reconcile])
+        // Beside it the publisher is shown what is held of its packages, should it come from an old backup.
+        #expect(list.map(\.type) == [.reconcile, .documents])
         #expect(exchange.puller.standings.map(\.standing) == [.behind("repair")])
         // Asking meanwhile asks nothing.
         #expect(try exchange.puller.ask(at: exchange.now) == [])

@@ -107,9 +107,13 @@ struct Dispatcher {
         case .accessRevoke(let grant, let dryRun): try services.accessRevoke(caller, grant: grant, dryRun: dryRun)
         case .accessTest(let partner): try services.accessTest(caller, partner: partner)
         case .packageNew, .packageCheck, .packagePublish, .packageList, .packageShow, .packageHistory, .packageCheckout,
-            .packageVerify,
+            .packageDiff, .packageVerify,
             .packageWithdraw:
             try package(request)
+        case .conflictList: try services.conflictList(caller)
+        case .conflictShow(let package): try services.conflictShow(caller, package: package)
+        case .conflictResolve(let package, let take, let merge, let dryRun):
+            try services.conflictResolve(caller, package: package, take: take, merge: merge, dryRun: dryRun)
         case .sync(let partners, let wait, let timeoutSeconds, let dryRun):
             try services.sync(
                 caller, partners: partners, wait: wait, timeoutSeconds: timeoutSeconds, dryRun: dryRun, conversation: conversation
@@ -160,6 +164,8 @@ struct Dispatcher {
             try services.packageCheckout(
                 caller, reference: reference, payload: payload, purpose: purpose, force: force, dryRun: dryRun,
                 sink: RemoteTarget(conversation))
+        case .packageDiff(let first, let second, let limit):
+            try services.packageDiff(caller, from: first, to: second, limit: limit, conversation: conversation)
         // Verifying only reads, and a checkout may well lie beside the home.
         case .packageVerify: try services.packageVerify(caller, reader: RemoteDirectories(conversation, homeGuard: nil))
         case .packageWithdraw(let package, let reason, let dryRun):

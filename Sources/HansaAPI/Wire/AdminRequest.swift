@@ -46,8 +46,13 @@ public enum AdminRequest: Sendable, Codable, Equatable {
     case packageShow(reference: String)
     case packageHistory(package: String)
     case packageCheckout(reference: String, payload: Bool, purpose: String?, force: Bool, dryRun: Bool)
+    case packageDiff(from: String, to: String, limit: Int)
     case packageVerify
     case packageWithdraw(package: String, reason: String, dryRun: Bool)
+
+    case conflictList
+    case conflictShow(package: String)
+    case conflictResolve(package: String, take: String?, merge: Bool, dryRun: Bool)
 
     case sync(partners: [String], wait: Bool, timeoutSeconds: Int?, dryRun: Bool)
 
@@ -77,14 +82,14 @@ extension AdminRequest {
         case .status, .doctor, .why, .cityCard, .cityShow, .partnerList, .partnerShow, .agreementNew, .agreementTemplates,
             .agreementCheck,
             .agreementList, .agreementShow, .accessList, .accessTest, .packageCheck, .packageList, .packageShow, .packageHistory,
-            .packageVerify,
+            .packageVerify, .conflictList, .conflictShow,
             .auditLog, .auditShow, .auditVerify, .auditCheckpoint, .auditEvents, .configShow:
             .read
-        case .packageNew, .packagePublish, .packageCheckout, .packageWithdraw, .sync: .work
+        case .packageNew, .packagePublish, .packageCheckout, .packageDiff, .packageWithdraw, .sync: .work
         case .cityRotate, .cityRenew, .partnerAdd, .partnerPause, .partnerResume, .partnerRemove, .agreementPropose,
             .agreementAccept, .agreementReject, .agreementTerminate,
             .accessGrant, .accessRevoke,
-            .configSet:
+            .conflictResolve, .configSet:
             .rule
         }
     }
@@ -125,8 +130,12 @@ extension AdminRequest {
         case .packageShow: "package show"
         case .packageHistory: "package history"
         case .packageCheckout: "package checkout"
+        case .packageDiff: "package diff"
         case .packageVerify: "package verify"
         case .packageWithdraw: "package withdraw"
+        case .conflictList: "conflict list"
+        case .conflictShow: "conflict show"
+        case .conflictResolve: "conflict resolve"
         case .sync: "sync"
         case .auditLog: "audit log"
         case .auditShow: "audit show"

@@ -20,7 +20,6 @@ final class CheckoutRun {
     private let payloadOnly: Bool
     private let force: Bool
     private let dryRun: Bool
-    private var block: (location: ContentLocation, raw: [UInt8])?
 
     struct Outcome {
         var bytes: UInt64
@@ -35,7 +34,8 @@ final class CheckoutRun {
         let digest: Digest
         let source: Source
         enum Source {
-            case chunks(Range<Int>)
+            /// In the release's file table.
+            case file(Int)
             case bytes([UInt8])
         }
     }
@@ -56,10 +56,10 @@ final class CheckoutRun {
 
     /// `directory` is relative to the request's: "" or a package's path below it.
     func run(_ release: ReleaseRow, into directory: String) throws -> Outcome {
-        let table = try node.table(of: release)
+        let content = try ReleaseContent(node, release) { [sink] in sink.isCancelled }
         let prefix = directory.isEmpty ? "" : directory + "/"
         var targets: [Target] = []
-        for (number, file) in table.files.enumerated() {
+        for (number, file) in content.table.files.enumerated() {
             let path: String
             if payloadOnly {
                 guard file.path.hasPrefix(Bag.payloadPrefix) else { continue }
@@ -70,7 +70,7 @@ final class CheckoutRun {
             guard PayloadPath.fault(in: path) == nil else {
                 throw Problem(.fileUnsafe, "the release names the path '\(path.printable())', which is not written anywhere")
             }
-            targets.append(Target(path: path, size: file.size, digest: file.digest, source: .chunks(table.chunks(of: number))))
+            targets.append(Target(path: path, size: file.size, digest: file.digest, source: .file(number)))
         }
         if !payloadOnly {
             let envelope = try Envelope(binary: try node.content.body(at: release.document)).json()
@@ -83,7 +83,6 @@ final class CheckoutRun {
         outcome.written = plan.write.count
         outcome.removed = plan.remove.count
         guard !dryRun else { return outcome }
-        let entries = Pages(node, release)
         var done: UInt64 = 0
         for start in stride(from: 0, to: plan.write.count, by: CheckoutRun.batchFiles) {
             let batch = Array(plan.write[start..<min(plan.write.count, start + CheckoutRun.batchFiles)])
@@ -99,7 +98,7 @@ final class CheckoutRun {
                         .internalFault, "interrupted; files written so far are whole, and running it again goes on",
                         exit: .interrupted)
                 }
-                try write(target, to: descriptor, release, entries)
+                try write(target, to: descriptor, content)
                 done += target.size
             }
             try sink.commit(paths)
@@ -194,57 +193,17 @@ final class CheckoutRun {
 
     // MARK: Writing
 
-    private func write(_ target: Target, to descriptor: CInt, _ release: ReleaseRow, _ pages: Pages) throws {
-        var hash = SHA256()
+    private func write(_ target: Target, to descriptor: CInt, _ content: ReleaseContent) throws {
         switch target.source {
         case .bytes(let bytes):
             try bytes.withUnsafeBytes { try put($0, descriptor, target.path) }
-            hash.update(bytes)
-        case .chunks(let range):
-            var next = range.lowerBound
-            while next < range.upperBound {
-                if sink.isCancelled {
-                    throw Problem(
-                        .internalFault, "interrupted; files written so far are whole, and running it again goes on",
-                        exit: .interrupted)
-                }
-                let end = min(range.upperBound, next + 256)
-                let entries = try pages.entries(next..<end)
-                let locations = try node.metadata.read { try $0.chunkLocations(of: release.release.writer, entries.map(\.id)) }
-                for (entry, location) in zip(entries, locations) {
-                    guard let location, location.length == entry.length else {
-                        throw Problem(
-                            .contentDamaged, "chunk \(entry.id.short) of \(release.release.package) is not in the store",
-                            try: "hansa doctor")
-                    }
-                    let raw = try raw(of: location.block)
-                    guard Int(location.offset) + Int(location.length) <= raw.count else {
-                        throw StoreFault.damaged("chunk \(entry.id.short) lies outside its block")
-                    }
-                    try raw.withUnsafeBytes { buffer in
-                        let bytes = UnsafeRawBufferPointer(
-                            rebasing: buffer[Int(location.offset)..<Int(location.offset + location.length)])
-                        hash.update(bytes)
-                        try put(bytes, descriptor, target.path)
-                    }
-                }
-                next = end
+        case .file(let number):
+            // Read to its end, it is the file that was signed, or this throws.
+            try content.read(file: number) {
+                try put($0, descriptor, target.path)
+                return true
             }
         }
-        guard hash.finish() == target.digest else {
-            throw Problem(
-                .contentDamaged,
-                "\(target.path.printable()) of \(release.release.package) is not what was signed: the store is damaged",
-                try: "hansa doctor")
-        }
-    }
-
-    private func raw(of location: ContentLocation) throws -> [UInt8] {
-        if let block, block.location == location { return block.raw }
-        let stored = try node.content.block(at: location)
-        let raw = try Block.decode(stored.codec, stored.bytes, rawLength: stored.rawLength)
-        block = (location, raw)
-        return raw
     }
 
     private func put(_ bytes: UnsafeRawBufferPointer, _ descriptor: CInt, _ path: String) throws {
@@ -261,32 +220,6 @@ final class CheckoutRun {
             } else if errno != EINTR {
                 throw Problem(.inputOutput, "cannot write \(path.printable()): \(String(cString: strerror(errno)))")
             }
-        }
-    }
-
-    /// The index's entries, a page at a time.
-    private final class Pages {
-        private let node: Node
-        private let release: ReleaseRow
-        private var page: (number: Int, entries: [ChunkEntry])?
-
-        init(_ node: Node, _ release: ReleaseRow) {
-            self.node = node
-            self.release = release
-        }
-
-        func entries(_ range: Range<Int>) throws -> [ChunkEntry] {
-            var result: [ChunkEntry] = []
-            result.reserveCapacity(range.count)
-            for number in range {
-                let wanted = number / Limits.indexPageChunks
-                if page?.number != wanted {
-                    page = (wanted, try IndexPage.decode(try node.content.body(at: release.pages[wanted])))
-                }
-                guard let page else { break }
-                result.append(page.entries[number % Limits.indexPageChunks])
-            }
-            return result
         }
     }
 }

@@ -54,6 +54,9 @@ final class PackageDraft {
     /// The package as it stands, and the release that is its head where that may say the same as the directory.
     private var head: PackageRow?
     private var headRelease: ReleaseRow?
+    /// With `--bump auto`: what this is compared with, and the version that comes of it.
+    private var bumpBase: ReleaseRow?
+    private var bumped: Version?
     /// The release that says the same: nothing is to be published.
     private(set) var same: ReleaseRow?
     private var composed: Plan?
@@ -181,7 +184,10 @@ final class PackageDraft {
     /// Looks up what the package is now.
     func lookUpHead(in store: any MetadataReading) throws {
         head = try package.flatMap { try store.package($0) }
+        if let head { try frame.node.mustNotBeFenced(head.package, store) }
         headRelease = try head.flatMap { mayBeSame(as: $0) ? try store.release($0.head) : nil }
+        guard frame.options.bumpAuto, let head, !head.isWithdrawn else { return }
+        bumpBase = try headRelease ?? store.release(head.head)
     }
 
     private func mayBeSame(as head: PackageRow) -> Bool {
@@ -195,15 +201,52 @@ final class PackageDraft {
         return head.tlp
     }
 
+    /// The version that what changed since the head asks for. Tables that changed are read a second time, so this runs for one draft at a time.
+    func chooseBump() throws {
+        guard let package, let bumpBase else { return }
+        let document = document(of: package)
+        let written: DataPackageDocument
+        do throws(DataPackageFault) {
+            // As it will stand in the bag: what is added there is no change.
+            written = try DataPackageDocument(reading: try document.completed(files: digests), placement: .bag)
+        } catch { throw error.problem }
+        let before = try ReleaseContent(frame.node, bumpBase) { [source = frame.source] in source.isCancelled }
+        let difference = try PackageDiff(from: before.version(), to: PackageVersion(document: written, files: digests)) { pair in
+            guard let file = plan.files.first(where: { $0.path.utf8.elementsEqual(pair.after.path.utf8) }) else {
+                preconditionFailure("the table is one of the plan's files")
+            }
+            return try files.readAside(file.source) { opened in
+                let old = try before.source(payload: pair.before.path)
+                let table = try TableDiff(
+                    from: old, to: OpenedTable(file: opened, path: file.source), key: pair.key, delimiters: pair.delimiters,
+                    limit: 0)
+                return table
+            }
+        }
+        let version = difference.bump.following(bumpBase.release.version)
+        guard version.major <= Version.partMax else { throw VersionFault.exhausted(head: bumpBase.release.version).problem }
+        for reason in difference.reasons.prefix(5) { frame.source.warn("\(listing.path): \(version): \(reason.text)") }
+        bumped = version
+    }
+
+    private func title(of package: PackageID) -> String {
+        declared?.title ?? package.path.split(separator: "/").last.map(String.init) ?? package.path
+    }
+
+    private func document(of package: PackageID) -> DataPackageDocument {
+        declared ?? DataPackageDocument.inferred(name: package.path, title: title(of: package), files: inferred)
+    }
+
     func compose(at now: Timestamp) throws {
         guard let package else { preconditionFailure("read comes first") }
-        let version: Version
+        var version: Version
         do throws(VersionFault) {
             version = try VersionChoice.choose(
                 given: frame.options.version, declared: declared?.version, head: head?.headVersion)
         } catch { throw error.problem }
-        let title = declared?.title ?? package.path.split(separator: "/").last.map(String.init) ?? package.path
-        let document = declared ?? DataPackageDocument.inferred(name: package.path, title: title, files: inferred)
+        if let bumped { version = max(version, bumped) }
+        let title = title(of: package)
+        let document = document(of: package)
         func descriptor(_ version: Version) throws -> [UInt8] {
             do throws(DataPackageFault) { return try document.completed(files: digests, version: version) } catch {
                 throw error.problem

@@ -208,6 +208,8 @@ final class PublishRun {
             }
         }
         try node.read { store in for draft in first { draft.attempt { try $0.lookUpHead(in: store) } } }
+        // The client is asked for what is compared, from one thread at a time.
+        if options.bumpAuto { for draft in first { draft.attempt { try $0.chooseBump() } } }
         Parallel.forEach(first.count) { index in first[index].attempt { try $0.compose(at: now) } }
         let fresh = first.filter { $0.problem == nil && $0.same == nil }
         let contents = fresh.map(\.content)

@@ -171,15 +171,6 @@ struct Package: ParsableCommand {
         }
     }
 
-    struct Diff: NotYetCommand {
-        static let configuration = notYetConfiguration(
-            "What changed between two releases.", example: "hansa package diff kitchener.ca/roads@1.0.0 kitchener.ca/roads@latest"
-        )
-        static let comesWith = "the issue on packages"
-        @Argument(parsing: .allUnrecognized) var words: [String] = []
-        @OptionGroup var global: GlobalOptions
-    }
-
     struct Match: NotYetCommand {
         static let configuration = notYetConfiguration(
             "Offers that answer a challenge.", example: "hansa package match kitchener.ca/challenges/flooding")

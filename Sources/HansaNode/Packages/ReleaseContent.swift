@@ -1,0 +1,155 @@
+// The bytes of one release as they lie in the store: chunk by chunk, each found by its id and cut from its block.
+internal import HansaContent
+internal import HansaCore
+internal import HansaCrypto
+internal import HansaDocuments
+internal import HansaPackages
+internal import HansaStore
+internal import HansaSync
+
+/// Reads the files of one release. For one thread; keeps one page of the index and one block in memory.
+final class ReleaseContent {
+    let release: ReleaseRow
+    let table: FileTable
+    private let node: Node
+    private let isCancelled: () -> Bool
+    private var page: (number: Int, entries: [ChunkEntry])?
+    private var block: (location: ContentLocation, raw: [UInt8])?
+
+    init(_ node: Node, _ release: ReleaseRow, isCancelled: @escaping () -> Bool) throws {
+        self.node = node
+        self.release = release
+        self.isCancelled = isCancelled
+        table = try node.table(of: release)
+    }
+
+    /// Hands on the file's bytes in order, until `body` returns false. Read to its end, the file must be the one that was signed.
+    func read(file number: Int, _ body: (UnsafeRawBufferPointer) throws -> Bool) throws {
+        let file = table.files[number]
+        let range = table.chunks(of: number)
+        var hash = SHA256()
+        var next = range.lowerBound
+        while next < range.upperBound {
+            if isCancelled() {
+                throw Problem(
+                    .internalFault, "interrupted; what was done so far is whole, and running it again goes on", exit: .interrupted
+                )
+            }
+            let end = min(range.upperBound, next + 256)
+            let entries = try entries(next..<end)
+            let locations = try node.metadata.read { try $0.chunkLocations(of: release.release.writer, entries.map(\.id)) }
+            for (entry, location) in zip(entries, locations) {
+                guard let location, location.length == entry.length else {
+                    throw Problem(
+                        .contentDamaged, "chunk \(entry.id.short) of \(release.release.package) is not in the store",
+                        try: "hansa doctor")
+                }
+                let raw = try raw(of: location.block)
+                guard Int(location.offset) + Int(location.length) <= raw.count else {
+                    throw StoreFault.damaged("chunk \(entry.id.short) lies outside its block")
+                }
+                let goesOn = try raw.withUnsafeBytes { buffer in
+                    let bytes = UnsafeRawBufferPointer(
+                        rebasing: buffer[Int(location.offset)..<Int(location.offset + location.length)])
+                    hash.update(bytes)
+                    return try body(bytes)
+                }
+                guard goesOn else { return }
+            }
+            next = end
+        }
+        guard hash.finish() == file.digest else {
+            throw Problem(
+                .contentDamaged,
+                "\(file.path.printable()) of \(release.release.package) is not what was signed: the store is damaged",
+                try: "hansa doctor")
+        }
+    }
+
+    /// A small file, such as a tag file; nil when the release has none of that path.
+    func bytes(of path: String, max limit: Int) throws -> [UInt8]? {
+        guard let number = table.files.firstIndex(where: { $0.path == path }) else { return nil }
+        guard table.files[number].size <= UInt64(limit) else {
+            throw Problem(.limitExceeded, "\(path.printable()) of \(release.release.package) is larger than \(limit) bytes")
+        }
+        var bytes: [UInt8] = []
+        try read(file: number) {
+            bytes.append(contentsOf: $0)
+            return true
+        }
+        return bytes
+    }
+
+    /// Its descriptor and payload, for comparing.
+    func version() throws -> PackageVersion {
+        guard let bytes = try bytes(of: DataPackageDocument.fileName, max: DataPackageDocument.bytesMax) else {
+            throw Problem(.contentDamaged, "\(release.release.package) has no datapackage.json", try: "hansa doctor")
+        }
+        let document: DataPackageDocument
+        do throws(DataPackageFault) { document = try DataPackageDocument(reading: bytes, placement: .bag) } catch {
+            throw error.problem
+        }
+        return PackageVersion(
+            document: document,
+            files: table.files.filter { $0.path.hasPrefix(Bag.payloadPrefix) }.map {
+                FileDigest(path: String($0.path.dropFirst(Bag.payloadPrefix.count)), size: $0.size, digest: $0.digest)
+            })
+    }
+
+    /// A payload file as a table.
+    func source(payload path: String) throws -> StoredTable {
+        let full = Bag.payloadPrefix + path
+        guard let number = table.files.firstIndex(where: { $0.path.utf8.elementsEqual(full.utf8) }) else {
+            throw Problem(.contentDamaged, "\(release.release.package) has no file \(path.printable())", try: "hansa doctor")
+        }
+        return StoredTable(content: self, number: number)
+    }
+
+    private func entries(_ range: Range<Int>) throws -> [ChunkEntry] {
+        var result: [ChunkEntry] = []
+        result.reserveCapacity(range.count)
+        for number in range {
+            let wanted = number / Limits.indexPageChunks
+            if page?.number != wanted {
+                page = (wanted, try IndexPage.decode(try node.content.body(at: release.pages[wanted])))
+            }
+            guard let page else { break }
+            result.append(page.entries[number % Limits.indexPageChunks])
+        }
+        return result
+    }
+
+    private func raw(of location: ContentLocation) throws -> [UInt8] {
+        if let block, block.location == location { return block.raw }
+        let stored = try node.content.block(at: location)
+        let raw = try Block.decode(stored.codec, stored.bytes, rawLength: stored.rawLength)
+        block = (location, raw)
+        return raw
+    }
+}
+
+/// A file of a release that is read as a table.
+struct StoredTable: TableSource {
+    let content: ReleaseContent
+    let number: Int
+
+    func read(_ body: (UnsafeRawBufferPointer) throws -> Bool) throws { try content.read(file: number, body) }
+}
+
+/// A file of the client that is read as a table.
+struct OpenedTable: TableSource {
+    let file: FileReader
+    let path: String
+
+    func read(_ body: (UnsafeRawBufferPointer) throws -> Bool) throws {
+        let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 1 << 20, alignment: 64)
+        defer { buffer.deallocate() }
+        var offset: UInt64 = 0
+        while true {
+            let count = try file.read(into: buffer, at: offset, path: path)
+            offset += UInt64(count)
+            if count > 0, try !body(UnsafeRawBufferPointer(rebasing: buffer[0..<count])) { break }
+            if count < buffer.count { break }
+        }
+    }
+}
