@@ -138,7 +138,7 @@ import Testing
         let whole: Set<SQL> = [
             .policyVersion, .countPolicyVersion, .keyrings, .partners, .agreementEnvelopes, .grants, .logState, .putLogState,
             .publishedViews,
-            .subscribedViews, .transfers,
+            .subscribedViews, .transfers, .disputes,
         ]
         let sorted: Set<SQL> = [.releasesOfPackage, .recipients, .holdingsOfRelease, .holdingsOfPackage, .releaseBySeq]
         for step in try store.plan(of: sql) {
