@@ -4,6 +4,9 @@ import PackageDescription
 // Warnings are errors only where we ask for it (`make check`, CI): a newer compiler must not break a user's build.
 let strict = Context.environment["HANSA_STRICT"] == "1"
 
+// Bugs for the simulator to find (Sources/HansaSync/SeededBug.swift): in no build but `make simulate-bugs`.
+let seededBugs = Context.environment["HANSA_SEEDED_BUGS"] == "1"
+
 let settings: [SwiftSetting] =
     [
         .enableUpcomingFeature("ExistentialAny"),
@@ -11,7 +14,7 @@ let settings: [SwiftSetting] =
         .enableUpcomingFeature("MemberImportVisibility"),
         .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
         .enableUpcomingFeature("InferIsolatedConformances"),
-    ] + (strict ? [.treatAllWarnings(as: .error)] : [])
+    ] + (strict ? [.treatAllWarnings(as: .error)] : []) + (seededBugs ? [.define("HANSA_SEEDED_BUGS")] : [])
 
 func room(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
     .target(name: name, dependencies: dependencies, swiftSettings: settings)

@@ -20,7 +20,8 @@ struct Authority {
     mutating func agreement(of view: Digest) throws -> Digest? {
         if let known = agreements[view] { return known }
         var agreement: Digest?
-        if let published = try store.publishedView(view), published.recipient == peer, published.quarantine == nil,
+        if let published = try store.publishedView(view), published.recipient == peer || SeededBug.isOn(.anyonesView),
+            published.quarantine == nil,
             let record = try store.agreement(published.agreement), record.state(at: now) == .active
         {
             agreement = published.agreement
@@ -31,10 +32,11 @@ struct Authority {
 
     /// The member row if the partner may have this release in this view; nil answers as for no such release.
     mutating func member(_ release: Digest, of view: Digest) throws -> MemberRow? {
+        if SeededBug.isOn(.skippedPolicyCheck), let row = try store.member(view, release), row.sent { return row }
         guard try agreement(of: view) != nil, let row = try store.member(view, release), row.dropped == nil, row.sent else {
             return nil
         }
-        if let until = row.until, until <= now { return nil }
+        if let until = row.until, until <= now, !SeededBug.isOn(.expiredMembershipServed) { return nil }
         return row
     }
 }

@@ -45,6 +45,10 @@ public final class DocumentExchange {
                     try $0.outbox(to: self.peer, after: self.sentTo, limit: Documents.countMax)
                 }
                 guard !rows.isEmpty else { return frames }
+                if SeededBug.isOn(.outboxForgotten) {
+                    let now = try context.metadata.read { try $0.lastLogTime } ?? Timestamp(milliseconds: 0)
+                    try context.metadata.write(at: now) { tx in for row in rows { try tx.removeOutbox(row.id) } }
+                }
                 var items: [Documents.Item] = []
                 var bytes = 0
                 for row in rows {
@@ -257,7 +261,10 @@ public final class DocumentExchange {
         let verdict = try context.metadata.read { store -> String? in
             guard let record = try store.agreement(step.agreement) else { return "unknown-agreement" }
             if record.steps.contains(where: { $0.digest == envelope.digest }) { return nil }
-            guard record.agreement.parties.contains(where: { $0.city == step.by }), step.by == self.peer else {
+            // Its maker sends it; what we made ourselves may come back to a node that was put back to an earlier state.
+            guard record.agreement.parties.contains(where: { $0.city == step.by }),
+                step.by == self.peer || step.by == self.context.own
+            else {
                 return "not-a-party"
             }
             guard let keyring = try store.keyring(of: step.by, version: step.keyring),
@@ -346,7 +353,7 @@ public final class DocumentExchange {
         var location: ContentLocation?
         if !isUnseen {
             location = try context.content.append(document: envelope.binary(), digest: digest)
-            try context.content.sync()
+            if !SeededBug.isOn(.withdrawalBeforeFsync) { try context.content.sync() }
         }
         try context.metadata.write(at: now) { tx in
             guard try tx.release(digest) == nil else { return }
@@ -372,7 +379,8 @@ public final class DocumentExchange {
             if release.seq > row.lastSeq, location != nil { (row.lastSeq, row.last) = (release.seq, digest) }
             try tx.put(row)
             for var holding in try tx.holdings(of: release.package) where holding.state == .accepted {
-                guard let known = try tx.release(holding.release), known.release.seq <= release.seq,
+                guard !SeededBug.isOn(.forgottenWithdrawal), let known = try tx.release(holding.release),
+                    known.release.seq <= release.seq,
                     var view = try tx.subscribedView(holding.view)
                 else { continue }
                 view.members.remove(MemberSet.memberID(release: holding.release, level: holding.level.code))
@@ -387,5 +395,14 @@ public final class DocumentExchange {
                     reason: release.reason?.printable()))
         }
         return nil
+    }
+}
+
+extension MetadataReading {
+    /// What tells a partner all we know of an agreement: one envelope with every signature, since one without the proposer's is refused, and
+    /// the steps.
+    func agreementDocuments(_ digest: Digest) throws -> [Envelope] {
+        guard let record = try agreement(digest) else { return [] }
+        return try [record.envelope] + agreementEnvelopes(digest).filter { $0.type == .agreementStep }
     }
 }

@@ -18,6 +18,7 @@ extension Publisher {
             // The partner asks anew: whatever was being compared is over.
             repairs[line.view] = nil
             let standing = try context.metadata.read { try self.standing(of: line, in: $0, at: now) }
+            if case .answer(.none) = standing {} else { epochs[line.view] = line.policyEpoch }
             switch standing {
             case .answer(let status):
                 frames.append(Feed(round: views.round, view: line.view, status: status).frame)
@@ -77,7 +78,12 @@ extension Publisher {
         guard let view = try store.publishedView(line.view), view.recipient == peer,
             let record = try store.agreement(view.agreement)
         else {
-            return .answer(.none)
+            // Signatures that make it an agreement may be on their way, beside this question: "none" would be taken for the last word.
+            let waiting = try store.agreements().first {
+                $0.state(at: now) == .proposed && $0.isParty(self.peer)
+                    && $0.viewID(publisher: self.context.own, recipient: self.peer) == line.view
+            }
+            return waiting.map { .policy($0.digest) } ?? .answer(.none)
         }
         guard record.policyEpoch == line.policyEpoch else { return .policy(record.digest) }
         guard record.state(at: now) == .active else { return .answer(.none) }
@@ -112,7 +118,7 @@ extension Publisher {
         while true {
             let before = position
             let page = try context.metadata.write(at: now) { tx -> Feed? in
-                if !(try tx.members(id, endedBy: now)).isEmpty {
+                if !(try tx.members(id, endedBy: now)).isEmpty, !SeededBug.isOn(.lateClockNotChecked) {
                     let update = try MembershipUpdate(self.context, tx)
                     try update.timePassed()
                     _ = try update.finish()
@@ -121,7 +127,8 @@ extension Publisher {
                     let record = try tx.agreement(view.agreement),
                     record.state(at: now) == .active, view.quarantine == nil
                 else { return nil }
-                let adds = try tx.members(id, addedAfter: position, limit: Feed.changesMax / 2)
+                let begin = SeededBug.isOn(.offByOneFeed) && position > 0 ? position + 1 : position
+                let adds = try tx.members(id, addedAfter: begin, limit: Feed.changesMax / 2)
                 let drops = status == .reset ? [] : try tx.drops(id, after: position, limit: Feed.changesMax / 2)
                 var end = view.position
                 if adds.count == Feed.changesMax / 2, let last = adds.last { end = min(end, last.added) }
@@ -168,12 +175,15 @@ extension Publisher {
         var row = row
         if !row.sent {
             row.sent = true
-            row.transfer = context.randomOfView(row.view).bytes(16)
+            row.transfer =
+                SeededBug.isOn(.transferNumberReused) ? Array(row.view.bytes.prefix(16)) : context.randomOfView(row.view).bytes(16)
             try tx.put(row)
-            try tx.log(
-                LogDraft(
-                    .releaseOffered, partner: peer, package: row.package, release: row.release, agreement: agreement,
-                    clause: row.clause, grant: row.grant, transfer: row.transfer))
+            if !SeededBug.isOn(.offeredWithoutLog) {
+                try tx.log(
+                    LogDraft(
+                        .releaseOffered, partner: peer, package: row.package, release: row.release, agreement: agreement,
+                        clause: row.clause, grant: row.grant, transfer: row.transfer))
+            }
         }
         return .add(release: row.release, level: row.level.code, transfer: row.transfer)
     }
@@ -193,7 +203,9 @@ extension Publisher {
                 || (tx.members(view.id, addedAfter: position, limit: 1).isEmpty
                     && tx.drops(view.id, after: position, limit: 1).isEmpty)
             if isLast, try tx.members(view.id, endedBy: now).isEmpty, record.state(at: now) == .active {
-                let equal = view.members.digest(view: view.id, policyEpoch: record.policyEpoch) == message.digest
+                // What was said is said under the epoch that the partner asked under: a step that only one of us knows yet is no difference.
+                let epoch = self.epochs[view.id] ?? record.policyEpoch
+                let equal = view.members.digest(view: view.id, policyEpoch: epoch) == message.digest
                 guard equal else { return .differs }
                 view.mismatches = 0
                 view.acknowledgedEqual = true
@@ -226,6 +238,6 @@ extension Publisher {
     }
 
     private func enqueueDocuments(of agreement: Digest, in tx: any MetadataWriting) throws {
-        for envelope in try tx.agreementEnvelopes(agreement) { try tx.enqueue(envelope, to: peer) }
+        for envelope in try tx.agreementDocuments(agreement) { try tx.enqueue(envelope, to: peer) }
     }
 }

@@ -17,6 +17,8 @@ public final class Publisher {
     let peer: CityID
     /// Views the partner has asked for in this session, and the position up to which changes were sent.
     var followed: [Digest: UInt64] = [:]
+    /// The policy epoch under which the partner asked last; its acknowledgements speak under the same.
+    var epochs: [Digest: Digest] = [:]
     var indexQueue: [(view: Digest, ask: GetIndex.Ask)] = []
     var openIndex: (view: Digest, release: Digest, table: [UInt8])?
     var queue: [(view: Digest, run: GetChunks.Run)] = []

@@ -60,7 +60,7 @@ extension Puller {
         guard !unrecordedBlocks.isEmpty || transfers.values.contains(where: { !$0.isRecorded && !$0.files.isEmpty }) else {
             return
         }
-        try context.content.sync()
+        if !SeededBug.isOn(.marksBeforeFsync) { try context.content.sync() }
         let blocks = unrecordedBlocks
         let running = transfers.keys.sorted().compactMap { transfers[$0] }.filter { !$0.isRecorded && !$0.files.isEmpty }
         // What is complete and waits for its commit is as much under way as the rest: a crash must not lose it.
@@ -99,7 +99,7 @@ extension Puller {
         }
         let forks = try forks(in: batch, at: now)
         // Bytes before rows: after this line everything the transaction points to is on the disk.
-        if !batch.isEmpty || !unrecordedBlocks.isEmpty { try context.content.sync() }
+        if !batch.isEmpty || !unrecordedBlocks.isEmpty, !SeededBug.isOn(.droppedFsync) { try context.content.sync() }
 
         // Which pages this makes complete.
         var states = views
@@ -181,13 +181,15 @@ extension Puller {
                 guard case .accepted(let transfer) = item else { return item }
                 let release = transfer.release
                 let wanted = Wanted(view: transfer.view, release: transfer.digest, level: transfer.level, number: transfer.number)
-                if let withdrawn = try store.package(release.package)?.withdrawnSeq, release.seq <= withdrawn {
+                if let withdrawn = try store.package(release.package)?.withdrawnSeq, release.seq <= withdrawn,
+                    !SeededBug.isOn(.resurrection)
+                {
                     return .refused(wanted, .withdrawn, release.package)
                 }
                 let number = Number(package: release.package, seq: release.seq)
                 let known =
                     try store.releaseDigest(of: release.package, writer: release.writer, seq: release.seq) ?? first[number]
-                if let known, known != transfer.digest {
+                if let known, known != transfer.digest, !SeededBug.isOn(.forkAccepted) {
                     keep(evidence: try context.envelope(at: transfer.document))
                     return .refused(wanted, .fork, release.package)
                 }
@@ -202,6 +204,7 @@ extension Puller {
         for item in items {
             if var before = try tx.holding(id, item.digest), before.state != .ended {
                 if before.level != item.level {
+                    if SeededBug.isOn(.levelNotMoved) { continue }
                     view.members.remove(MemberSet.memberID(release: item.digest, level: before.level.code))
                     view.members.insert(MemberSet.memberID(release: item.digest, level: item.level.code))
                     before.level = item.level
@@ -230,7 +233,9 @@ extension Puller {
                     transfer: item.number,
                     reason: item.refusal?.word, package: package))
             try tx.removeTransfer(id, item.digest)
-            view.members.insert(MemberSet.memberID(release: item.digest, level: item.level.code))
+            if item.refusal == nil || !SeededBug.isOn(.refusedLeftOut) {
+                view.members.insert(MemberSet.memberID(release: item.digest, level: item.level.code))
+            }
             try log(item, package, under: view.agreement, tx)
         }
         try tx.put(view)
@@ -287,7 +292,7 @@ extension Puller {
                     for var row in rows {
                         if listed.contains(row.release) {
                             members.insert(MemberSet.memberID(release: row.release, level: row.level.code))
-                        } else {
+                        } else if !SeededBug.isOn(.resetKeepsRest) {
                             row.state = .ended
                             row.reason = "dropped"
                             try tx.put(row)
@@ -300,6 +305,7 @@ extension Puller {
         }
         view.cursor = cursor
         try tx.put(view)
-        return FeedAcknowledged(view: id, cursor: cursor, digest: view.members.digest(view: id, policyEpoch: record.policyEpoch))
+        let epoch = views[id]?.epoch ?? record.policyEpoch
+        return FeedAcknowledged(view: id, cursor: cursor, digest: view.members.digest(view: id, policyEpoch: epoch))
     }
 }

@@ -63,7 +63,10 @@ extension Puller {
             }
             return true
         }
-        guard good else { return damaged(transfer, range) }
+        guard good else {
+            if SeededBug.isOn(.marksBeforeCheck) { for number in range.dropLast() { transfer.mark(number) } }
+            return damaged(transfer, range)
+        }
         transfer.feed(range, raw, on: lane)
         let location = try context.content.append(
             block: StoredBlock(codec: message.codec, rawLength: Int(message.rawLength), chunks: entries, bytes: message.bytes))

@@ -79,6 +79,13 @@ extension Puller {
             for item in news where try self.takeUp(item, store, at: now) { outstanding.insert(item.release) }
         }
         // Read again: a drop has taken its id from the pages before this one.
+        if SeededBug.isOn(.cursorBeforeCommit) {
+            try context.metadata.write(at: now) { tx in
+                guard var view = try tx.subscribedView(feed.view) else { return }
+                view.cursor = feed.cursor
+                try tx.put(view)
+            }
+        }
         views[feed.view]?.pages.append(Page(cursor: feed.cursor, more: feed.more, digest: feed.digest, outstanding: outstanding))
         return []
     }
@@ -115,7 +122,7 @@ extension Puller {
             // Ours may be what the publisher lacks; once a session says it.
             guard state.policyRounds == 1 else { return [] }
             try context.metadata.write(at: now) { tx in
-                for envelope in try tx.agreementEnvelopes(state.agreement) { try tx.enqueue(envelope, to: self.peer) }
+                for envelope in try tx.agreementDocuments(state.agreement) { try tx.enqueue(envelope, to: self.peer) }
             }
             changes.outboxes.insert(peer)
         case .changes, .reset, .repair: preconditionFailure("these are no standings")
@@ -295,6 +302,7 @@ extension Puller {
                 views[id] = state
             }
         }
+        if SeededBug.isOn(.dropNotApplied) { return }
         let gone = Set(drops.map(\.release))
         settled.removeAll { $0.view == id && gone.contains($0.digest) }
         ready.removeAll { $0.view == id && gone.contains($0.release) }

@@ -153,6 +153,19 @@ extension Puller {
                     (number > 0 && !isHeld[number - 1]) || (number + 1 < entries.count && !isHeld[number + 1])
                 if !isBesideMissing || entries[number].length > Limits.seamBytesMax { transfer.mark(number) }
             }
+            if SeededBug.isOn(.dedupAcrossPublishers) { try markWhatOthersServed(transfer) }
+        }
+    }
+
+    private func markWhatOthersServed(_ transfer: Transfer) throws {
+        let others = try context.metadata.read { try $0.partners().map(\.city).filter { $0 != self.peer } } + [context.own]
+        for city in others {
+            let locations = try context.metadata.read { try $0.chunkLocations(of: city, transfer.entries.map(\.id)) }
+            for (number, location) in locations.enumerated() {
+                guard let location, location.length == transfer.entries[number].length, !transfer.has(number) else { continue }
+                unrecordedBlocks.append((peer, location.block, try context.content.block(at: location.block).chunks))
+                transfer.mark(number)
+            }
         }
     }
 

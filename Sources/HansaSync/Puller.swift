@@ -37,6 +37,8 @@ public final class Puller {
     struct ViewState {
         var agreement: Digest
         var standing: Standing = .asked
+        /// The policy epoch under which was asked last: acknowledgements speak under it.
+        var epoch: Digest
         var round: UInt64 = 0
         var policyRounds = 0
         var pages: [Page] = []
@@ -211,7 +213,7 @@ public final class Puller {
                         self.views[id]?.asksAfterPages = true
                         continue
                     }
-                    var state = self.views[id] ?? ViewState(agreement: record.digest)
+                    var state = self.views[id] ?? ViewState(agreement: record.digest, epoch: record.policyEpoch)
                     if let why = view.quarantine {
                         state.standing = .quarantined(why)
                         self.views[id] = state
@@ -223,6 +225,7 @@ public final class Puller {
                     if state.asked == line, state.standing == .asked { continue }
                     state.standing = .asked
                     state.asked = line
+                    state.epoch = line.policyEpoch
                     state.round = self.round
                     state.answers[self.round] = view.cursor
                     state.received = view.cursor
