@@ -2,11 +2,12 @@
 #   make demo      three cities on this machine, real data, told as a story
 #   make test      all tests, and the checks by foreign tools
 #   make check     format lint, a build with warnings as errors, all tests: run it before a commit
+#   make simulate  seeded histories of the exchange, with faults: SEEDS=5000 WORLD=mixed; simulate-bugs: how soon seeded bugs are found
 #   make build | release | format | bench | clean
 SHELL := /bin/bash
 SOURCES := Sources Tests Package.swift
 
-.PHONY: demo test check build release format lint bench clean
+.PHONY: demo test check build release simulate simulate-bugs format lint bench clean
 .DEFAULT_GOAL := build
 
 demo:
@@ -27,6 +28,22 @@ build:
 release:
 	deploy/setup build
 	swift build --configuration release --product hansa
+
+SEEDS ?= 5000
+WORLD ?= mixed
+SEED ?= 1
+
+simulate:
+	deploy/setup build
+	swift build --configuration release --product hansa-simulator
+	.build/release/hansa-simulator --seed $(SEED) --seeds $(SEEDS) --world $(WORLD)
+
+# A build of its own: no other binary carries the bugs.
+simulate-bugs: export HANSA_SEEDED_BUGS = 1
+simulate-bugs:
+	deploy/setup build
+	swift build --configuration release --product hansa-simulator --scratch-path .build/seeded-bugs
+	.build/seeded-bugs/release/hansa-simulator --bugs
 
 lint:
 	swift format lint --strict --recursive --parallel --configuration .swift-format $(SOURCES)

@@ -50,6 +50,10 @@ public final class Ed25519PrivateKey: Sendable {
 
     /// 64 bytes, the same for the same message (RFC 8032 §5.1.6). Traps when libcrypto fails, which means memory has run out.
     public func sign(_ message: [UInt8]) -> [UInt8] {
+        SignatureMemo.signature(publicKey.keyID, message) { signNow(message) }
+    }
+
+    private func signNow(_ message: [UInt8]) -> [UInt8] {
         ERR_clear_error()
         guard let context = EVP_MD_CTX_new() else { preconditionFailure("out of memory") }
         defer { EVP_MD_CTX_free(context) }

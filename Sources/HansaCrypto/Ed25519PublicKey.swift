@@ -40,6 +40,10 @@ public struct Ed25519PublicKey: Hashable, Sendable {
     /// Whether this key signed exactly `message`. About 100 µs; the handle is not rebuilt.
     public func isValid(_ signature: [UInt8], for message: [UInt8]) -> Bool {
         guard signature.count == Self.signatureByteCount else { return false }
+        return SignatureMemo.verdict(keyID, signature, message) { isValidNow(signature, for: message) }
+    }
+
+    private func isValidNow(_ signature: [UInt8], for message: [UInt8]) -> Bool {
         guard Edwards.isScalarBelowOrder(signature[32...]) else { return false }
         guard Edwards.isCanonical(signature[..<32]), !Edwards.isSmallOrder(signature[..<32]) else { return false }
         defer { ERR_clear_error() }

@@ -1,5 +1,6 @@
-// `hansa-simulator`: seeded histories of two and three cities with faults, and what held (SYNC.md §8).
+// `hansa-simulator`: seeded histories of two to twelve cities with faults, and what held (SYNC.md §8).
 internal import ArgumentParser
+internal import Foundation
 internal import HansaTestSupport
 
 @main
@@ -8,59 +9,179 @@ struct Simulator: ParsableCommand {
         commandName: "hansa-simulator",
         abstract: "Runs seeded histories of the exchange in memory, with faults, and checks what must hold.",
         discussion: """
-            hansa-simulator --count 1000            a thousand histories from seed 1
-            hansa-simulator --seed 42 --story       one history, with what happened in it
+            hansa-simulator --seeds 1000                a thousand histories from seed 1, each run twice
+            hansa-simulator --seed 42 --story           one history, with what happened in it
+            hansa-simulator --seed 42 --without 3,5-9   the same with some steps left out: the minimal trace of a failure
+            hansa-simulator --worlds                    the families of histories, and what is checked
             """)
 
     @Option(help: "The first seed.") var seed: UInt64 = 1
-    @Option(help: "How many histories, each with the next seed.") var count: UInt64 = 1
+    @Option(name: [.customLong("seeds"), .customLong("count")], help: "How many histories, each with the next seed.")
+    var seeds: UInt64 = 1
+    @Option(
+        help: "A family of histories: \(WorldKind.allCases.map(\.rawValue).joined(separator: ", ")).",
+        transform: {
+            guard let kind = WorldKind(rawValue: $0) else {
+                throw ValidationError("there is no world \($0); --worlds lists them")
+            }
+            return kind
+        }) var world = WorldKind.mixed
     @Option(help: "Steps in a history.") var steps = 40
-    @Option(help: "Two or three cities; otherwise the seed decides.") var cities: Int?
+    @Option(help: "2 to 12 cities; otherwise the world and the seed decide.") var cities: Int?
+    @Option(help: "Steps to leave out: numbers and ranges, as a failure prints them.") var without = ""
     @Flag(help: "Rows in SQLite instead of dictionaries.") var sqlite = false
-    @Flag(help: "No crashes, cuts, full disks or jumping clocks.") var calm = false
+    @Flag(help: "None of the world's troubles.") var calm = false
     @Flag(help: "Print what happened.") var story = false
-    @Flag(help: "Run each seed twice and compare the traces.") var twice = false
+    @Flag(inversion: .prefixedNo, help: "Run each seed twice and compare the traces.") var twice = true
+    @Flag(inversion: .prefixedNo, help: "Make a failing history shorter before it is printed.") var shrink = true
+    @Flag(help: "List the worlds and the invariants.") var worlds = false
+    @Flag(help: "Count the seeds that find each seeded bug; only in a build that has them: make simulate-bugs.") var bugs = false
+    @Option(help: "As --bugs, for one bug.") var bug: String?
 
     func validate() throws {
-        if let cities, !(2...3).contains(cities) { throw ValidationError("--cities is 2 or 3") }
+        if let cities, !(2...WorldHistory.citiesMax).contains(cities) { throw ValidationError("--cities is 2 to 12") }
         if steps < 1 { throw ValidationError("--steps is at least 1") }
+        if seeds < 1 { throw ValidationError("--seeds is at least 1") }
+        _ = try StepList(without)
     }
 
-    func run() throws {
+    private func options() throws -> WorldHistory.Options {
         var options = WorldHistory.Options()
+        options.kind = world
         options.steps = steps
         options.cities = cities
         options.engine = sqlite ? .sqlite : .memory
         options.faults = !calm
-        var failed: [UInt64] = []
-        var (frames, events, sessions, restarts, releases, healSecondsMax) = (0, 0, 0, 0, 0, Int64(0))
-        for number in seed..<(seed + count) {
+        options.without = try StepList(without).steps
+        return options
+    }
+
+    func run() throws {
+        if worlds { return list() }
+        if bugs || bug != nil { return try searchBugs() }
+        let options = try options()
+        var tally = Tally()
+        for number in seed..<(seed + seeds) {
+            RunningSeed.set(number)
             let outcome = try WorldHistory.run(seed: number, options: options)
             var findings = outcome.findings
-            if twice, try WorldHistory.run(seed: number, options: options).trace != outcome.trace {
-                findings.append("the second run's trace differs")
+            tally.histories += 1
+            if twice {
+                tally.histories += 1
+                if try WorldHistory.run(seed: number, options: options).trace != outcome.trace {
+                    findings.append("the second run's trace differs")
+                }
             }
-            frames += outcome.frames
-            events += outcome.events
-            sessions += outcome.sessions
-            restarts += outcome.restarts
-            releases += outcome.releases
-            healSecondsMax = max(healSecondsMax, outcome.healSeconds)
+            tally.add(outcome)
             if story { for line in outcome.story { print("  \(line)") } }
             guard !findings.isEmpty else { continue }
-            failed.append(number)
-            print("seed \(number) failed:")
-            for finding in findings.prefix(5) { print("  \(finding)") }
+            tally.failed.append(number)
+            try tell(outcome, findings, options)
         }
+        tally.print(seeds: seeds)
+        if !tally.failed.isEmpty { throw ExitCode.failure }
+    }
+
+    /// Each bug in turn. A history that a bug makes trap would end the search, so that a trap is met by running the rest with --bug.
+    private func searchBugs() throws {
+        guard WorldBugs.isBuiltIn else {
+            throw ValidationError("this build has no seeded bugs; make simulate-bugs makes one that has")
+        }
+        if let bug, !WorldBugs.names.contains(bug) {
+            throw ValidationError("no bug is called \(bug); there are: \(WorldBugs.names.joined(separator: ", "))")
+        }
+        let options = try options()
+        let most = seeds > 1 ? seeds : 1000
+        var missed: [String] = []
+        for name in bug.map({ [$0] }) ?? WorldBugs.names {
+            let found = try WorldBugs.search(name, seeds: most, options: options)
+            let padded = name.padding(toLength: 26, withPad: " ", startingAt: 0)
+            if let found {
+                print("\(padded) seed \(found.seeds), step \(found.steps): \(found.finding.prefix(110))")
+            } else {
+                missed.append(name)
+                print("\(padded) NOT FOUND by \(most) seeds")
+            }
+        }
+        print("found \((bug == nil ? WorldBugs.names.count : 1) - missed.count), missed \(missed.count)")
+        if !missed.isEmpty { throw ExitCode.failure }
+    }
+
+    private func tell(_ outcome: WorldHistory.Outcome, _ findings: [String], _ options: WorldHistory.Options) throws {
         print(
-            """
-            histories \(count), failed \(failed.count)
-            releases \(releases), sessions \(sessions), restarts \(restarts), frames \(frames), events \(events)
-            longest heal \(healSecondsMax) s of virtual time
-            """)
-        if !failed.isEmpty {
-            print("again: " + failed.prefix(10).map { "hansa-simulator --seed \($0) --story" }.joined(separator: "; "))
-            throw ExitCode.failure
+            "seed \(outcome.seed) failed (\(outcome.cities) cities; \(outcome.troubles.map(\.rawValue).sorted().joined(separator: ", "))):"
+        )
+        for finding in findings.prefix(5) { print("  \(finding)") }
+        guard shrink, !outcome.findings.isEmpty else {
+            return print("  again: \(command(outcome.seed, options))")
         }
+        let least = try WorldShrink(outcome, options: options)
+        print("  least trace, \(least.steps.count) of \(outcome.stepsTaken) steps, after \(least.runs) runs:")
+        for line in least.outcome.story { print("    \(line)") }
+        for finding in least.outcome.findings.prefix(2) { print("    \(finding)") }
+        print("  again: \(command(outcome.seed, least.options))")
+    }
+
+    private func command(_ seed: UInt64, _ options: WorldHistory.Options) -> String {
+        var words = ["hansa-simulator --seed \(seed) --story"]
+        if options.kind != .mixed { words.append("--world \(options.kind.rawValue)") }
+        if options.steps != 40 { words.append("--steps \(options.steps)") }
+        if let cities { words.append("--cities \(cities)") }
+        if sqlite { words.append("--sqlite") }
+        if calm { words.append("--calm") }
+        if !options.without.isEmpty { words.append("--without \(StepList(options.without).text)") }
+        return words.joined(separator: " ")
+    }
+
+    private func list() {
+        print("worlds:")
+        for kind in WorldKind.allCases {
+            print("  " + kind.rawValue.padding(toLength: 10, withPad: " ", startingAt: 0) + kind.summary)
+        }
+        print("checked:")
+        for one in Invariant.allCases {
+            if let check = one.check { print("  " + one.rawValue.padding(toLength: 6, withPad: " ", startingAt: 0) + check) }
+        }
+        print("not checked yet: " + Tally.unchecked)
+    }
+}
+
+/// What many histories came to.
+private struct Tally {
+    var histories: UInt64 = 0
+    var failed: [UInt64] = []
+    private var (frames, events, sessions, restarts, releases, healSecondsMax) = (0, 0, 0, 0, 0, Int64(0))
+    private var cities: [Int: Int] = [:]
+    private var troubles: [Trouble: Int] = [:]
+    private let begun = ContinuousClock.now
+
+    static let unchecked = Invariant.allCases.filter { $0.check == nil }.map(\.rawValue).joined(separator: ", ")
+
+    mutating func add(_ outcome: WorldHistory.Outcome) {
+        frames += outcome.frames
+        events += outcome.events
+        sessions += outcome.sessions
+        restarts += outcome.restarts
+        releases += outcome.releases
+        healSecondsMax = max(healSecondsMax, outcome.healSeconds)
+        cities[outcome.cities, default: 0] += 1
+        for trouble in outcome.troubles { troubles[trouble, default: 0] += 1 }
+    }
+
+    func print(seeds: UInt64) {
+        let seconds =
+            Double((ContinuousClock.now - begun).components.seconds)
+            + Double((ContinuousClock.now - begun).components.attoseconds) / 1e18
+        let rate = seconds > 0 ? Int(Double(histories) / seconds) : 0
+        Swift.print(
+            """
+            seeds \(seeds), failed \(failed.count); \(histories) histories in \(String(format: "%.1f", seconds)) s, \(rate) a second
+            releases \(releases), sessions \(sessions), restarts \(restarts), frames \(frames), events \(events)
+            cities \(cities.sorted { $0.key < $1.key }.map { "\($0.key): \($0.value)" }.joined(separator: ", "))
+            troubles \(troubles.sorted { $0.key.rawValue < $1.key.rawValue }.map { "\($0.key.rawValue) \($0.value)" }.joined(separator: ", "))
+            longest heal \(healSecondsMax) s of virtual time
+            not checked yet: \(Tally.unchecked)
+            """)
+        if !failed.isEmpty { Swift.print("failed: " + failed.prefix(40).map(String.init).joined(separator: " ")) }
     }
 }

@@ -17,6 +17,8 @@ public final class MemoryDisk: Disk {
         public var failWritesFromOperation: Int?
         /// Every fsync of a file fails.
         public var failsSync = false
+        /// Bits that are read wrong, by file and offset: what is stored stays as it is.
+        public var misreads: [String: [Int: UInt8]] = [:]
         /// Reservations are taken for granted, as on a file system that cannot reserve.
         public var ignoresReservations = false
 
@@ -147,12 +149,62 @@ public final class MemoryDisk: Disk {
         }
     }
 
+    /// One of the files, as a number picks it, and its length.
+    func someFile(_ number: Int) -> (path: String, size: Int)? {
+        state.withLock { state in
+            let paths = state.names.keys.sorted()
+            guard !paths.isEmpty else { return nil }
+            let path = paths[number % paths.count]
+            return state.names[path].flatMap { state.nodes[$0] }.map { (path, $0.bytes.count) }
+        }
+    }
+
     /// What files take up now, reserved bytes included.
     public var usedBytes: UInt64 { state.withLock { UInt64($0.nodes.values.reduce(0) { $0 + $1.footprint }) } }
 
     /// What a file holds now; nil where there is none.
     public func contents(_ path: String) -> [UInt8]? {
         state.withLock { state in state.names[path].flatMap { state.nodes[$0]?.bytes } }
+    }
+
+    /// What would be left if the power failed now and nothing more was lucky.
+    struct Contents: Sendable {
+        fileprivate let names: [String: Int]
+        fileprivate let nodes: [Int: [UInt8]]
+        fileprivate let directories: Set<String>
+    }
+
+    var durableContents: Contents {
+        state.withLock { state in
+            let alive = Set(state.durableNames.values)
+            return Contents(
+                names: state.durableNames, nodes: state.nodes.filter { alive.contains($0.key) }.mapValues(\.durable),
+                directories: state.directories)
+        }
+    }
+
+    /// Puts these files in the place of all there are. Open files are dead.
+    func restore(_ contents: Contents) {
+        state.withLock { state in
+            state.names = contents.names
+            state.durableNames = contents.names
+            state.pendingNames = []
+            state.nodes = contents.nodes.mapValues { Node(bytes: $0, durable: $0) }
+            state.directories = contents.directories
+            state.epoch += 1
+            state.isStopped = false
+            state.faults = Faults()
+        }
+    }
+
+    /// Whether these bytes of a file, and its name, would survive the power failing now.
+    func isDurable(_ path: String, _ range: Range<Int>) -> Bool {
+        state.withLock { state in
+            guard let node = state.durableNames[path], state.names[path] == node, let content = state.nodes[node],
+                range.upperBound <= content.durable.count
+            else { return false }
+            return content.pending.isEmpty || content.durable[range] == content.bytes[range]
+        }
     }
 
     /// Puts a durable file in place, or replaces one.
@@ -330,6 +382,9 @@ private final class MemoryFile: DiskFile {
             for part in parts where at < content.bytes.count {
                 let count = Swift.min(part.count, content.bytes.count - at)
                 content.bytes.withUnsafeBytes { part.copyMemory(from: UnsafeRawBufferPointer(rebasing: $0[at..<(at + count)])) }
+                if !state.faults.misreads.isEmpty, let wrong = state.faults.misreads[path] {
+                    for (offset, bits) in wrong where offset >= at && offset < at + count { part[offset - at] ^= bits }
+                }
                 at += count
             }
             return Swift.max(0, at - Int(offset))

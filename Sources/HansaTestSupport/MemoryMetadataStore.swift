@@ -23,6 +23,7 @@ public final class MemoryMetadataStore: MetadataStore {
         var state: MemoryState
         var commitFault: StoreFault?
         var hasCrashed = false
+        var commits: UInt64 = 0
     }
 
     public convenience init(random: any RandomSource) { self.init(random: random, state: MemoryState()) }
@@ -70,13 +71,27 @@ public final class MemoryMetadataStore: MetadataStore {
             if shared.hasCrashed { throw StoreFault.inputOutput("this store crashed") }
             if let fault = shared.commitFault.take() { throw fault }
             shared.state = state
+            shared.commits += 1
         }
     }
 
+    /// Everything, as of the last commit; and how many there were in this process.
+    var contents: MemoryState { shared.withLock { $0.state } }
+    var commits: UInt64 { shared.withLock { $0.commits } }
+
     // MARK: Faults
+
+    /// A store that holds this instead. The old one is gone, as after `crash`.
+    func replaced(by state: MemoryState) -> MemoryMetadataStore {
+        shared.withLock { $0.hasCrashed = true }
+        return MemoryMetadataStore(random: random, state: state)
+    }
 
     /// The next transaction that comes to its end throws this instead, and changes nothing.
     public func failNextCommit(with fault: StoreFault) { shared.withLock { $0.commitFault = fault } }
+
+    /// What was to fail and has not come to it fails no more.
+    func forgetFaults() { shared.withLock { $0.commitFault = nil } }
 
     /// The process that used this store is gone: every later call throws. What was committed is in the store that is returned.
     public func crash() -> MemoryMetadataStore {

@@ -44,6 +44,12 @@ public final class World {
     public internal(set) var violations: [String] = []
     /// What a check found; a history stops at the first.
     public internal(set) var findings: [String] = []
+    /// What cities published, in order: for checks.
+    public internal(set) var publications: [WorldPublication] = []
+    /// Called for each frame when it leaves a node.
+    var leaves: ((WorldConnection, Frame) -> Void)?
+    /// How often sessions look at their timers. Waits of hours are run with fewer of them.
+    var tickMilliseconds: UInt64 = 1000
     /// Called for every batch of frames that a node made, before they leave.
     public var onFrames: ((WorldNode, CityID, [Frame], Timestamp) -> Void)?
 

@@ -9,7 +9,10 @@ final class WorldConnection {
     private unowned let world: World
     unowned let node: WorldNode
     private unowned let link: WorldLink
+    private let line: WorldLink.Line
     let side: Int
+    /// Which city dialled: of two sessions between one pair the one dialled by the smaller id stays.
+    let dialler: CityID
     private let role: HansaSync.Session.Role
     private var session: HansaSync.Session
     private var random: SplitMix64
@@ -27,6 +30,7 @@ final class WorldConnection {
     private enum PublishEvent {
         case frame(Frame)
         case viewsChanged(Set<Digest>)
+        case requeue([Frame])
         case announce
     }
 
@@ -47,13 +51,20 @@ final class WorldConnection {
     private var hasContent = false
     private var hasIndex = false
     private var contentReady: [Frame] = []
+    /// Counts changes after which content that was made is to be judged again.
+    private var contentGeneration = 0
     private var isWritingContent = false
 
-    init(_ world: World, _ node: WorldNode, link: WorldLink, side: Int, role: HansaSync.Session.Role, seed: UInt64) {
+    init(
+        _ world: World, _ node: WorldNode, link: WorldLink, line: WorldLink.Line, side: Int, dialler: CityID,
+        role: HansaSync.Session.Role, seed: UInt64
+    ) {
         self.world = world
         self.node = node
         self.link = link
+        self.line = line
         self.side = side
+        self.dialler = dialler
         self.role = role
         random = SplitMix64(seed: seed)
         session = HansaSync.Session(
@@ -63,7 +74,11 @@ final class WorldConnection {
     }
 
     var puller: Puller? { parts?.puller }
-    var isBusy: Bool { isPublishing || isPulling || !publishInbox.isEmpty || !pullInbox.isEmpty || !contentReady.isEmpty }
+    var publisher: Publisher? { parts?.publisher }
+    /// The hello was taken.
+    var isOpen: Bool { parts != nil && !isClosing }
+    /// A job is under way whose news the node has not heard.
+    var isPullingNow: Bool { isPulling && !isDead }
 
     // MARK: Channel
 
@@ -89,6 +104,7 @@ final class WorldConnection {
             self.peer = peer
             self.documentsOnly = documentsOnly
             if let reply { send([reply], to: peer) }
+            guard node.opened(self, peer: peer) else { return end() }
             // What TLS would export.
             let secret = RepairSecret(SHA256.hash(session.nonces(with: theirs)).bytes)
             parts = Parts(
@@ -112,7 +128,7 @@ final class WorldConnection {
     }
 
     private func violated(_ fault: ProtocolFault, _ farewell: Frame) {
-        world.violations.append("\(node.city) from \(peerOfLink): \(fault)")
+        if !line.isDisturbed, !link.isHostile { world.violations.append("\(node.city) from \(peerOfLink): \(fault)") }
         world.note("violation \(fault)")
         send([farewell], to: peerOfLink)
         end()
@@ -131,8 +147,15 @@ final class WorldConnection {
         guard !isClosing else { return }
         isClosing = true
         contentReady = []
-        link.closed(self)
+        link.closed(self, line)
         if !isPulling { park() }
+    }
+
+    /// We end it, and say so.
+    func close(_ reason: String) {
+        guard !isClosing else { return }
+        if let frame = session.close(reason) { send([frame], to: peerOfLink) }
+        end()
     }
 
     /// The connection is gone, whoever ended it.
@@ -158,11 +181,18 @@ final class WorldConnection {
 
     private func send(_ frames: [Frame], to peer: CityID) {
         guard !frames.isEmpty else { return }
-        for frame in frames { link.send(frame.encoded, from: self) }
+        for frame in frames {
+            world.leaves?(self, frame)
+            guard let hostility = node.hostility, isOpen else {
+                link.send(frame.encoded, from: self, line)
+                continue
+            }
+            for bytes in hostility.change(frame, to: peer) { link.send(bytes, from: self, line) }
+        }
     }
 
     private func scheduleTick() {
-        world.after(1000) { [weak self] in
+        world.after(world.tickMilliseconds) { [weak self] in
             guard let self, !self.isClosing else { return }
             if self.pullInbox.isEmpty, !self.isPulling { self.enqueue(pull: .tick) }
             self.scheduleTick()
@@ -171,7 +201,18 @@ final class WorldConnection {
 
     // MARK: From the node
 
-    func viewsChanged(_ views: Set<Digest>) { if parts != nil, !isClosing { enqueue(publish: .viewsChanged(views)) } }
+    func viewsChanged(_ views: Set<Digest>) {
+        guard parts != nil, !isClosing else { return }
+        // What was made before the change is judged again; so is what a running job is making.
+        let concerned = contentReady.contains { frame in Digest(frame.body.prefix(Digest.byteCount)).map(views.contains) != false
+        }
+        if concerned || isPublishing { contentGeneration += 1 }
+        if concerned {
+            publishInbox.append(.requeue(contentReady))
+            contentReady = []
+        }
+        enqueue(publish: .viewsChanged(views))
+    }
     func documentsWait() { if parts != nil, !isClosing { enqueue(pull: .sendDocuments) } }
     func ask() { if parts != nil, !isClosing, !documentsOnly { enqueue(pull: .ask) } }
     func announce() { if parts != nil, !isClosing { enqueue(publish: .announce) } }
@@ -195,8 +236,9 @@ final class WorldConnection {
         isPulling = true
         let events = pullInbox
         pullInbox = []
-        world.after(jobDelay()) { [weak self] in
-            guard let self, !self.isDead else { return }
+        // A job runs to its end also when the session is gone.
+        world.after(jobDelay()) { [self] in
+            guard !self.isDead else { return }
             let now = self.node.now
             var frames: [Frame] = []
             var changes = ExchangeChanges()
@@ -234,7 +276,7 @@ final class WorldConnection {
             changes.formUnion(parts.puller.takeChanges())
             self.world.record(self.node, to: peer, frames)
             // Between the work and its frames the process may end.
-            self.world.after(self.jobDelay()) { [weak self] in self?.pulled(frames, changes, fault) }
+            self.world.after(self.jobDelay()) { self.pulled(frames, changes, fault) }
         }
     }
 
@@ -257,9 +299,11 @@ final class WorldConnection {
         guard !publishInbox.isEmpty || allowance > 0 || hasIndex else { return }
         isPublishing = true
         let events = publishInbox
+        let generation = contentGeneration
         publishInbox = []
-        world.after(jobDelay()) { [weak self] in
-            guard let self, !self.isDead else { return }
+        // A job runs to its end also when the session is gone.
+        world.after(jobDelay()) { [self] in
+            guard !self.isDead else { return }
             let now = self.node.now
             var frames: [Frame] = []
             var content: [Frame] = []
@@ -269,6 +313,7 @@ final class WorldConnection {
                     switch event {
                     case .frame(let frame): frames += try parts.publisher.receive(frame, at: now)
                     case .viewsChanged(let views): frames += try parts.publisher.viewsChanged(views, at: now)
+                    case .requeue(let frames): parts.publisher.requeue(frames)
                     case .announce: frames += try parts.publisher.announcement().map { [$0] } ?? []
                     }
                 }
@@ -281,14 +326,18 @@ final class WorldConnection {
             let hasContent = parts.publisher.hasContent
             let hasIndex = parts.publisher.hasIndex
             let outboxes = parts.publisher.takeChanges().outboxes
-            self.world.after(self.jobDelay()) { [weak self] in
-                guard let self, !self.isDead else { return }
+            self.world.after(self.jobDelay()) {
+                guard !self.isDead else { return }
                 self.isPublishing = false
                 guard !self.isClosing else { return }
                 self.send(frames, to: peer)
                 self.hasContent = hasContent
                 self.hasIndex = hasIndex
-                self.contentReady += content
+                if generation == self.contentGeneration {
+                    self.contentReady += content
+                } else if !content.isEmpty {
+                    self.publishInbox.insert(.requeue(content), at: 0)
+                }
                 if let fault { return self.failed(fault) }
                 if outboxes.contains(peer) { self.enqueue(pull: .sendDocuments) }
                 self.pumpContent()

@@ -1,21 +1,34 @@
 internal import HansaCore
 internal import HansaSync
 
-/// What joins two nodes: at most one session at a time, its two directions, and what goes wrong with them.
+/// What joins two nodes: sessions, mostly one at a time, their two directions, and what goes wrong with them.
 public final class WorldLink {
+    /// One TLS connection: bytes arrive in order within a direction, unless the seed repeats or swaps them.
+    final class Line {
+        fileprivate(set) var ends: [WorldConnection] = []
+        fileprivate var lastArrival: [Int64] = [0, 0]
+        /// Frames were repeated or came out of order: what the ends say of each other's manners means nothing.
+        fileprivate(set) var isDisturbed = false
+        fileprivate var isOver = false
+    }
+
     private unowned let world: World
     let left: WorldNode
     let right: WorldNode
     private var random: SplitMix64
-    private(set) var ends: [WorldConnection] = []
-    /// Bytes arrive in order within a direction.
-    private var lastArrival: [Int64] = [0, 0]
+    private(set) var lines: [Line] = []
     /// While it is cut no session begins; one that runs ends.
     public private(set) var isCut = false
     /// Sessions are begun again by themselves after they ended.
     public var redials = true
+    /// So many of the next frames may come twice, or after their successors: a peer's bug, since TLS does neither.
+    public var framesDisturbed = 0
     private var isDialling = false
     public private(set) var sessions = 0
+    /// Somebody wanted a session over it.
+    public private(set) var isUsed = false
+    /// Frames were repeated or came out of order at some time.
+    public private(set) var wasDisturbed = false
     private var begun: Int64 = 0
     private var failures: UInt64 = 0
 
@@ -30,24 +43,37 @@ public final class WorldLink {
         (left.city == one && right.city == other) || (left.city == other && right.city == one)
     }
 
-    public var isConnected: Bool { !ends.isEmpty }
+    public var isConnected: Bool { !lines.isEmpty }
+    var isHostile: Bool { left.isHostile || right.isHostile }
 
     func connect() {
-        guard ends.isEmpty, !isCut, !left.isDown, !right.isDown else { return dialLater() }
+        isUsed = true
+        guard lines.isEmpty, !isCut, !left.isDown, !right.isDown else { return dialLater() }
+        dial()
+    }
+
+    /// Another session beside one that runs, as when both cities dial at once.
+    public func dialAgain() { if !isCut, !left.isDown, !right.isDown { dial() } }
+
+    private func dial() {
         sessions += 1
         begun = world.now.milliseconds
         let seed = random.next()
         let leftDials = random.next() & 1 == 0
-        lastArrival = [0, 0]
-        let one = WorldConnection(
-            world, left, link: self, side: 0, role: leftDials ? .dialled(right.city) : .accepted, seed: World.mix(seed, 1))
-        let two = WorldConnection(
-            world, right, link: self, side: 1, role: leftDials ? .accepted : .dialled(left.city), seed: World.mix(seed, 2))
-        ends = [one, two]
-        left.connections[right.city] = one
-        right.connections[left.city] = two
-        one.handshakeCompleted(right.spki(shownTo: left.city))
-        two.handshakeCompleted(left.spki(shownTo: right.city))
+        let line = Line()
+        let dialler = leftDials ? left : right
+        line.ends = [
+            WorldConnection(
+                world, left, link: self, line: line, side: 0, dialler: dialler.city,
+                role: leftDials ? .dialled(right.city) : .accepted,
+                seed: World.mix(seed, 1)),
+            WorldConnection(
+                world, right, link: self, line: line, side: 1, dialler: dialler.city,
+                role: leftDials ? .accepted : .dialled(left.city), seed: World.mix(seed, 2)),
+        ]
+        lines.append(line)
+        line.ends[0].handshakeCompleted(right.spki(shownTo: left.city))
+        line.ends[1].handshakeCompleted(left.spki(shownTo: right.city))
     }
 
     /// Waits longer after each session that did not last, up to a minute.
@@ -58,19 +84,27 @@ public final class WorldLink {
         world.after(200 + random.next() % (1000 << failures)) { [weak self] in
             guard let self else { return }
             self.isDialling = false
-            if self.ends.isEmpty { self.connect() }
+            if self.lines.isEmpty { self.connect() }
         }
     }
 
     /// What is under way is lost.
     public func breakNow() {
-        guard !ends.isEmpty else { return }
+        guard !lines.isEmpty else { return }
         world.note("break \(left.city) \(right.city)")
-        let (one, two) = (ends[0], ends[1])
-        ends = []
-        one.peerGone()
-        two.peerGone()
+        let all = lines
+        lines = []
+        for line in all {
+            end(line)
+        }
         dialLater()
+    }
+
+    private func end(_ line: Line) {
+        line.isOver = true
+        let ends = line.ends
+        line.ends = []
+        for end in ends { end.peerGone() }
     }
 
     public func cut() {
@@ -80,32 +114,50 @@ public final class WorldLink {
 
     public func join() {
         isCut = false
-        if ends.isEmpty { connect() }
+        if lines.isEmpty { connect() }
     }
 
+    /// The ends that stand at a node.
+    func ends(at node: WorldNode) -> [WorldConnection] { lines.flatMap { $0.ends.filter { $0.node === node } } }
+
     /// An end closed after it wrote: what it wrote still arrives, then the other end sees the close.
-    func closed(_ end: WorldConnection) {
-        guard ends.contains(where: { $0 === end }) else { return }
-        let other = ends[1 - end.side]
-        let wait = max(0, lastArrival[end.side] - world.now.milliseconds) + 1
+    func closed(_ end: WorldConnection, _ line: Line) {
+        guard !line.isOver else { return }
+        let wait = max(0, line.lastArrival[end.side] - world.now.milliseconds) + 1
         world.after(UInt64(wait)) { [weak self] in
-            guard let self, self.ends.contains(where: { $0 === other }) else { return }
-            self.ends = []
-            other.peerGone()
-            end.peerGone()
-            self.dialLater()
+            guard let self, !line.isOver else { return }
+            self.lines.removeAll { $0 === line }
+            self.end(line)
+            if self.lines.isEmpty { self.dialLater() }
         }
     }
 
-    func send(_ bytes: [UInt8], from end: WorldConnection) {
-        guard ends.contains(where: { $0 === end }) else { return }
-        let other = ends[1 - end.side]
-        let arrival = max(
-            lastArrival[end.side], world.now.milliseconds + 1 + Int64(random.next() % world.options.delayMillisecondsMax))
-        lastArrival[end.side] = arrival
-        world.after(UInt64(arrival - world.now.milliseconds)) { [weak self, weak other] in
-            guard let self, let other, self.ends.contains(where: { $0 === other }) else { return }
-            other.arrived(bytes)
+    func send(_ bytes: [UInt8], from end: WorldConnection, _ line: Line) {
+        guard !line.isOver else { return }
+        let other = line.ends[1 - end.side]
+        var arrival = max(
+            line.lastArrival[end.side], world.now.milliseconds + 1 + Int64(random.next() % world.options.delayMillisecondsMax))
+        if framesDisturbed > 0, end.isOpen {
+            framesDisturbed -= 1
+            switch random.next() % 6 {
+            case 0:
+                (line.isDisturbed, wasDisturbed) = (true, true)
+                deliver(bytes, to: other, line, at: arrival + Int64(random.next() % 400))
+            case 1:
+                // It comes late: what follows overtakes it.
+                (line.isDisturbed, wasDisturbed) = (true, true)
+                return deliver(bytes, to: other, line, at: arrival + 1 + Int64(random.next() % 400))
+            default: break
+            }
+        }
+        if line.isDisturbed { arrival = max(arrival, line.lastArrival[end.side]) }
+        line.lastArrival[end.side] = arrival
+        deliver(bytes, to: other, line, at: arrival)
+    }
+
+    private func deliver(_ bytes: [UInt8], to other: WorldConnection, _ line: Line, at arrival: Int64) {
+        world.after(UInt64(arrival - world.now.milliseconds)) {
+            if !line.isOver { other.arrived(bytes) }
         }
     }
 }

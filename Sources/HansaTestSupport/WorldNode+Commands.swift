@@ -23,8 +23,33 @@ public struct WorldContent: Sendable, Equatable {
     /// A chunk that a number decides: incompressible at its head, repetitive after it.
     public static func chunk(_ number: UInt64, count: Int) -> [UInt8] {
         precondition(count >= 64, "a chunk in the world has 64 bytes at least")
-        return DeterministicRandom(seed: number).bytes(64)
-            + [UInt8](repeating: UInt8(truncatingIfNeeded: number), count: count - 64)
+        return ContentMemo.chunk(number, count: count)
+    }
+}
+
+/// A release that a city of the world made, and all that is derived from it.
+public struct WorldPublication {
+    public let city: CityID
+    public let digest: Digest
+    public let content: WorldContent?
+    let release: Release
+    let entries: [ChunkEntry]
+    /// Every 32 bytes that tell of it.
+    let marks: [Digest]
+
+    init(city: CityID, release: Release, digest: Digest) {
+        (self.city, self.release, self.digest) = (city, release, digest)
+        (content, entries, marks) = (nil, [], [digest])
+    }
+
+    init(
+        city: CityID, release: Release, digest: Digest, entries: [ChunkEntry],
+        index: (built: IndexBuilder.Built, pages: [[UInt8]]), content: WorldContent
+    ) {
+        (self.city, self.release, self.digest, self.entries, self.content) = (city, release, digest, entries, content)
+        marks =
+            [digest, SHA256.hash(index.built.encodedTable), index.built.root] + index.pages.map { SHA256.hash($0) }
+            + index.built.table.files.map(\.digest) + entries.map(\.id) + [release.manifest].compactMap { $0 }
     }
 }
 
@@ -198,14 +223,27 @@ extension WorldNode {
     /// The smallest of the profiles; its limits bound the chunks that a test may give.
     private static let profile = ChunkProfile.line16k
 
+    /// How a release is made that an honest city does not make.
+    enum Deceit {
+        /// Its number and predecessor are those of the last.
+        case sameNumber
+        case otherKey
+    }
+
     @discardableResult
     public func publish(
         _ path: String, _ content: WorldContent, tlp: TLP = .green, kind: PackageKind = .dataset, issued: Timestamp? = nil
+    ) throws -> Digest { try publish(path, content, tlp: tlp, kind: kind, issued: issued, deceit: nil) }
+
+    @discardableResult
+    func publish(
+        _ path: String, _ content: WorldContent, tlp: TLP = .green, kind: PackageKind = .dataset, issued: Timestamp? = nil,
+        deceit: Deceit?
     ) throws -> Digest {
         let package = try PackageID(city: city, path: path)
         let head = try metadata.read { try $0.package(package) }
         let (entries, blocks, index) = try write(content)
-        let seq = (head?.lastSeq ?? 0) + 1
+        let seq = (head?.lastSeq ?? 0) + (deceit == .sameNumber && head != nil ? 0 : 1)
         let release = try Release(
             package: package, kind: kind, version: Version(1, 0, UInt32(seq)), operation: .publish, writer: city,
             keyring: keyring.version,
@@ -215,7 +253,7 @@ extension WorldNode {
             bytes: entries.reduce(0) { $0 + UInt64($1.length) }, files: content.files.count,
             manifest: SHA256.hash(Array("manifest \(package) \(seq)".utf8)),
             index: IndexReference(root: index.built.root, chunks: index.built.chunkCount))
-        let envelope = release.signed(with: [packageKey])
+        let envelope = release.signed(with: [deceit == .otherKey ? officer : packageKey])
         let document = try self.content.append(document: envelope.binary(), digest: envelope.digest)
         let table = try self.content.append(table: index.built.encodedTable, release: envelope.digest)
         let pages = try index.pages.map { try self.content.append(page: $0, release: envelope.digest) }
@@ -238,7 +276,30 @@ extension WorldNode {
             changes.views = try update.finish()
             return changes
         }
+        world.publications.append(
+            WorldPublication(
+                city: city, release: release, digest: envelope.digest, entries: entries, index: index, content: content))
         return envelope.digest
+    }
+
+    /// Lists a release to every partner, whatever the policy says of it.
+    func offerToAll(_ digest: Digest) throws {
+        try change { tx in
+            var changes = ExchangeChanges()
+            guard let release = try tx.release(digest) else { return changes }
+            for var view in try tx.publishedViews()
+            where try tx.member(view.id, digest)?.dropped != nil || tx.member(view.id, digest) == nil {
+                view.position += 1
+                view.members.insert(MemberSet.memberID(release: digest, level: Grant.Level.sync.code))
+                try tx.put(view)
+                try tx.put(
+                    MemberRow(
+                        view: view.id, release: digest, package: release.release.package, level: .sync, clause: "1", grant: "",
+                        until: nil, added: view.position))
+                changes.views.insert(view.id)
+            }
+            return changes
+        }
     }
 
     /// Chunks that are not held go into blocks of up to 1 MiB of new neighbours, by the rule of `ContentWriter`.
@@ -254,11 +315,11 @@ extension WorldNode {
         for file in content.files {
             try builder.beginFile(file.path, profile: WorldNode.profile)
             for chunk in file.chunks {
-                let entry = chunk.withUnsafeBytes { ChunkEntry(of: $0) }
+                let entry = ContentMemo.entry(of: chunk)
                 all.append((entry, chunk))
                 if let page = try builder.append(entry) { pages.append(page.bytes) }
             }
-            try builder.endFile(digest: SHA256.hash(file.chunks))
+            try builder.endFile(digest: ContentMemo.digest(of: file.chunks, all.suffix(file.chunks.count).map(\.entry.id)))
         }
         let built = try builder.finish()
         if let last = built.lastPage { pages.append(last.bytes) }
@@ -269,7 +330,7 @@ extension WorldNode {
         var seam: (raw: [UInt8], chunks: [ChunkEntry]) = ([], [])
         func flush() throws {
             guard !run.chunks.isEmpty else { return }
-            let packed = Block.encode(raw: run.raw)
+            let packed = ContentMemo.packed(run.raw, run.chunks.map(\.id))
             blocks.append(
                 (
                     try self.content.append(
@@ -335,6 +396,7 @@ extension WorldNode {
             changes.views = try update.finish()
             return changes
         }
+        world.publications.append(WorldPublication(city: city, release: release, digest: envelope.digest))
         return true
     }
 

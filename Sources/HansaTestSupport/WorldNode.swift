@@ -38,6 +38,21 @@ public final class WorldNode {
     public var slowness: UInt64 = 0
     public private(set) var isDown = false
     public private(set) var restarts = 0
+    /// Its stores were put back to an earlier state: what it promised since is not kept.
+    public private(set) var restores = 0
+    /// A partner that lies: what it sends is changed on its way.
+    public internal(set) var hostility: WorldHostility?
+    public var isHostile: Bool { hostility != nil }
+    /// Bytes of its disk are read wrong, or were until a moment ago: a job may not have told yet.
+    var isMisread: Bool { !disk.faults.misreads.isEmpty || world.now.milliseconds < misreadUntil }
+    private var misreadUntil: Int64 = 0
+
+    /// The disk reads as it should again, as after it was replaced by its mirror.
+    func readRight() {
+        guard !disk.faults.misreads.isEmpty else { return }
+        disk.faults.misreads = [:]
+        misreadUntil = world.now.milliseconds + 20_000
+    }
     /// Where the last start found that records the database names were lost: a broken promise.
     public private(set) var recoveryFault: String?
 
@@ -49,9 +64,8 @@ public final class WorldNode {
         self.city = city
         self.seed = seed
         random = SplitMix64(seed: World.mix(seed, 3))
-        func key(_ job: UInt64) throws -> Ed25519PrivateKey {
-            try Ed25519PrivateKey(seed: DeterministicRandom(seed: World.mix(seed, 100 + job)).bytes(32))
-        }
+        func key(_ job: UInt64) throws -> Ed25519PrivateKey { try WorldKeys.key(UInt64(number) << 8 | job) }
+        SignatureMemo.remember()
         officer = try key(1)
         packageKey = try key(2)
         spki = SHA256.hash(Array("tls of \(city)".utf8))
@@ -69,7 +83,7 @@ public final class WorldNode {
             witness: NoteKey(
                 name: "\(city)/witness",
                 vkey: VerifierKey(name: "\(city)/witness", algorithm: .cosignature, key: witness.publicKey).text))
-        card = [keyring.signed(with: [officer])]
+        card = [WorldKeys.card(number, keyring, officer)]
         signing = SigningIdentity(SigningIdentity.Current(keyring: 1, packageKey: packageKey))
         disk = MemoryDisk(seed: World.mix(seed, 5))
         let salts = DeterministicRandom(seed: World.mix(seed, 6))
@@ -168,6 +182,17 @@ public final class WorldNode {
 
     // MARK: Sessions
 
+    /// What `Network.connectionOpened` does: false where another session with this city stays.
+    func opened(_ connection: WorldConnection, peer: CityID) -> Bool {
+        let before = connections[peer]
+        if let before, before !== connection, connection.dialler != min(city, peer), before.dialler == min(city, peer) {
+            return false
+        }
+        connections[peer] = connection
+        if before !== connection { before?.close("duplicate") }
+        return true
+    }
+
     /// What `Network.notify` does.
     public func notify(_ changes: ExchangeChanges) {
         for peer in connections.keys.sorted() {
@@ -210,7 +235,7 @@ public final class WorldNode {
         world.note("store \(city) \(error)")
         switch error as? StoreFault {
         case .diskFull, .clockBehind: return
-        case .damaged(let what): world.findings.append("\(city): damaged: \(what)")
+        case .damaged(let what): if !isMisread { world.findings.append("S3: \(city): damaged: \(what)") }
         case .inputOutput, .logUnavailable, nil: break
         }
         // The process stops rather than go on with a store it cannot trust.
@@ -224,11 +249,13 @@ public final class WorldNode {
         isDown = true
         world.note("crash \(city)")
         for link in world.links where link.left === self || link.right === self {
-            for peer in connections.keys.sorted() where link.joins(city, peer) { connections[peer]?.kill() }
+            for end in link.ends(at: self) { end.kill() }
             link.breakNow()
         }
         connections = [:]
+        let misreads = disk.faults.misreads
         disk.crash()
+        disk.faults.misreads = misreads
         if let memory = metadata as? MemoryMetadataStore { metadata = memory.crash() }
     }
 
@@ -245,14 +272,36 @@ public final class WorldNode {
             let marks = try durableMarks()
             content = try SegmentStore.open(disk: disk) { .known(marks[$0] ?? 0) }.store
         } catch {
+            if !disk.faults.misreads.isEmpty {
+                readRight()
+                return restart()
+            }
             recoveryFault = "\(error)"
-            world.findings.append("\(city): after a crash: \(error)")
+            world.findings.append("S2: \(city): after a crash: \(error)")
             return
         }
         isDown = false
         restarts += 1
         remakeContext()
         for link in world.links where link.left === self || link.right === self { if link.redials { link.connect() } }
+    }
+
+    /// Rows and bytes as they are now, durable ones only. Nil with rows in SQLite.
+    public func backup() -> WorldBackup? {
+        guard let memory = metadata as? MemoryMetadataStore, !isDown else { return nil }
+        return WorldBackup(metadata: memory.contents, disk: disk.durableContents, clock: now)
+    }
+
+    /// The machine is lost, and the backup put in its place.
+    public func restore(_ backup: WorldBackup) {
+        guard let memory = metadata as? MemoryMetadataStore else { return }
+        world.note("restore \(city)")
+        restores += 1
+        crash()
+        isDown = true
+        disk.restore(backup.disk)
+        metadata = memory.replaced(by: backup.metadata)
+        restart()
     }
 
     /// The end of the last record in each segment that committed rows name.
@@ -282,6 +331,38 @@ public final class WorldNode {
 
     func below(_ bound: Int) -> Int { Int(random.next() % UInt64(bound)) }
     func bytes(_ count: Int) -> [UInt8] { (0..<count).map { _ in UInt8(truncatingIfNeeded: random.next()) } }
+}
+
+/// What a node's stores held at one moment.
+public struct WorldBackup {
+    let metadata: MemoryState
+    let disk: MemoryDisk.Contents
+    let clock: Timestamp
+}
+
+/// Keys by number, made once a process: no seed needs keys of its own, and a key costs as much as a signature.
+private enum WorldKeys {
+    private static let keys = Mutex<[UInt64: Ed25519PrivateKey]>([:])
+    private static let cards = Mutex<[Int: (digest: Digest, envelope: Envelope)]>([:])
+
+    static func key(_ number: UInt64) throws -> Ed25519PrivateKey {
+        try keys.withLock { keys in
+            if let known = keys[number] { return known }
+            let made = try Ed25519PrivateKey(seed: DeterministicRandom(seed: World.mix(number, 99)).bytes(32))
+            keys[number] = made
+            return made
+        }
+    }
+
+    static func card(_ number: Int, _ keyring: Keyring, _ officer: Ed25519PrivateKey) -> Envelope {
+        let digest = SHA256.hash(keyring.payload())
+        return cards.withLock { cards in
+            if let known = cards[number], known.digest == digest { return known.envelope }
+            let made = keyring.signed(with: [officer])
+            cards[number] = (digest, made)
+            return made
+        }
+    }
 }
 
 /// A source for each view, that a restart does not begin again.

@@ -53,9 +53,9 @@ struct ImportTests {
         "HansaAPI": ["Foundation", "Glibc", "Synchronization", "Dispatch", "Logging", "ServiceLifecycle"],
         "hansa": ["Foundation", "Glibc", "ArgumentParser", "Logging", "ServiceLifecycle", "Synchronization"],
         "HansaTestSupport": ["Foundation", "Glibc", "Synchronization"],
-        "HansaSimulator": ["ArgumentParser", "Foundation"],
-        // OpenSSL's callbacks and key files speak C's types.
-        "HansaCrypto": ["Glibc"],
+        "HansaSimulator": ["ArgumentParser", "Foundation", "Synchronization"],
+        // OpenSSL's callbacks and key files speak C's types; a mutex around what simulations remember of signatures.
+        "HansaCrypto": ["Glibc", "Synchronization"],
     ]
 
     /// The only pure rooms with a use for Foundation: its JSON decoder, for signed documents, descriptions and entries.

@@ -1,0 +1,266 @@
+// Looks at every frame that leaves for what its reader may not know (S1) and for what was revoked (S12).
+//
+// Every 32 bytes that derive from a release (its digest, index root, table, pages, files, chunks) are known by whose they are. Frames are taken
+// apart as their reader would, compressed parts included, and searched for the ids of releases outside the reader's views at that moment. Content
+// must be the chunks that its frame names and nothing beside them.
+internal import HansaContent
+internal import HansaCore
+internal import HansaCrypto
+internal import HansaDocuments
+internal import HansaSync
+internal import HansaTerms
+
+public final class TaintWatch {
+    private unowned let world: World
+    private struct Origin: Hashable {
+        let publisher: CityID
+        let release: Digest
+    }
+    private var marks: [UInt64: [Digest: Set<Origin>]] = [:]
+    /// Whether a mark begins with bytes that end in these 16 bits: most bytes of a frame are passed over by it.
+    private var begins = [Bool](repeating: false, count: 1 << 16)
+    private var publications: [Digest: WorldPublication] = [:]
+    private var withdrawn: [PackageID: UInt64] = [:]
+    private var learnt = 0
+    public private(set) var framesChecked = 0
+
+    public init(_ world: World) {
+        self.world = world
+        world.onFrames = { [unowned self] node, peer, frames, now in
+            guard !node.isHostile else { return }
+            do { try self.check(node, peer, frames, now) } catch { world.findings.append("S1: \(error)") }
+        }
+        world.leaves = { [unowned self] connection, frame in
+            guard frame.type == .chunks, !connection.node.isHostile else { return }
+            self.checkLeaving(connection, frame)
+        }
+    }
+
+    private static func head(_ bytes: ArraySlice<UInt8>) -> UInt64 { bytes.prefix(8).reduce(0) { $0 << 8 | UInt64($1) } }
+
+    private func learn() {
+        for publication in world.publications[learnt...] {
+            publications[publication.digest] = publication
+            if publication.release.operation == .withdraw {
+                withdrawn[publication.release.package] = max(withdrawn[publication.release.package] ?? 0, publication.release.seq)
+            }
+            let origin = Origin(publisher: publication.city, release: publication.digest)
+            for mark in publication.marks {
+                let head = TaintWatch.head(mark.bytes[...])
+                marks[head, default: [:]][mark, default: []].insert(origin)
+                begins[Int(head & 0xFFFF)] = true
+            }
+        }
+        learnt = world.publications.count
+    }
+
+    /// What one partner may see of ours at one moment, decided as it is asked.
+    private struct Sight {
+        let peer: CityID
+        let now: Timestamp
+        let store: any MetadataReading
+        let policy: Policy
+        let active: [AgreementRecord]
+        let all: [AgreementRecord]
+        var known: [Digest: Grant.Level?] = [:]
+    }
+
+    private func level(_ digest: Digest, _ node: WorldNode, _ sight: inout Sight) -> Grant.Level? {
+        if let known = sight.known[digest] { return known }
+        var level: Grant.Level?
+        if let release = publications[digest]?.release {
+            let request = AccessRequest(
+                package: release.package, kind: release.kind, tlp: release.tlp,
+                // Who was put back to an earlier state may not know what it withdrew.
+                withdrawn: node.restores == 0 && release.seq <= withdrawn[release.package] ?? 0, publisher: node.city,
+                recipient: sight.peer)
+            for record in sight.active {
+                if case .permit(let permit) = sight.policy.decision(on: request, under: record.digest, at: sight.now) {
+                    level = max(level ?? permit.level, permit.level)
+                }
+            }
+        }
+        sight.known[digest] = .some(level)
+        return level
+    }
+
+    private func wasSent(_ digest: Digest, _ node: WorldNode, _ sight: Sight) throws -> Bool {
+        try sight.all.contains {
+            try sight.store.member($0.viewID(publisher: node.city, recipient: sight.peer), digest)?.sent == true
+        }
+    }
+
+    private func check(_ node: WorldNode, _ peer: CityID, _ frames: [Frame], _ now: Timestamp) throws {
+        learn()
+        try node.metadata.read { store in
+            let all = try store.agreements().filter { $0.isParty(peer) }
+            var sight = Sight(
+                peer: peer, now: now, store: store, policy: try store.policy(),
+                active: all.filter { $0.state(at: now) == .active },
+                all: all)
+            for frame in frames {
+                framesChecked += 1
+                try check(node, frame, &sight)
+            }
+        }
+    }
+
+    private func check(_ node: WorldNode, _ frame: Frame, _ sight: inout Sight) throws {
+        let (bytes, ids, content) = try TaintWatch.takeApart(frame)
+        if let content {
+            if level(content.release, node, &sight) != .sync {
+                let name = try wasSent(content.release, node, sight) ? "S12" : "S1"
+                report(node, sight.peer, frame, "content of \(content.release.short) leaves and is not granted", name)
+            } else if let why = contentError(content) {
+                report(node, sight.peer, frame, why)
+            }
+        }
+        for id in ids.union(search(bytes)) {
+            guard let origins = marks[TaintWatch.head(id.bytes[...])]?[id] else { continue }
+            let ours = origins.filter { $0.publisher == node.city }
+            guard !ours.isEmpty, !ours.contains(where: { level($0.release, node, &sight) != nil }) else { continue }
+            if try isExcused(id, frame, node, &sight) { continue }
+            report(node, sight.peer, frame, "an id of \(ours.map(\.release.short).sorted().joined(separator: ", ")) leaves")
+        }
+    }
+
+    /// What may be named though it may not be seen.
+    private func isExcused(_ id: Digest, _ frame: Frame, _ node: WorldNode, _ sight: inout Sight) throws -> Bool {
+        let publication = publications[id]
+        let ofPackage = publication.map { one in
+            publications.values.filter { $0.release.package == one.release.package }.map(\.digest)
+        }
+        switch frame.type {
+        case .feed:
+            // A drop of what it was sent; an id listed now must be permitted now.
+            let isListed = (try? Feed(frame))?.changes.contains { if case .add(id, _, _) = $0 { true } else { false } } ?? false
+            return try !isListed && wasSent(id, node, sight)
+        case .documents where publication?.release.operation == .withdraw: return true
+        case .documents: return try ofPackage?.contains { try wasSent($0, node, sight) } ?? false
+        // As a recipient we answer what it sent us.
+        case .getReleases, .getIndex, .getChunks, .receipt: return true
+        case .releases, .index, .chunks:
+            // Echoes: the partner named the id itself.
+            if TaintWatch.isEcho(frame, id) { return true }
+            // Earlier releases of the same package are named in the chain of one that it may see.
+            guard frame.type == .releases, let ofPackage else { return false }
+            return ofPackage.contains { level($0, node, &sight) != nil }
+        default: return false
+        }
+    }
+
+    /// Content that was made before a change and leaves after it.
+    private func checkLeaving(_ connection: WorldConnection, _ frame: Frame) {
+        let node = connection.node
+        guard let message = try? Chunks(frame), message.count > 0, let peer = connection.peer,
+            // What a running job has changed is not heard of yet.
+            !node.connections.values.contains(where: \.isPullingNow)
+        else { return }
+        let row = try? node.metadata.read { store -> MemberRow? in
+            guard try store.publishedView(message.view)?.recipient == peer else { return nil }
+            return try store.member(message.view, message.release)
+        }
+        if let row, row.dropped != nil {
+            report(node, peer, frame, "content of \(message.release.short) leaves after it was dropped", "S12")
+        }
+    }
+
+    private struct Content {
+        let release: Digest
+        let message: Chunks
+    }
+
+    private func contentError(_ content: Content) -> String? {
+        guard let entries = publications[content.release]?.entries else { return nil }
+        let message = content.message
+        guard message.first <= UInt64(entries.count), message.count <= UInt64(entries.count) - message.first else {
+            return "chunks beyond the index of \(content.release.short) leave"
+        }
+        let sent = entries[Int(message.first)..<Int(message.first + message.count)]
+        guard sent.reduce(0, { $0 + Int($1.length) }) == Int(message.rawLength) else {
+            return "more than the chunks that were asked for of \(content.release.short) leaves"
+        }
+        // Unpacking every frame would cost more than the rest of the history: the recipient's own checks see the others.
+        guard framesChecked % 4 == 0 else { return nil }
+        guard let raw = try? Block.decode(message.codec, message.bytes, rawLength: Int(message.rawLength)) else {
+            return "content of \(content.release.short) leaves that cannot be unpacked"
+        }
+        var offset = 0
+        for entry in sent {
+            guard SHA256.hash(raw[offset..<(offset + Int(entry.length))]) == entry.id else {
+                return "other bytes than the chunks of \(content.release.short) leave"
+            }
+            offset += Int(entry.length)
+        }
+        return nil
+    }
+
+    private func report(_ node: WorldNode, _ peer: CityID, _ frame: Frame, _ what: String, _ name: String = "S1") {
+        world.findings.append("\(name): \(node.city) → \(peer), \(frame.type) at \(world.now): \(what)")
+    }
+
+    private static func isEcho(_ frame: Frame, _ id: Digest) -> Bool {
+        switch frame.type {
+        case .releases: (try? Releases(frame))?.items.contains { $0.release == id && $0.envelope == nil } ?? false
+        case .index:
+            (try? IndexParts(frame))?.parts.contains { if case .absent(id) = $0 { true } else { false } } ?? false
+        case .chunks: (try? Chunks(frame)).map { $0.release == id && $0.count == 0 } ?? false
+        default: false
+        }
+    }
+
+    private func search(_ bytes: [UInt8]) -> Set<Digest> {
+        guard bytes.count >= 32, !marks.isEmpty else { return [] }
+        var found: Set<Digest> = []
+        var head: UInt64 = 0
+        for index in bytes.indices {
+            head = head << 8 | UInt64(bytes[index])
+            guard begins[Int(head & 0xFFFF)], index >= 7, index - 7 + 32 <= bytes.count, let ids = marks[head] else { continue }
+            let candidate = Array(bytes[(index - 7)..<(index + 25)])
+            for id in ids.keys where id.bytes == candidate { found.insert(id) }
+        }
+        return found
+    }
+
+    /// The bytes to search, ids that stand in text, and the content it carries.
+    private static func takeApart(_ frame: Frame) throws -> (bytes: [UInt8], ids: Set<Digest>, content: Content?) {
+        switch frame.type {
+        case .releases:
+            let message = try Releases(frame)
+            var ids: Set<Digest> = []
+            for item in message.items {
+                ids.insert(item.release)
+                if let envelope = item.envelope { ids.formUnion(try named(in: envelope)) }
+            }
+            return ([], ids, nil)
+        case .documents:
+            var ids: Set<Digest> = []
+            for item in try Documents(frame).items where item.envelope.type == .release {
+                ids.formUnion(try named(in: item.envelope))
+            }
+            return (frame.body, ids, nil)
+        case .index:
+            var bytes: [UInt8] = []
+            var ids: Set<Digest> = []
+            for part in try IndexParts(frame).parts {
+                switch part {
+                case .table(let release, _, _, let part), .page(let release, _, let part):
+                    ids.insert(release)
+                    bytes += part
+                case .absent(let release): ids.insert(release)
+                }
+            }
+            return (bytes, ids, nil)
+        case .chunks:
+            let message = try Chunks(frame)
+            return ([], [message.release], message.count > 0 ? Content(release: message.release, message: message) : nil)
+        default: return (frame.body, [], nil)
+        }
+    }
+
+    private static func named(in envelope: Envelope) throws -> Set<Digest> {
+        let release = try Release(payload: envelope.payload)
+        return Set(
+            [envelope.digest] + [release.previous, release.manifest, release.index?.root].compactMap { $0 } + release.parents)
+    }
+}

@@ -1,0 +1,78 @@
+/// What a history does to its cities beyond their work.
+public enum Trouble: String, CaseIterable, Sendable {
+    /// Links break, are cut and joined.
+    case cuts
+    /// Both cities dial: two sessions between one pair.
+    case twoSessions
+    /// Frames come twice and out of order.
+    case repeats
+    case slowness
+    /// The power fails between two events; `stops`: within an operation of the disk.
+    case crashes, stops
+    case fullDisks, failedSyncs, writeErrors
+    /// Bits are read wrong for a while.
+    case misreads
+    /// A transaction fails at its commit.
+    case commitFaults
+    case clocks
+    /// A grant, an agreement or a package ends while its content is under way.
+    case endings
+    /// A node's stores are put back to an earlier state.
+    case restores
+    /// One city lies.
+    case hostility
+}
+
+/// A family of histories, by name.
+public enum WorldKind: String, CaseIterable, Sendable {
+    case calm, links, crashes, disks, clocks, endings, restores, repeats, hostile, many, mixed
+
+    public var summary: String {
+        switch self {
+        case .calm: "no trouble but what cities themselves decide"
+        case .links: "cuts, two sessions of one pair, slow workers"
+        case .crashes: "power fails between events and within operations of the disk"
+        case .disks: "full, slow, failing and lying disks; commits that fail"
+        case .clocks: "clocks jump by up to an hour"
+        case .endings: "grants, agreements and packages end while content is under way"
+        case .restores: "nodes are put back to an older state of themselves"
+        case .repeats: "frames come twice and out of order"
+        case .hostile: "one of three to five cities lies"
+        case .many: "four to twelve cities, all honest troubles"
+        case .mixed: "the seed picks troubles and cities (the default)"
+        }
+    }
+
+    func troubles(_ random: inout SplitMix64) -> Set<Trouble> {
+        switch self {
+        case .calm: return []
+        case .links: return [.cuts, .twoSessions, .slowness]
+        case .crashes: return [.crashes, .stops]
+        case .disks: return [.fullDisks, .failedSyncs, .writeErrors, .misreads, .commitFaults, .slowness]
+        case .clocks: return [.clocks, .cuts]
+        case .endings: return [.endings, .cuts, .slowness]
+        case .restores: return [.restores, .crashes]
+        case .repeats: return [.repeats, .cuts]
+        case .hostile: return [.hostility, .cuts, .crashes]
+        case .many, .mixed:
+            // Half of the seeds see all that honest cities see; the others a part, so that each trouble has room to do harm.
+            let honest = Trouble.allCases.filter { ![.hostility, .repeats, .restores].contains($0) }
+            var chosen = Set(random.next() % 2 == 0 ? honest : honest.filter { _ in random.next() % 3 == 0 })
+            if self == .mixed {
+                for rare in [Trouble.hostility, .repeats, .restores] where random.next() % 8 == 0 { chosen.insert(rare) }
+            }
+            return chosen
+        }
+    }
+
+    func nodes(_ random: inout SplitMix64, _ troubles: Set<Trouble>) -> Int {
+        let draw = random.next()
+        if self == .many { return 4 + Int(draw % 9) }
+        if troubles.contains(.hostility) { return 3 + Int(draw % 3) }
+        switch draw % 100 {
+        case 0..<64: return 2
+        case 64..<90: return 3
+        default: return self == .mixed && draw % 10 == 0 ? 4 + Int(draw / 100 % 3) : 3
+        }
+    }
+}
