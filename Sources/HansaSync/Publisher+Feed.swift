@@ -176,7 +176,8 @@ extension Publisher {
         if !row.sent {
             row.sent = true
             row.transfer =
-                SeededBug.isOn(.transferNumberReused) ? Array(row.view.bytes.prefix(16)) : context.randomOfView(row.view).bytes(16)
+                SeededBug.isOn(.transferNumberReused)
+                ? Array(row.view.bytes.prefix(16)) : context.randomOfView(row.view).bytes(16)
             try tx.put(row)
             if !SeededBug.isOn(.offeredWithoutLog) {
                 try tx.log(

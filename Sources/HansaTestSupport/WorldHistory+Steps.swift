@@ -249,7 +249,8 @@ extension WorldHistory {
         guard !own.isEmpty else { return }
         let (agreement, parties) = own[below(own.count)]
         guard let other = parties.first(where: { $0 != number }) else { return }
-        let content = content(chunksMax: 24, big: true)
+        // Sometimes more than one frame's worth.
+        let content = content(chunksMax: chance(1, in: 3) ? 100 : 24, big: true)
         let until = chance(1, in: 4) ? node.now.adding(milliseconds: Int64(300 + below(4000))) : nil
         var grant: String?
         attempt(node) {
@@ -260,7 +261,7 @@ extension WorldHistory {
         guard let grant, !node.isDown else { return }
         paths[number, default: []].insert("large")
         grants.append((number, grant))
-        world.run(milliseconds: Int64(below(3000)))
+        wait(for: world.nodes[other], from: node)
         switch below(until == nil ? 7 : 9) {
         case 0...2:
             tell("\(node.city) revokes \(grant) meanwhile")
@@ -272,6 +273,18 @@ extension WorldHistory {
         case 6: if agreements.count > 1 || chance(1, in: 3) { terminate(other, agreement) }
         default: break
         }
+    }
+
+    /// Until something is on its way between the two, for three seconds at most.
+    private mutating func wait(for recipient: WorldNode, from publisher: WorldNode) {
+        let wantsChunks = chance(1, in: 2)
+        let more = Int64(below(300))
+        for _ in 0..<60 {
+            world.run(milliseconds: 50)
+            guard let progress = recipient.puller(to: publisher.city)?.progress, progress.total > 0 else { continue }
+            if progress.held > 0 || !wantsChunks { break }
+        }
+        world.run(milliseconds: more)
     }
 
     // MARK: Hostility

@@ -122,6 +122,14 @@ public struct WorldHistory {
                 world.connect(left, right)
             }
         }
+        // Who lies shows all that it has, and is shown something: else there would be little to lie about.
+        if let liar = world.nodes.last, liar.isHostile {
+            for (agreement, parties) in agreements where parties.contains(liar.number) {
+                guard let other = parties.first(where: { $0 != liar.number }).map({ world.nodes[$0] }) else { continue }
+                try liar.grant(other.city, "\(liar.city)/**", under: agreement)
+                try other.grant(liar.city, "\(other.city)/roads/**", under: agreement)
+            }
+        }
         // Many cities do more between two looks at them.
         let stepsMax = options.steps * max(1, world.nodes.count / 3)
         while stepNumber < stepsMax, world.findings.isEmpty {

@@ -34,7 +34,7 @@ public final class WorldHostility {
         var before: [[UInt8]] = []
         if let peer, let late = held.removeValue(forKey: peer) { before = [late] }
         guard below(rarity) == 0 else { return [frame.encoded] + before }
-        let deed = below(14)
+        let deed = below(18)
         let (name, out) = act(deed, frame, peer)
         deeds[name, default: 0] += 1
         return out + before
@@ -66,19 +66,19 @@ public final class WorldHostility {
         case 8:
             let body = DeterministicRandom(seed: random.next()).bytes(below(200))
             return ("noise", [[0, 0, UInt8(body.count), UInt8(below(32)), UInt8(below(2))] + body])
-        default: return lie(frame)
+        default: return lie(frame, peer)
         }
     }
 
-    /// The view that a question names, or one of somebody else.
-    private func view(or own: Digest) -> Digest {
-        guard below(2) == 0 else { return own }
-        let all = world.nodes.flatMap { node in (try? node.metadata.read { try $0.publishedViews().map(\.id) }) ?? [] }
+    /// The view that a question names, or one that the same city shows somebody else.
+    private func view(or own: Digest, of peer: CityID?) -> Digest {
+        guard below(2) == 0, let asked = world.nodes.first(where: { $0.city == peer }) else { return own }
+        let all = (try? asked.metadata.read { try $0.publishedViews().filter { $0.recipient != self.node.city }.map(\.id) }) ?? []
         return all.isEmpty ? own : all[below(all.count)]
     }
 
     /// A well-formed frame that says what is not so.
-    private func lie(_ frame: Frame) -> (String, [[UInt8]]) {
+    private func lie(_ frame: Frame, _ peer: CityID?) -> (String, [[UInt8]]) {
         switch frame.type {
         case .feed:
             guard var feed = try? Feed(frame) else { break }
@@ -130,18 +130,22 @@ public final class WorldHostility {
             let all = Set(world.publications.map(\.digest)).sorted().prefix(200)
             return (
                 "wants every release",
-                [GetReleases(view: view(or: message.view), releases: Array(all)).frame.encoded, frame.encoded]
+                [GetReleases(view: view(or: message.view, of: peer), releases: Array(all)).frame.encoded, frame.encoded]
             )
         case .getIndex:
             guard let message = try? GetIndex(frame) else { break }
             let all = Set(world.publications.map(\.digest)).sorted().prefix(60)
             let asks = all.map { GetIndex.Ask(release: $0, tableFrom: 0, firstPage: 0, pageCount: 100) }
-            return ("wants every index", [GetIndex(view: view(or: message.view), asks: asks).frame.encoded, frame.encoded])
+            return (
+                "wants every index", [GetIndex(view: view(or: message.view, of: peer), asks: asks).frame.encoded, frame.encoded]
+            )
         case .getChunks:
             guard let message = try? GetChunks(frame) else { break }
             let all = world.publications.filter { !$0.entries.isEmpty }.suffix(60)
             let runs = all.map { GetChunks.Run(release: $0.digest, first: 0, count: UInt64($0.entries.count + below(2))) }
-            return ("wants every chunk", [GetChunks(view: view(or: message.view), runs: runs).frame.encoded, frame.encoded])
+            return (
+                "wants every chunk", [GetChunks(view: view(or: message.view, of: peer), runs: runs).frame.encoded, frame.encoded]
+            )
         case .releases:
             guard var message = try? Releases(frame) else { break }
             for index in message.items.indices {
@@ -197,6 +201,11 @@ public final class WorldHostility {
             message.id = UInt64(below(100))
             message.envelope = Envelope(type: .receipt, payload: message.envelope.payload, signatures: [])
             return ("unsigned receipt", [message.frame.encoded])
+        case .reconcile:
+            // Another round, counts and fingerprints of a set that it does not hold.
+            var body = frame.body
+            for _ in 0..<(1 + below(4)) where body.count > 32 { body[32 + below(body.count - 32)] = UInt8(below(256)) }
+            return ("lying ranges", [Frame(.reconcile, body: body).encoded])
         case .hello, .documents, .error, .close: break
         }
         return ("nothing", [frame.encoded])

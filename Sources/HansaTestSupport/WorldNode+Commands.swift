@@ -296,7 +296,7 @@ extension WorldNode {
                     MemberRow(
                         view: view.id, release: digest, package: release.release.package, level: .sync, clause: "1", grant: "",
                         until: nil, added: view.position))
-                changes.views.insert(view.id)
+                changes.views[view.recipient, default: []].insert(view.id)
             }
             return changes
         }

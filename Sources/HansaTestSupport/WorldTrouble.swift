@@ -59,7 +59,7 @@ public enum WorldKind: String, CaseIterable, Sendable {
             let honest = Trouble.allCases.filter { ![.hostility, .repeats, .restores].contains($0) }
             var chosen = Set(random.next() % 2 == 0 ? honest : honest.filter { _ in random.next() % 3 == 0 })
             if self == .mixed {
-                for rare in [Trouble.hostility, .repeats, .restores] where random.next() % 8 == 0 { chosen.insert(rare) }
+                for rare in [Trouble.hostility, .repeats, .restores] where random.next() % 6 == 0 { chosen.insert(rare) }
             }
             return chosen
         }
