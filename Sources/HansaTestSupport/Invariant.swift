@@ -31,7 +31,8 @@ public enum Invariant: String, CaseIterable, Sendable {
         case .s3: "what is held equals what was published; nothing forged or forbidden is ever held"
         case .s4: "after every step: nothing at or below a known withdrawal is accepted; at the end every recipient knows of it"
         case .s5: "one writer only: the head is the highest release held; heads of several writers: not there yet"
-        case .s6: "an honest city never signs two releases of one number, and nobody holds two; proofs of forks: not there yet"
+        case .s6:
+            "an honest city never signs two releases of one number, nobody holds two, and nobody keeps a proof against an honest city"
         case .s7: "numbers, chain and clocks of what honest cities sign; the canonical head of several writers: not there yet"
         case .s8: "after every step: each digest against its rows; honest cities never differ at one cursor"
         case .s9: "after every step: what a session keeps in memory for its partner, against the limits; CPU: not looked at"

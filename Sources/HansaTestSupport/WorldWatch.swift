@@ -196,6 +196,12 @@ final class WorldWatch {
             }
             for row in rows where row.state == .accepted { checkHolding(node, state, view, row) }
         }
+        // Where two releases have one number the head stands still; only who signed both is ever proved to have.
+        let forks = state.disputes.filter { $0.kind == .fork }
+        let frozen = Set(forks.filter { $0.resolved == nil }.map(\.package))
+        for fork in forks where isHonest(fork.writer) && isWhole {
+            find(.s6, "\(node.city) keeps a proof that \(fork.writer) signed \(fork.package) \(fork.seq) twice")
+        }
         for (package, digests) in state.releasesOfPackage {
             var seen: [UInt64: Digest] = [:]
             for digest in digests {
@@ -206,7 +212,7 @@ final class WorldWatch {
             }
             // S5, one writer: the head is the highest that is no withdrawal.
             let highest = digests.compactMap { state.releases[$0]?.release }.filter { $0.operation != .withdraw }.map(\.seq).max()
-            if let highest, state.packages[package]?.headSeq != highest {
+            if let highest, !frozen.contains(package), state.packages[package]?.headSeq != highest {
                 find(
                     .s5,
                     "\(node.city): the head of \(package) is \(state.packages[package]?.headSeq ?? 0), and it holds \(highest)")
