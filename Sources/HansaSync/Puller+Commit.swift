@@ -208,6 +208,12 @@ extension Puller {
                     view.members.remove(MemberSet.memberID(release: item.digest, level: before.level.code))
                     view.members.insert(MemberSet.memberID(release: item.digest, level: item.level.code))
                     before.level = item.level
+                    if let refusal = item.refusal {
+                        // It was shown by its document; the content that was to follow is not what was signed.
+                        (before.state, before.reason, before.transfer) = (.refused, refusal.word, item.number)
+                        try tx.removeTransfer(id, item.digest)
+                        try log(item, before.package, under: view.agreement, tx)
+                    }
                     try tx.put(before)
                 }
                 if case .accepted(let transfer) = item, try tx.release(transfer.digest)?.hasContent == false {

@@ -1,3 +1,4 @@
+import HansaContent
 import HansaCore
 import HansaCrypto
 import HansaDocuments
@@ -58,6 +59,34 @@ import Testing
         let shown = try #require(try world.nodes[0].metadata.read { try $0.publishedView(view) })
         #expect(shown.mismatches == 0)
         #expect(shown.acknowledgedEqual)
+    }
+
+    /// What was shown by its document and then shared counts as refused when its content is not what was signed: not as held.
+    @Test func contentThatIsRefusedAfterItWasShownIsNotHeld() throws {
+        let world = try Exchange.cities()
+        let agreement = try world.agree(0, 1)
+        let partner = world.nodes[1].city
+        try world.nodes[0].grant(partner, "kitchener.ca/**", under: agreement, level: .discover)
+        let release = try world.nodes[0].publish("roads", Exchange.content(1))
+        let exchange = Exchange(world)
+        try exchange.run()
+        #expect(try exchange.holding(release)?.level == .discover)
+        try world.nodes[0].grant(partner, "kitchener.ca/**", under: agreement, level: .sync)
+        var asks = try exchange.puller.ask(at: world.now)
+        while !asks.isEmpty {
+            let answers = try exchange.answers(to: asks).map { frame -> Frame in
+                guard frame.type == .chunks, var chunks = try? Chunks(frame), chunks.count > 0 else { return frame }
+                chunks.codec = .raw
+                chunks.bytes = [UInt8](repeating: 7, count: Int(chunks.rawLength))[...]
+                return chunks.frame
+            }
+            asks = try exchange.asks(after: answers)
+        }
+        let holding = try #require(try exchange.holding(release))
+        #expect(holding.state == .refused)
+        #expect(holding.reason == "content-hash")
+        #expect(holding.level == .sync)
+        #expect(exchange.puller.isSettled)
     }
 
     /// A proposer that was put back to a state before its partner's signature gets it back, and with its own: one without the proposer's is
