@@ -251,15 +251,18 @@ extension WorldHistory {
         guard let other = parties.first(where: { $0 != number }) else { return }
         // Sometimes more than one frame's worth.
         let content = content(chunksMax: chance(1, in: 3) ? 100 : 24, big: true)
+        let beside = chance(1, in: 2) ? self.content(chunksMax: 2, big: false) : nil
         let until = chance(1, in: 4) ? node.now.adding(milliseconds: Int64(300 + below(4000))) : nil
         var grant: String?
         attempt(node) {
-            grant = try node.grant(world.nodes[other].city, "\(node.city)/large", under: agreement, until: until)
-            let digest = try node.publish("large", content)
+            grant = try node.grant(world.nodes[other].city, "\(node.city)/large/**", under: agreement, until: until)
+            let digest = try node.publish("large/one", content)
+            // Beside it something small, which is complete while the other is still coming.
+            if let beside { try node.publish("large/two", beside) }
             tell("\(node.city) publishes \(digest.short) for \(world.nodes[other].city)\(until.map { " until \($0)" } ?? "")")
         }
         guard let grant, !node.isDown else { return }
-        paths[number, default: []].insert("large")
+        paths[number, default: []].insert("large/one")
         grants.append((number, grant))
         wait(for: world.nodes[other], from: node)
         switch below(until == nil ? 7 : 9) {
@@ -267,8 +270,9 @@ extension WorldHistory {
             tell("\(node.city) revokes \(grant) meanwhile")
             attempt(node) { try node.revoke(grant) }
         case 3, 4:
-            tell("\(node.city) withdraws large meanwhile")
-            attempt(node) { try node.withdraw("large") }
+            let path = beside != nil && chance(1, in: 2) ? "large/two" : "large/one"
+            tell("\(node.city) withdraws \(path) meanwhile")
+            attempt(node) { try node.withdraw(path) }
         case 5: if agreements.count > 1 || chance(1, in: 3) { terminate(number, agreement) }
         case 6: if agreements.count > 1 || chance(1, in: 3) { terminate(other, agreement) }
         default: break

@@ -185,7 +185,8 @@ public struct WorldHistory {
                 }
             }
         }
-        try watch.checkEnd(readsLogs: world.seed % 4 == 0)
+        // Entries are JSON, and slow to read: every other seed reads them.
+        try watch.checkEnd(readsLogs: world.seed % 2 == 0)
         // L5: nothing moves when all is equal.
         let before = world.frameCount
         world.runLong(milliseconds: 60_000, tickMilliseconds: 5000)

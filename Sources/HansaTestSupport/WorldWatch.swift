@@ -319,9 +319,17 @@ final class WorldWatch {
     /// Log before act.
     private func checkLog(_ node: WorldNode, _ state: MemoryState) throws {
         var told: [LogEvent: Set<Digest>] = [:]
+        var withdrawn: [PackageID: UInt64] = [:]
         for bytes in state.log {
             let entry = try LogEntry(bytes)
             guard let event = entry.event, let release = entry.release, let partner = entry.partner else { continue }
+            // S4 by the order of entries: rows of a moment later may have forgotten it.
+            if let known = publications[release]?.release {
+                if event == .packageWithdrawn { withdrawn[known.package] = max(withdrawn[known.package] ?? 0, known.seq) }
+                if event == .releaseReceived, known.seq <= withdrawn[known.package] ?? 0 {
+                    find(.s4, "\(node.city) took \(known.package) \(known.seq) after it knew that it was withdrawn")
+                }
+            }
             told[event, default: []].insert(SHA256.hash(release.bytes + Array(partner.text.utf8)))
         }
         for (id, members) in state.members {
