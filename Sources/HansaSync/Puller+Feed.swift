@@ -149,6 +149,7 @@ extension Puller {
 
     private func stop(_ release: Digest) {
         wanted[release] = nil
+        askOfWanted[release] = nil
         parked[release] = nil
         discard(release)
         done(release)
@@ -266,6 +267,7 @@ extension Puller {
     func want(_ item: Wanted) {
         underWay[item.release] = item.view
         wanted[item.release] = item
+        askOfWanted[item.release] = nil
         wantedQueue.append(item)
     }
 

@@ -8,15 +8,18 @@ extension Puller {
     func take(_ message: Releases, at now: Timestamp) throws {
         var came: [(wanted: Wanted, envelope: Envelope)] = []
         for item in message.items {
-            guard let place = releaseAsks.firstIndex(where: { $0.contains(item.release) }) else {
+            guard let place = releaseAsks.firstIndex(where: { $0.releases.contains(item.release) }) else {
                 throw ProtocolFault.unexpected(.releases, "a release we did not ask for")
             }
-            releaseAsks[place].remove(item.release)
-            guard let wanted = wanted.removeValue(forKey: item.release) else { continue }
+            releaseAsks[place].releases.remove(item.release)
+            // An answer to an ask from before the release left a view says nothing of where it is wanted now.
+            guard let wanted = wanted[item.release], askOfWanted[item.release] == releaseAsks[place].number else { continue }
+            self.wanted[item.release] = nil
+            askOfWanted[item.release] = nil
             // Without a document: gone between feed and fetch, and the drop follows.
             if let envelope = item.envelope { came.append((wanted, envelope)) } else { forget(wanted) }
         }
-        releaseAsks.removeAll(where: \.isEmpty)
+        releaseAsks.removeAll(where: \.releases.isEmpty)
         for (wanted, envelope, verdict) in try verdicts(on: came, at: now) {
             switch verdict {
             case .refused(let reason, let release):
@@ -101,10 +104,11 @@ extension Puller {
         for part in message.parts {
             switch part {
             case .absent(let release):
+                // Gone from another view, where it was asked for first, is not gone from this one.
+                guard let transfer = transfers[release], transfer.view == message.view else { continue }
                 indexAsked.remove(release)
-                if let transfer = discard(release) {
-                    forget(Wanted(view: transfer.view, release: release, level: transfer.level, number: transfer.number))
-                }
+                discard(release)
+                forget(Wanted(view: transfer.view, release: release, level: transfer.level, number: transfer.number))
             case .table(let release, let total, let from, let bytes):
                 guard let transfer = transfers[release], indexAsked.contains(release) else { continue }
                 if try transfer.add(table: bytes, from: from, total: total), try adoptIndex(of: transfer) {
@@ -246,12 +250,14 @@ extension Puller {
             for item in wantedQueue {
                 guard item.view == view, batch.count < GetReleases.countMax else { break }
                 taken += 1
-                // Dropped meanwhile.
-                if wanted[item.release] != nil, listed.insert(item.release).inserted { batch.append(item.release) }
+                // Dropped meanwhile, or wanted in another view now.
+                if wanted[item.release]?.view == view, listed.insert(item.release).inserted { batch.append(item.release) }
             }
             wantedQueue.removeFirst(taken)
             guard !batch.isEmpty else { continue }
-            releaseAsks.append(Set(batch))
+            lastReleaseAsk += 1
+            for release in batch { askOfWanted[release] = lastReleaseAsk }
+            releaseAsks.append((lastReleaseAsk, Set(batch)))
             frames.append(GetReleases(view: view, releases: batch).frame)
         }
         while !indexQueue.isEmpty, indexAsked.count < context.limits.indexAsksMax * GetIndex.countMax {

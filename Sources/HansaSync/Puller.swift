@@ -117,7 +117,11 @@ public final class Puller {
 
     var wanted: [Digest: Wanted] = [:]
     var wantedQueue: [Wanted] = []
-    var releaseAsks: [Set<Digest>] = []
+    /// By number, the oldest first: what each has not been answered yet.
+    var releaseAsks: [(number: UInt64, releases: Set<Digest>)] = []
+    var lastReleaseAsk: UInt64 = 0
+    /// The ask whose answer counts for a release that is wanted; none before it was asked for.
+    var askOfWanted: [Digest: UInt64] = [:]
     var transfers: [Digest: Transfer] = [:]
     var indexQueue: [Digest] = []
     var indexAsked: Set<Digest> = []

@@ -195,6 +195,38 @@ import Testing
         #expect(try world.differences() == [])
     }
 
+    /// Listed in two views and asked for in one, which it leaves: the answer "not there" speaks of that view, and the other goes on.
+    @Test(arguments: [GetReleases.type, GetIndex.type]) func aReleaseThatLeavesOneViewIsFetchedInTheOther(
+        leaves moment: FrameType
+    ) throws {
+        let world = try Exchange.cities()
+        let partner = world.nodes[1].city
+        let grants = try ["one", "two"].map { name in
+            try world.nodes[0].grant(partner, "kitchener.ca/**", under: try world.agree(0, 1, id: name))
+        }
+        let release = try world.nodes[0].publish("roads", Exchange.content(1))
+        let exchange = Exchange(world)
+        var asks = try exchange.puller.ask(at: world.now)
+        while !asks.contains(where: { $0.type == moment }) {
+            asks = try exchange.puller.receive(exchange.answers(to: asks), at: world.now)
+        }
+        let ask = try #require(asks.first { $0.type == moment })
+        let views = try world.nodes[0].metadata.read { try $0.publishedViews() }
+        let left = try #require(views.first { Array(ask.body.prefix(Digest.byteCount)) == $0.id.bytes })
+        let grant = try #require(
+            try world.nodes[0].metadata.read { try $0.grants() }.first {
+                $0.agreement == left.agreement && grants.contains($0.id)
+            })
+        try world.nodes[0].revoke(grant.id)
+        // The drop leaves before the answer, as the publisher's worker does it.
+        let drop = try exchange.publisher.viewsChanged([left.id], at: world.now)
+        try exchange.run(try exchange.puller.receive(drop + exchange.answers(to: asks), at: world.now))
+        let other = try #require(views.first { $0.id != left.id })
+        #expect(try exchange.holding(release, in: other.id)?.state == .accepted)
+        #expect(try world.nodes[1].files(of: release) == world.nodes[0].files(of: release))
+        #expect(try world.differences() == [])
+    }
+
     /// The level changes while the content is under way, both ways.
     @Test func aTransferFollowsALevelThatChangesUnderIt() throws {
         let world = try Exchange.cities()
