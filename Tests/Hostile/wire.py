@@ -11,7 +11,7 @@ import zstandard
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 HELLO, DOCUMENTS, DOCUMENTS_ACK, VIEWS, FEED, FEED_ACK, GET_RELEASES, RELEASES, GET_INDEX, INDEX, GET_CHUNKS, CHUNKS, RECEIPT, ANNOUNCE, \
-    CREDIT, ERROR, CLOSE = range(1, 18)
+    CREDIT, ERROR, CLOSE, RECONCILE = range(1, 19)
 TYPES = {1: "application/vnd.tuf+json", 2: "application/vnd.hansa.agreement.v1+json", 3: "application/vnd.hansa.agreement-step.v1+json",
          4: "application/vnd.hansa.release.v1+json", 5: "application/vnd.hansa.receipt.v1+json"}
 ZERO = bytes(32)
