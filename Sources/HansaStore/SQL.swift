@@ -19,7 +19,8 @@ enum SQL: Int, CaseIterable {
     case insertMember, updateMember, replaceMember, removeMember
     // Pulling
     case subscribedView, subscribedViews, putSubscribedView
-    case holding, holdingsOfRelease, holdingsOfPackage, holdingsOfView, holdingsAccepted, holdingsOther, putHolding, holdingsToCompare, holdingsCounted
+    case holding, holdingsOfRelease, holdingsOfPackage, holdingsOfView, holdingsAccepted, holdingsOther, putHolding
+    case holdingsToCompare, holdingsCounted
     case transfer, transfers, putTransfer, removeTransfer, receipt, insertReceipt
     // Documents under way, memory, log
     case outbox, enqueue, removeOutbox, directory, putDirectory, setting, putSetting

@@ -152,8 +152,10 @@ extension EndToEndTests {
             try expectCheckout(london, "auckland.nz/bikes", equals: bikes, world, as: "out")
 
             // A newer release that is only shown stands in nobody's way: the checkout of the one that is here can be renewed.
-            let shared = try auckland.hansa(["access", "list", "--json"]).json["grants"].array.filter { $0["level"].text == "sync" }
-            for row in shared { try auckland.hansa(["access", "revoke", row["grant"].text ?? ""]) }
+            let grants = try auckland.hansa(["access", "list", "--json"]).json["grants"].array
+            for row in grants where row["level"].text == "sync" {
+                try auckland.hansa(["access", "revoke", row["grant"].text ?? ""])
+            }
             try auckland.hansa(["package", "publish", bikes.path, "--name", "bikes", "--version", "2.0.0"])
             try eventually("London knows of 2.0.0") { try london.version(of: "auckland.nz/bikes") == "2.0.0" }
             try london.hansa(["package", "checkout", "auckland.nz/bikes@2.0.0", "out"], expecting: 7)
