@@ -9,7 +9,10 @@ enum Main {
     static func main() async {
         let arguments = CommandLineArguments(CommandLine.arguments.dropFirst())
         let terminal = Terminal(arguments: arguments.all)
-        Glibc.exit(await run(arguments, terminal).rawValue)
+        let code = await run(arguments, terminal).rawValue
+        // Not exit(3): its handlers take libcrypto down while a thread of ours may still be letting go of keys. What must last is on the disk.
+        fflush(nil)
+        _exit(code)
     }
 
     private static func run(_ arguments: CommandLineArguments, _ terminal: Terminal) async -> Problem.Exit {
