@@ -119,7 +119,7 @@ final class Terminal {
                 poll(&entry, 1, -1)
             } else if errno != EINTR {
                 // The reader has gone, as `head` does: nobody is left to tell.
-                if descriptor == STDOUT_FILENO { Glibc.exit(errno == EPIPE ? 0 : 1) }
+                if descriptor == STDOUT_FILENO { _exit(errno == EPIPE ? 0 : 1) }
                 return
             }
         }
