@@ -22,6 +22,7 @@ public enum FrameType: UInt8, Sendable, CaseIterable {
     case close = 0x11
     case reconcile = 0x12
     // 0x13 checkpoint, 0x14 cosign: with the issue on audit.
+    case equal = 0x15
 
     /// Frames that carry content are larger, wait behind control frames, and cost credit.
     public var isContent: Bool { self == .chunks }
@@ -134,6 +135,7 @@ extension FrameType: CustomStringConvertible {
         case .error: "error"
         case .close: "close"
         case .reconcile: "reconcile"
+        case .equal: "equal"
         }
     }
 }

@@ -11,14 +11,14 @@ extension Publisher {
             throw ProtocolFault.malformed(.views, "a view twice")
         }
         var frames: [Frame] = []
+        var equal: [Int] = []
         // All views together take up no more than one would.
         let pagesMax = max(1, context.limits.feedPagesMax / max(1, views.lines.count))
-        for line in views.lines {
+        for (number, line) in views.lines.enumerated() {
             try lookAtRows(line.view, at: now)
             // The partner asks anew: whatever was being compared is over.
             repairs[line.view] = nil
             let standing = try context.metadata.read { try self.standing(of: line, in: $0, at: now) }
-            if case .answer(.none) = standing {} else { epochs[line.view] = line.policyEpoch }
             switch standing {
             case .answer(let status):
                 frames.append(Feed(round: views.round, view: line.view, status: status).frame)
@@ -26,7 +26,7 @@ extension Publisher {
                 followed[line.view] = position
                 try noteEqual(line.view, position, at: now)
                 try unseen(line.view, after: position, at: now)
-                frames.append(Feed(round: views.round, view: line.view, status: .equal).frame)
+                equal.append(number)
             case .behind(let position):
                 frames += try feed(
                     line.view, from: position, round: views.round, status: .changes, since: line.cursor, pagesMax: pagesMax,
@@ -47,7 +47,8 @@ extension Publisher {
                 frames.append(Feed(round: views.round, view: line.view, status: .policy).frame)
             }
         }
-        return frames
+        // First, since the others may be long.
+        return (equal.isEmpty ? [] : [EqualViews(round: views.round, lines: equal).frame]) + frames
     }
 
     /// An equal digest is as good as the acknowledgement that a broken session lost.
@@ -85,7 +86,11 @@ extension Publisher {
             }
             return waiting.map { .policy($0.digest) } ?? .answer(.none)
         }
-        guard record.policyEpoch == line.policyEpoch else { return .policy(record.digest) }
+        guard Views.Line.mark(of: record.policyEpoch) == line.epochMark else {
+            epochs[line.view] = .other
+            return .policy(record.digest)
+        }
+        epochs[line.view] = .known(record.policyEpoch)
         guard record.state(at: now) == .active else { return .answer(.none) }
         if view.quarantine != nil { return .answer(.quarantined) }
         let digest = view.members.digest(view: view.id, policyEpoch: record.policyEpoch)
@@ -203,16 +208,21 @@ extension Publisher {
                 try position == view.position
                 || (tx.members(view.id, addedAfter: position, limit: 1).isEmpty
                     && tx.drops(view.id, after: position, limit: 1).isEmpty)
-            if isLast, try tx.members(view.id, endedBy: now).isEmpty, record.state(at: now) == .active {
-                // What was said is said under the epoch that the partner asked under: a step that only one of us knows yet is no difference.
-                let epoch = self.epochs[view.id] ?? record.policyEpoch
+            // What was said is said under the epoch that the partner asked under: a step that only one of us knows yet is no difference.
+            let epoch: Digest? =
+                switch self.epochs[view.id] {
+                case .known(let epoch): epoch
+                case .other: nil
+                case nil: record.policyEpoch
+                }
+            if isLast, let epoch, try tx.members(view.id, endedBy: now).isEmpty, record.state(at: now) == .active {
                 let equal = view.members.digest(view: view.id, policyEpoch: epoch) == message.digest
                 guard equal else { return .differs }
                 view.mismatches = 0
                 view.acknowledgedEqual = true
                 view.acknowledgedPosition = view.position
             } else {
-                // What we had at that position is not kept; the next equal cursor tells.
+                // What we had at that position is not kept, or their epoch is not known; the next equal line tells.
                 view.acknowledgedEqual = false
                 view.acknowledgedPosition = position
             }

@@ -18,7 +18,7 @@ public final class Publisher {
     /// Views the partner has asked for in this session, and the position up to which changes were sent.
     var followed: [Digest: UInt64] = [:]
     /// The policy epoch under which the partner asked last; its acknowledgements speak under the same.
-    var epochs: [Digest: Digest] = [:]
+    var epochs: [Digest: Epoch] = [:]
     var indexQueue: [(view: Digest, ask: GetIndex.Ask)] = []
     var openIndex: (view: Digest, release: Digest, table: [UInt8])?
     var queue: [(view: Digest, run: GetChunks.Run)] = []
@@ -36,6 +36,12 @@ public final class Publisher {
     var repairs: [Digest: Repair] = [:]
     /// Repairs begun in this session: each has a number, so that an answer to one that was begun anew is known as such.
     var repairsBegun: UInt64 = 0
+
+    enum Epoch {
+        case known(Digest)
+        /// One that is not ours: nothing can be compared until it asks anew.
+        case other
+    }
 
     /// A release's row never changes; who may have it is asked each time.
     struct OpenRelease {

@@ -17,7 +17,7 @@ extension Puller {
             return []
         }
         switch feed.status {
-        case .equal, .none, .quarantined, .policy: return try takeStanding(feed, state, at: now)
+        case .none, .quarantined, .policy: return try takeStanding(feed, state, at: now)
         case .repair:
             try showWhatWeHold(at: now)
             return try begin(feed, state)
@@ -90,6 +90,25 @@ extension Puller {
         return []
     }
 
+    /// Where nothing is new: the hot path ends here.
+    func take(_ equal: EqualViews, at now: Timestamp) throws {
+        guard equal.round <= round else { throw ProtocolFault.unexpected(.equal, "an answer to nothing") }
+        for id in views.keys.sorted() {
+            // Asked anew since, answered already, or its agreement has ended meanwhile: this says nothing of it.
+            guard var state = views[id], state.round == equal.round, equal.contains(line: state.line),
+                state.answers[equal.round] != nil
+            else { continue }
+            state.answers = [:]
+            state.asked = nil
+            state.repair = nil
+            // Pushed pages that are still open say more than this answer.
+            if state.pages.isEmpty { state.standing = .equal }
+            state.policyRounds = 0
+            views[id] = state
+            try clearMismatch(id, at: now)
+        }
+    }
+
     private func takeStanding(_ feed: Feed, _ before: ViewState, at now: Timestamp) throws -> [Frame] {
         var state = before
         guard feed.round == 0 || feed.round == state.round else {
@@ -101,12 +120,6 @@ extension Puller {
         state.asked = nil
         state.repair = nil
         switch feed.status {
-        case .equal:
-            // Pushed pages that are still open say more than this answer.
-            if state.pages.isEmpty { state.standing = .equal }
-            state.policyRounds = 0
-            views[feed.view] = state
-            try clearMismatch(feed.view, at: now)
         case .none:
             views[feed.view] = state
             cancel(feed.view)

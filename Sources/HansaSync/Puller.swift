@@ -40,6 +40,8 @@ public final class Puller {
         /// The policy epoch under which was asked last: acknowledgements speak under it.
         var epoch: Digest
         var round: UInt64 = 0
+        /// Its place in the frame of that round.
+        var line = 0
         var policyRounds = 0
         var pages: [Page] = []
         /// The last cursor received: a push must follow it.
@@ -201,7 +203,7 @@ public final class Puller {
     public func ask(at now: Timestamp) throws(ExchangeFault) -> [Frame] {
         do {
             try lookAtRows(at: now)
-            round += 1
+            let before = round
             var alive: Set<Digest> = []
             let lines = try context.metadata.read { store -> [Views.Line] in
                 var lines: [Views.Line] = []
@@ -227,9 +229,12 @@ public final class Puller {
                         view: id, policyEpoch: record.policyEpoch, cursor: view.cursor,
                         digest: view.members.digest(view: id, policyEpoch: record.policyEpoch))
                     if state.asked == line, state.standing == .asked { continue }
+                    // Each frame has its own round: the answer for what is equal names lines by their places.
+                    if lines.count % Views.countMax == 0 { self.round += 1 }
+                    state.line = lines.count % Views.countMax
                     state.standing = .asked
                     state.asked = line
-                    state.epoch = line.policyEpoch
+                    state.epoch = record.policyEpoch
                     state.round = self.round
                     state.answers[self.round] = view.cursor
                     state.received = view.cursor
@@ -242,8 +247,9 @@ public final class Puller {
             }
             // What runs under an agreement that has ended goes no further.
             for id in views.keys.sorted() where !alive.contains(id) { cancel(id) }
-            return stride(from: 0, to: lines.count, by: Views.countMax).map {
-                Views(round: round, lines: Array(lines[$0..<min($0 + Views.countMax, lines.count)])).frame
+            return stride(from: 0, to: lines.count, by: Views.countMax).map { start -> Frame in
+                let end = min(start + Views.countMax, lines.count)
+                return Views(round: before + 1 + UInt64(start / Views.countMax), lines: Array(lines[start..<end])).frame
             }
         } catch {
             throw .store(error)
@@ -257,6 +263,7 @@ public final class Puller {
             for frame in frames {
                 switch frame.type {
                 case .feed: answers += try take(Feed(frame), at: now)
+                case .equal: try take(EqualViews(frame), at: now)
                 case .releases: try take(Releases(frame), at: now)
                 case .index: try take(IndexParts(frame))
                 case .chunks: try take(Chunks(frame), bodyCount: frame.bodyCount)

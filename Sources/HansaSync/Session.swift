@@ -137,7 +137,7 @@ public struct Session: ~Copyable {
             } catch { return violation(error) }
         case .views, .getReleases, .getIndex, .getChunks, .feedAcknowledged, .receipt:
             return documentsOnly ? violation(.keyringExpired) : .publish(frame)
-        case .feed, .releases, .index, .chunks, .announce:
+        case .feed, .equal, .releases, .index, .chunks, .announce:
             return documentsOnly ? violation(.keyringExpired) : .pull(frame)
         case .reconcile:
             if documentsOnly { return violation(.keyringExpired) }

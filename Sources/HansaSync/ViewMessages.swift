@@ -7,18 +7,27 @@ public struct Views: Message {
     public static let countMax = 1024
     public struct Line: Sendable, Equatable {
         public var view: Digest
-        public var policyEpoch: Digest
+        /// The beginning of the policy epoch: enough to see that the two differ. That they are equal is bound by the digest, which has it whole.
+        public var epochMark: UInt64
         /// As the publisher gave it; empty at first.
         public var cursor: [UInt8]
         public var digest: Digest
         public init(view: Digest, policyEpoch: Digest, cursor: [UInt8], digest: Digest) {
             self.view = view
-            self.policyEpoch = policyEpoch
+            epochMark = Line.mark(of: policyEpoch)
             self.cursor = cursor
             self.digest = digest
         }
+        init(from reader: inout ByteReader) throws(ByteFault) {
+            view = try reader.digest()
+            epochMark = try reader.u64()
+            cursor = Array(try reader.prefixed(max: Cursor.byteCount))
+            digest = try reader.digest()
+        }
+        /// The first eight bytes of an epoch, as an integer.
+        public static func mark(of epoch: Digest) -> UInt64 { epoch.bytes.prefix(8).reduce(0) { $0 << 8 | UInt64($1) } }
     }
-    /// Chosen by the recipient; the answers carry it.
+    /// Chosen by the recipient, another for each frame; the answers carry it.
     public var round: UInt64
     public var lines: [Line]
     public init(round: UInt64, lines: [Line]) {
@@ -30,7 +39,7 @@ public struct Views: Message {
         writer.varint(round)
         writer.list(lines) { writer, line in
             writer.digest(line.view)
-            writer.digest(line.policyEpoch)
+            writer.u64(line.epochMark)
             writer.prefixed(line.cursor)
             writer.digest(line.digest)
         }
@@ -39,21 +48,47 @@ public struct Views: Message {
     public init(from reader: inout ByteReader) throws(ByteFault) {
         round = try reader.varint()
         lines = try reader.list(max: Views.countMax) { reader throws(ByteFault) in
-            Line(
-                view: try reader.digest(), policyEpoch: try reader.digest(),
-                cursor: Array(try reader.prefixed(max: Cursor.byteCount)), digest: try reader.digest())
+            try Line(from: &reader)
         }
     }
 }
 
-/// The publisher's answer for one view, or its push of a change: net changes after a cursor, a page at a time.
+/// The publisher's answer for all lines of one `views` frame where nothing is new: their places in it.
+public struct EqualViews: Message {
+    public static let type = FrameType.equal
+    /// The round of the `views` that this answers.
+    public var round: UInt64
+    /// Bit 7 of the first byte is the first line; it ends with the last byte in which a bit is set.
+    private var bitmap: [UInt8]
+
+    /// Lines count from 0, below `Views.countMax`; at least one.
+    public init(round: UInt64, lines: [Int]) {
+        precondition(!lines.isEmpty, "there is no frame for nothing")
+        self.round = round
+        bitmap = [UInt8](repeating: 0, count: (lines.max() ?? 0) / 8 + 1)
+        for line in lines { bitmap[line / 8] |= 0x80 >> UInt8(line % 8) }
+    }
+
+    public func contains(line: Int) -> Bool { line / 8 < bitmap.count && bitmap[line / 8] & 0x80 >> UInt8(line % 8) != 0 }
+
+    public func encode(to writer: inout ByteWriter) {
+        writer.varint(round)
+        writer.prefixed(bitmap)
+    }
+
+    public init(from reader: inout ByteReader) throws(ByteFault) {
+        round = try reader.varint()
+        bitmap = Array(try reader.prefixed(max: Views.countMax / 8))
+        guard let last = bitmap.last, last != 0 else { throw .malformed("bitmap") }
+    }
+}
+
+/// The publisher's answer for one view that is not equal, or its push of a change: net changes after a cursor, a page at a time.
 public struct Feed: Message {
     public static let type = FrameType.feed
     public static let changesMax = 4096
 
     public enum Status: UInt8, Sendable {
-        /// Nothing after the cursor, and the digests are equal.
-        case equal = 0
         /// Net changes after `since`.
         case changes = 1
         /// The cursor is unknown or digests differed: the whole view follows from its beginning; what is not listed is not in it.

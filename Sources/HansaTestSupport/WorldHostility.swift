@@ -89,7 +89,6 @@ public final class WorldHostility {
                 let known = world.publications.map(\.digest)
                 let id = known.isEmpty || below(2) == 0 ? digest() : known[below(known.count)]
                 feed.changes.append(.add(release: id, level: 2, transfer: DeterministicRandom(seed: random.next()).bytes(16)))
-                if feed.status == .equal { feed.status = .changes }
             case 2: if !feed.changes.isEmpty { feed.changes.removeLast() }
             case 3: feed.changes += feed.changes
             case 4:
@@ -104,6 +103,10 @@ public final class WorldHostility {
                 if below(2) == 0 { feed.status = .reset }
             }
             return ("lying feed", [feed.frame.encoded])
+        case .equal:
+            guard let message = try? EqualViews(frame) else { break }
+            let lie = EqualViews(round: message.round + UInt64(below(3)), lines: [below(Views.countMax), 0])
+            return ("lying of what is equal", [lie.frame.encoded])
         case .feedAcknowledged:
             guard var message = try? FeedAcknowledged(frame) else { break }
             if below(2) == 0 {
@@ -119,7 +122,7 @@ public final class WorldHostility {
                 case 0: message.lines[index].digest = digest()
                 case 1: message.lines[index].cursor = DeterministicRandom(seed: random.next()).bytes(16)
                 case 2: message.lines[index].cursor = []
-                default: message.lines[index].policyEpoch = digest()
+                default: message.lines[index].epochMark = random.next()
                 }
             }
             return ("lying views", [message.frame.encoded])

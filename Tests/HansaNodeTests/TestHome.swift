@@ -186,7 +186,7 @@ private struct End {
         case .views, .getReleases, .getIndex, .getChunks, .feedAcknowledged, .receipt:
             return try publisher.receive(frame, at: now) + publisher.index(upTo: 1 << 30, at: now)
                 + publisher.content(upTo: 1 << 30, at: now)
-        case .feed, .releases, .index, .chunks, .announce: return try puller.receive([frame], at: now)
+        case .feed, .equal, .releases, .index, .chunks, .announce: return try puller.receive([frame], at: now)
         default: return []
         }
     }

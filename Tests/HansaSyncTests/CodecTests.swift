@@ -63,7 +63,6 @@ import Testing
                         Views.Line(view: digest(1), policyEpoch: digest(2), cursor: [], digest: digest(3)),
                         Views.Line(view: digest(4), policyEpoch: digest(5), cursor: cursor, digest: digest(6)),
                     ])),
-            Sample("feed, equal", Feed(round: 1, view: digest(1), status: .equal)),
             Sample("feed, none", Feed(round: 1, view: digest(1), status: .none)),
             Sample(
                 "feed, changes",
@@ -100,6 +99,7 @@ import Testing
             Sample("credit", Credit(bytes: 1 << 20)),
             Sample("error", ErrorMessage(code: "busy", view: .zero, retryAfterSeconds: 60)),
             Sample("close", CloseMessage(reason: "protocol")),
+            Sample("equal", EqualViews(round: 1, lines: [0, 2, 9])),
             Sample("reconcile", try ReconciliationTests.described()),
         ]
     }
@@ -173,6 +173,14 @@ import Testing
     func aLongSpellingOfANumberIsRefused(spelling: [UInt8]) {
         #expect(throws: ProtocolFault.self) { try Credit(Frame(.credit, body: spelling)) }
         #expect(throws: Never.self) { try Credit(Frame(.credit, body: [1])) }
+    }
+
+    @Test func anAnswerForEqualViewsHasOneSpelling() throws {
+        for body in [[1, 0], [1, 1, 0], [1, 2, 0x80, 0], [1, 0x40, 129] + [UInt8](repeating: 1, count: 129)] as [[UInt8]] {
+            #expect(throws: ProtocolFault.self) { try EqualViews(Frame(.equal, body: body)) }
+        }
+        let last = try EqualViews(EqualViews(round: 1, lines: [1023]).frame)
+        #expect((0..<1100).filter { last.contains(line: $0) } == [1023])
     }
 
     @Test func headersAreCheckedBeforeABodyIsAwaited() throws {

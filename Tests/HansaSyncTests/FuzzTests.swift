@@ -73,7 +73,8 @@ import Testing
                         if exchange.publisher.hasContent { _ = try exchange.publisher.content(upTo: 100_000, at: world.now) }
                     case .documents: _ = try received.receive(frame, at: world.now)
                     case .documentsAcknowledged: try received.acknowledged(frame, at: world.now)
-                    case .feed, .releases, .index, .chunks, .announce: _ = try exchange.puller.receive([frame], at: world.now)
+                    case .feed, .equal, .releases, .index, .chunks, .announce:
+                        _ = try exchange.puller.receive([frame], at: world.now)
                     case .reconcile:
                         if frame.body.first == Reconcile.Speaker.recipient.rawValue {
                             _ = try exchange.publisher.receive(frame, at: world.now)

@@ -41,7 +41,58 @@ import Testing
         #expect(answers.count == 1)
         #expect(try again.asks(after: answers) == [])
         #expect(again.puller.isSettled)
-        #expect((ask + answers).reduce(0) { $0 + $1.encoded.count } < 300)
+        #expect((ask + answers).reduce(0) { $0 + $1.encoded.count } < 120)
+    }
+
+    /// Many agreements: what is equal is answered together, what differs by itself.
+    @Test func equalViewsHaveOneAnswer() throws {
+        let world = try Exchange.cities()
+        let agreements = try (0..<20).map { try world.agree(0, 1, id: "exchange-\($0)") }
+        for agreement in agreements { try world.nodes[0].grant(world.nodes[1].city, "kitchener.ca/roads/**", under: agreement) }
+        try world.nodes[0].publish("roads/one", Exchange.content(1))
+        try Exchange(world).run()
+        let exchange = Exchange(world)
+        var ask = try exchange.puller.ask(at: world.now)
+        #expect(ask.count == 1)
+        #expect(try exchange.answers(to: ask) == [EqualViews(round: 1, lines: Array(0..<20)).frame])
+        #expect(ask[0].encoded.count < 20 * 90)
+        // Two views change, one of them after its line was answered.
+        try world.nodes[0].grant(world.nodes[1].city, "kitchener.ca/water", under: agreements[7])
+        try world.nodes[0].grant(world.nodes[1].city, "kitchener.ca/air", under: agreements[3])
+        let water = try world.nodes[0].publish("water", Exchange.content(2))
+        let lines = try Views(ask[0]).lines
+        let views = try agreements.map { agreement in
+            try #require(try world.nodes[0].metadata.read { try $0.agreement(agreement) })
+                .viewID(publisher: world.nodes[0].city, recipient: world.nodes[1].city)
+        }
+        var answers = try exchange.answers(to: ask)
+        let changed = try #require(lines.firstIndex { $0.view == views[7] })
+        #expect(answers.map(\.type) == [.equal, .feed])
+        #expect(try EqualViews(answers[0]) == EqualViews(round: 1, lines: (0..<20).filter { $0 != changed }))
+        #expect(try Feed(answers[1]).view == views[7])
+        let air = try world.nodes[0].publish("air", Exchange.content(3))
+        answers += try exchange.publisher.viewsChanged(Set(views), at: world.now)
+        ask = try exchange.asks(after: answers)
+        try exchange.run(ask)
+        for release in [water, air] { #expect(try exchange.holding(release)?.state == .accepted) }
+        #expect(exchange.puller.standings.count { $0.standing == .equal } == 20)
+        // The same answer again, one to an older question, and one to none.
+        #expect(try exchange.puller.receive([EqualViews(round: 1, lines: [0]).frame], at: world.now) == [])
+        #expect(throws: ExchangeFault.self) {
+            try exchange.puller.receive([EqualViews(round: 9, lines: [0]).frame], at: world.now)
+        }
+    }
+
+    /// An answer that says nothing of a line leaves its view open; a bit beyond the lines says nothing.
+    @Test func anAnswerSpeaksOnlyOfTheLinesOfItsRound() throws {
+        let world = try Exchange.cities()
+        for number in 0..<3 { _ = try world.agree(0, 1, id: "exchange-\(number)") }
+        let exchange = Exchange(world)
+        let ask = try exchange.puller.ask(at: world.now)
+        let view = try Views(ask[0]).lines[1].view
+        #expect(try exchange.puller.receive([EqualViews(round: 1, lines: [1, 1023]).frame], at: world.now) == [])
+        #expect(exchange.puller.standings.filter { $0.standing == .equal }.map(\.view) == [view])
+        #expect(!exchange.puller.isSettled)
     }
 
     @Test func aCursorThatNobodyKnowsBringsTheWholeView() throws {

@@ -170,7 +170,7 @@ def silent_after_handshake(w):
 def malformed_frames(w):
     v, e = w.view, w.epoch
     bad = {
-        "unknown type": frame(0x7F, b"x"), "type 0": frame(0, b""), "reserved type": frame(0x12, b""),
+        "unknown type": frame(0x7F, b"x"), "type 0": frame(0, b""), "reserved type": frame(0x13, b""), "empty reconcile": frame(RECONCILE, b""),
         "oversize control": frame(VIEWS, b"", length=256 * 1024 + 1), "2^24-1": frame(CHUNKS, b"", length=(1 << 24) - 1),
         "control on channel 1": frame(VIEWS, varint(1) + varint(0), channel=1), "content on channel 0": frame(CHUNKS, b"", channel=0),
         "overlong channel": (1).to_bytes(3, "big") + bytes([CREDIT, 0x40, 0x00]) + b"\1",
@@ -182,7 +182,9 @@ def malformed_frames(w):
         "unasked releases": frame(RELEASES, v + packed(varint(1) + ZERO + varint(0))), "credit 2^62-1": frame(CREDIT, varint((1 << 62) - 1)),
         "junk envelope": documents((1, b"\2" + prefixed(b"{}") + b"\1")), "65 signatures": documents((1, b"\2" + prefixed(b"{}") + varint(65) + bytes(96 * 65))),
         "receipt that is none": frame(RECEIPT, RECEIPT_NUMBER + prefixed(w.c.sign(5, b"{}"))), "text not UTF-8": frame(ERROR, prefixed(b"\xff\xfe") + v + b"\0"),
-        "feed status 9": feed(1, v, 9), "short cursor": feed(0, w.view_from_c, 1, cursor=b"x"),
+        "feed status 9": feed(1, v, 9), "feed status 0": feed(1, v, 0), "equal of nothing": frame(EQUAL, b"\1\0"),
+        "equal beyond all rounds": frame(EQUAL, varint(1 << 40) + prefixed(b"\x80")), "equal with an empty end": frame(EQUAL, b"\1" + prefixed(b"\x80\0")),
+        "equal of 1,032 lines": frame(EQUAL, b"\1" + prefixed(b"\1" * 129)), "short cursor": feed(0, w.view_from_c, 1, cursor=b"x"),
     }
     for what, data in bad.items():
         peer = w.session()
@@ -392,7 +394,7 @@ def endless_feed(w):
     r = Reader(body)
     round_ = r.varint()
     limit, cursor = w.rss() + 200, b""
-    line = [(r.raw(32), r.raw(32), r.prefixed(), r.raw(32)) for _ in range(r.varint())][0]
+    line = [(r.raw(32), r.raw(8), r.prefixed(), r.raw(32)) for _ in range(r.varint())][0]
     cursor = line[2]
     try:
         for i in range(400):
@@ -422,7 +424,7 @@ def offer(w, peer, releases, level=2):
     """Lists made-up releases in our view and serves their documents. Returns the digests asked for in get-index."""
     r = Reader(peer.wait(VIEWS))
     round_ = r.varint()
-    line = [(r.raw(32), r.raw(32), r.prefixed(), r.raw(32)) for _ in range(r.varint())][0]
+    line = [(r.raw(32), r.raw(8), r.prefixed(), r.raw(32)) for _ in range(r.varint())][0]
     adds = [(d, level, os.urandom(16)) for d, _ in releases]
     peer.send(feed(round_, w.view_from_c, 1, since=line[2], adds=adds, digest=os.urandom(32)))
     return adds

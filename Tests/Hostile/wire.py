@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 HELLO, DOCUMENTS, DOCUMENTS_ACK, VIEWS, FEED, FEED_ACK, GET_RELEASES, RELEASES, GET_INDEX, INDEX, GET_CHUNKS, CHUNKS, RECEIPT, ANNOUNCE, \
     CREDIT, ERROR, CLOSE, RECONCILE = range(1, 19)
+EQUAL = 0x15
 TYPES = {1: "application/vnd.tuf+json", 2: "application/vnd.hansa.agreement.v1+json", 3: "application/vnd.hansa.agreement-step.v1+json",
          4: "application/vnd.hansa.release.v1+json", 5: "application/vnd.hansa.receipt.v1+json"}
 ZERO = bytes(32)
@@ -223,7 +224,7 @@ class Peer:
 
 
 def views(round_, *lines):
-    return frame(VIEWS, varint(round_) + varint(len(lines)) + b"".join(v + e + prefixed(c) + d for v, e, c, d in lines))
+    return frame(VIEWS, varint(round_) + varint(len(lines)) + b"".join(v + e[:8] + prefixed(c) + d for v, e, c, d in lines))
 
 
 def get_releases(view, *releases):
