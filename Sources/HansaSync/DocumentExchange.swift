@@ -72,6 +72,9 @@ public final class DocumentExchange {
         }
     }
 
+    /// Whether `pending` held nothing back the last time: no keyring is under way that the rest would have to follow.
+    public var areOut: Bool { sentKeyrings.isEmpty }
+
     /// The partner's word on what we sent.
     @discardableResult
     public func acknowledged(_ frame: Frame, at now: Timestamp) throws(ExchangeFault) -> ExchangeChanges {

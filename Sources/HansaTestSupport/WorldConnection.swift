@@ -44,6 +44,8 @@ final class WorldConnection {
 
     private var publishInbox: [PublishEvent] = []
     private var pullInbox: [PullEvent] = []
+    /// As in the node: the partner's round is answered after what waited for it.
+    private var areDocumentsOut = false
     private var isPublishing = false
     private var isPulling = false
     private var isClosing = false
@@ -243,6 +245,7 @@ final class WorldConnection {
             var frames: [Frame] = []
             var changes = ExchangeChanges()
             var fault: ExchangeFault?
+            var areOut = false
             do throws(ExchangeFault) {
                 var batch: [Frame] = []
                 for event in events {
@@ -263,8 +266,11 @@ final class WorldConnection {
                     case .documentsAcknowledged(let frame):
                         changes.formUnion(try parts.documents.acknowledged(frame, at: now))
                         frames += try parts.documents.pending()
+                        areOut = parts.documents.areOut
                     case .opened(let held, let theirs): try parts.documents.opened(held: held, theirs: theirs, at: now)
-                    case .sendDocuments: frames += try parts.documents.pending()
+                    case .sendDocuments:
+                        frames += try parts.documents.pending()
+                        areOut = parts.documents.areOut
                     case .ask: frames += try parts.puller.ask(at: now)
                     case .tick: frames += try parts.puller.tick(at: now)
                     }
@@ -276,7 +282,10 @@ final class WorldConnection {
             changes.formUnion(parts.puller.takeChanges())
             self.world.record(self.node, to: peer, frames)
             // Between the work and its frames the process may end.
-            self.world.after(self.jobDelay()) { self.pulled(frames, changes, fault) }
+            self.world.after(self.jobDelay()) {
+                if areOut { self.areDocumentsOut = true }
+                self.pulled(frames, changes, fault)
+            }
         }
     }
 
@@ -291,10 +300,11 @@ final class WorldConnection {
         if !changes.isEmpty { node.notify(changes) }
         if let fault { return failed(fault) }
         runPulling()
+        runPublishing()
     }
 
     private func runPublishing() {
-        guard !isPublishing, !isClosing, let parts, let peer else { return }
+        guard !isPublishing, areDocumentsOut, !isClosing, let parts, let peer else { return }
         let allowance = contentReady.isEmpty && hasContent ? min(session.contentAllowance, 1024 * 1024) : 0
         guard !publishInbox.isEmpty || allowance > 0 || hasIndex else { return }
         isPublishing = true

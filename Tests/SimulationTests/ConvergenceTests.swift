@@ -52,4 +52,25 @@ import Testing
         #expect(try world.nodes[0].files(of: two) == Self.content(4))
         #expect(world.violations == [])
     }
+
+    /// A command that ends with its first round must not say "in sync" while the paper that waited for it is on its way.
+    @Test func aRoundEndsAfterThePapersThatWaitedForIt() throws {
+        for seed in UInt64(0)..<50 {
+            let world = try World(seed: seed, cities: ["kitchener.ca", "auckland.nz"])
+            let (kitchener, auckland) = (world.nodes[0], world.nodes[1])
+            _ = try world.agree(0, 1)
+            let waiting = try world.propose(0, 1, id: "another")
+            world.connect(0, 1)
+            var steps = 0
+            func hasEnded() -> Bool {
+                auckland.puller(to: kitchener.city).map { !$0.standings.isEmpty && $0.isSettled } ?? false
+            }
+            while !hasEnded(), steps < 60_000 {
+                world.run(milliseconds: 1)
+                steps += 1
+            }
+            #expect(steps < 60_000, "seed \(seed): no round ended")
+            #expect(try auckland.metadata.read { try $0.agreement(waiting) } != nil, "seed \(seed)")
+        }
+    }
 }

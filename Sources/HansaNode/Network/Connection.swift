@@ -64,6 +64,9 @@ final class Connection: ChannelDuplexHandler, @unchecked Sendable {
     private var inboxBytes = 0
     private var isPublishing = false
     private var isPulling = false
+    /// What waited for the partner has been handed to the channel. Its round is answered after that: else it could end, with everything said to be equal,
+    /// while an agreement is still on its way.
+    private var areDocumentsOut = false
     private var contentReady = CircularBuffer<Frame>()
     private var contentReadyBytes = 0
     private var contentPending = 0
@@ -398,6 +401,7 @@ final class Connection: ChannelDuplexHandler, @unchecked Sendable {
         var fault: ExchangeFault?
         var progress = PullProgress()
         var asks = 0
+        var areDocumentsOut = false
     }
 
     private func runPulling() {
@@ -429,10 +433,13 @@ final class Connection: ChannelDuplexHandler, @unchecked Sendable {
                     case .documentsAcknowledged(let frame):
                         result.changes.formUnion(try parts.documents.acknowledged(frame, at: now))
                         result.frames += try parts.documents.pending()
+                        result.areDocumentsOut = parts.documents.areOut
                         // Our earlier round may have met a partner that did not know the agreement yet.
                         if !documentsOnly { result.frames += try parts.puller.ask(at: now) }
                     case .opened(let held, let theirs): try parts.documents.opened(held: held, theirs: theirs, at: now)
-                    case .sendDocuments: result.frames += try parts.documents.pending()
+                    case .sendDocuments:
+                        result.frames += try parts.documents.pending()
+                        result.areDocumentsOut = parts.documents.areOut
                     case .ask:
                         result.frames += try parts.puller.ask(at: now)
                         result.asks += 1
@@ -458,6 +465,10 @@ final class Connection: ChannelDuplexHandler, @unchecked Sendable {
             if isOver() { return }
             releaseRead()
             runPulling()
+            if result.areDocumentsOut, !areDocumentsOut {
+                areDocumentsOut = true
+                runPublishing()
+            }
         }
     }
 
@@ -483,7 +494,7 @@ final class Connection: ChannelDuplexHandler, @unchecked Sendable {
     }
 
     private func runPublishing() {
-        guard !isPublishing, !isClosing, isDrained, let parts else { return }
+        guard !isPublishing, areDocumentsOut, !isClosing, isDrained, let parts else { return }
         // One batch ahead, never more; what is ready has not cost its credit yet.
         let isDue = hasContent && contentReadyBytes < Connection.contentBatchBytes
         let allowance = isDue ? min(session.contentAllowance - contentReadyBytes, Connection.contentBatchBytes) : 0
