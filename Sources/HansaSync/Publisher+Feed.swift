@@ -47,8 +47,8 @@ extension Publisher {
                 frames.append(Feed(round: views.round, view: line.view, status: .policy).frame)
             }
         }
-        // First, since the others may be long.
-        return (equal.isEmpty ? [] : [EqualViews(round: views.round, lines: equal).frame]) + frames
+        // First, since the others may be long; and for a round without a line, which asks whether all that waited has been sent.
+        return (equal.isEmpty && !views.lines.isEmpty ? [] : [EqualViews(round: views.round, lines: equal).frame]) + frames
     }
 
     /// An equal digest is as good as the acknowledgement that a broken session lost.

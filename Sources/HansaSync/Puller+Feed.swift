@@ -93,6 +93,7 @@ extension Puller {
     /// Where nothing is new: the hot path ends here.
     func take(_ equal: EqualViews, at now: Timestamp) throws {
         guard equal.round <= round else { throw ProtocolFault.unexpected(.equal, "an answer to nothing") }
+        if equal.round == bareRound { bareRound = nil }
         for id in views.keys.sorted() {
             // Asked anew since, answered already, or its agreement has ended meanwhile: this says nothing of it.
             guard var state = views[id], state.round == equal.round, equal.contains(line: state.line),

@@ -156,6 +156,8 @@ public final class Puller {
 
     /// Release documents that were refused as forks, until the refusal is committed with its proof.
     var forkEvidence: [Digest: Envelope] = [:]
+    /// A round without a line, while it is not answered: where no agreement is known it tells that what waited for us has come before.
+    var bareRound: UInt64?
     var hasShownHoldings = false
 
     /// For the shell: documents that wait for the partner.
@@ -178,9 +180,10 @@ public final class Puller {
     public var standings: [(view: Digest, standing: Standing)] { views.keys.sorted().map { ($0, views[$0]?.standing ?? .asked) } }
     /// True when nothing is under way: every view has been answered and no transfer runs.
     public var isSettled: Bool {
-        !views.values.contains {
-            if case .asked = $0.standing { true } else if case .behind = $0.standing { true } else { false }
-        }
+        bareRound == nil
+            && !views.values.contains {
+                if case .asked = $0.standing { true } else if case .behind = $0.standing { true } else { false }
+            }
     }
     /// True when all that is under way waits for releases to fall due.
     public var isOnlyParked: Bool {
@@ -247,6 +250,11 @@ public final class Puller {
             }
             // What runs under an agreement that has ended goes no further.
             for id in views.keys.sorted() where !alive.contains(id) { cancel(id) }
+            if alive.isEmpty, bareRound == nil {
+                round += 1
+                bareRound = round
+                return [Views(round: round, lines: []).frame]
+            }
             return stride(from: 0, to: lines.count, by: Views.countMax).map { start -> Frame in
                 let end = min(start + Views.countMax, lines.count)
                 return Views(round: before + 1 + UInt64(start / Views.countMax), lines: Array(lines[start..<end])).frame

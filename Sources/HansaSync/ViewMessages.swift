@@ -58,14 +58,13 @@ public struct EqualViews: Message {
     public static let type = FrameType.equal
     /// The round of the `views` that this answers.
     public var round: UInt64
-    /// Bit 7 of the first byte is the first line; it ends with the last byte in which a bit is set.
+    /// Bit 7 of the first byte is the first line; it ends with the last byte in which a bit is set. Empty for a round that had no line.
     private var bitmap: [UInt8]
 
-    /// Lines count from 0, below `Views.countMax`; at least one.
+    /// Lines count from 0, below `Views.countMax`; none where the round had none.
     public init(round: UInt64, lines: [Int]) {
-        precondition(!lines.isEmpty, "there is no frame for nothing")
         self.round = round
-        bitmap = [UInt8](repeating: 0, count: (lines.max() ?? 0) / 8 + 1)
+        bitmap = [UInt8](repeating: 0, count: lines.max().map { $0 / 8 + 1 } ?? 0)
         for line in lines { bitmap[line / 8] |= 0x80 >> UInt8(line % 8) }
     }
 
@@ -79,7 +78,7 @@ public struct EqualViews: Message {
     public init(from reader: inout ByteReader) throws(ByteFault) {
         round = try reader.varint()
         bitmap = Array(try reader.prefixed(max: Views.countMax / 8))
-        guard let last = bitmap.last, last != 0 else { throw .malformed("bitmap") }
+        guard bitmap.last != 0 else { throw .malformed("bitmap") }
     }
 }
 

@@ -176,9 +176,10 @@ import Testing
     }
 
     @Test func anAnswerForEqualViewsHasOneSpelling() throws {
-        for body in [[1, 0], [1, 1, 0], [1, 2, 0x80, 0], [1, 0x40, 129] + [UInt8](repeating: 1, count: 129)] as [[UInt8]] {
+        for body in [[1, 1, 0], [1, 2, 0x80, 0], [1, 0x40, 129] + [UInt8](repeating: 1, count: 129)] as [[UInt8]] {
             #expect(throws: ProtocolFault.self) { try EqualViews(Frame(.equal, body: body)) }
         }
+        #expect(EqualViews(round: 1, lines: []).frame.body == [1, 0])
         let last = try EqualViews(EqualViews(round: 1, lines: [1023]).frame)
         #expect((0..<1100).filter { last.contains(line: $0) } == [1023])
     }

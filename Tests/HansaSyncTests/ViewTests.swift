@@ -44,6 +44,19 @@ import Testing
         #expect((ask + answers).reduce(0) { $0 + $1.encoded.count } < 120)
     }
 
+    /// Papers may wait there: that nothing is known here is no answer.
+    @Test func aRoundWithoutAViewEndsWithTheirAnswer() throws {
+        let exchange = Exchange(try Exchange.cities())
+        let ask = try exchange.puller.ask(at: exchange.now)
+        #expect(ask == [Views(round: 1, lines: []).frame])
+        #expect(!exchange.puller.isSettled)
+        #expect(try exchange.puller.ask(at: exchange.now) == [])
+        let answers = try exchange.answers(to: ask)
+        #expect(answers == [EqualViews(round: 1, lines: []).frame])
+        #expect(try exchange.asks(after: answers) == [])
+        #expect(exchange.puller.isSettled)
+    }
+
     /// Many agreements: what is equal is answered together, what differs by itself.
     @Test func equalViewsHaveOneAnswer() throws {
         let world = try Exchange.cities()
