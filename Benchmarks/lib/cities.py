@@ -73,6 +73,14 @@ class City:
         fields = open(f"/proc/{self.node.pid}/stat").read().rsplit(")", 1)[1].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
+    def last_session(self, kind):
+        """Bytes of all frames of a kind that the node sent in the session that ended last, as its debug log says."""
+        deadline = time.monotonic() + 5
+        while not (ends := [line for line in open(self.home + ".log") if "session ends" in line]) and time.monotonic() < deadline: time.sleep(0.05)
+        if not ends: raise Failed(f"{self.name}'s log tells of no session")
+        found = re.search(rf" sent=.*?\b{kind} \d+/(\d+)", ends[-1])
+        return int(found.group(1)) if found else 0
+
     def entries(self, event):
         return len(self.run("audit", "log", "--event", event)["entries"])
 

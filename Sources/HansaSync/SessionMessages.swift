@@ -128,11 +128,12 @@ public struct ReceiptMessage: Message {
     }
     public func encode(to writer: inout ByteWriter) {
         writer.varint(id)
-        writer.prefixed(envelope.binary())
+        // A thousand items of JSON repeat themselves: a third of it is digests.
+        Packed.write(envelope.binary(), to: &writer)
     }
     public init(from reader: inout ByteReader) throws(ByteFault) {
         id = try reader.varint()
-        envelope = try reader.envelope()
+        envelope = try ByteReader.envelope(Packed.read(from: &reader, rawBytesMax: Limits.documentBytesMax)[...])
     }
 }
 

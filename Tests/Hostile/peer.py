@@ -181,7 +181,7 @@ def malformed_frames(w):
         "run of none": get_chunks(v, (w.release("big/one"), 0, 0)), "run beyond all": get_chunks(v, (w.release("big/one"), 1 << 40, 1)),
         "unasked releases": frame(RELEASES, v + packed(varint(1) + ZERO + varint(0))), "credit 2^62-1": frame(CREDIT, varint((1 << 62) - 1)),
         "junk envelope": documents((1, b"\2" + prefixed(b"{}") + b"\1")), "65 signatures": documents((1, b"\2" + prefixed(b"{}") + varint(65) + bytes(96 * 65))),
-        "receipt that is none": frame(RECEIPT, RECEIPT_NUMBER + prefixed(w.c.sign(5, b"{}"))), "text not UTF-8": frame(ERROR, prefixed(b"\xff\xfe") + v + b"\0"),
+        "receipt that is none": frame(RECEIPT, RECEIPT_NUMBER + packed(w.c.sign(5, b"{}"))), "text not UTF-8": frame(ERROR, prefixed(b"\xff\xfe") + v + b"\0"),
         "feed status 9": feed(1, v, 9), "feed status 0": feed(1, v, 0), "equal of nothing": frame(EQUAL, b"\1\0"),
         "equal beyond all rounds": frame(EQUAL, varint(1 << 40) + prefixed(b"\x80")), "equal with an empty end": frame(EQUAL, b"\1" + prefixed(b"\x80\0")),
         "equal of 1,032 lines": frame(EQUAL, b"\1" + prefixed(b"\1" * 129)), "short cursor": feed(0, w.view_from_c, 1, cursor=b"x"),
@@ -782,7 +782,7 @@ def junk_receipts_fill_the_disk(w):
     disk, log = w.segment_bytes(), w.log_size()
     for i in range(60):
         items = [{"release": "sha256:" + os.urandom(32).hex(), "transfer": os.urandom(16).hex(), "outcome": "refused", "reason": "x" * 60} for _ in range(500)]
-        peer.send(frame(RECEIPT, RECEIPT_NUMBER + prefixed(envelope(5, receipt(w, w.view, items), [(os.urandom(32), os.urandom(64))]))))
+        peer.send(frame(RECEIPT, RECEIPT_NUMBER + packed(envelope(5, receipt(w, w.view, items), [(os.urandom(32), os.urandom(64))]))))
     peer.send(frame(CREDIT, varint(1)))
     time.sleep(2)
     w.honest()
@@ -801,13 +801,13 @@ def replayed_receipts(w):
     peer.wait(RELEASES)
     log = w.log_size()
     one = [{"release": "sha256:" + adds[0][0].hex(), "transfer": adds[0][2].hex(), "outcome": "accepted"}]
-    message = frame(RECEIPT, RECEIPT_NUMBER + prefixed(w.c.sign(5, receipt(w, w.view, one))))
+    message = frame(RECEIPT, RECEIPT_NUMBER + packed(w.c.sign(5, receipt(w, w.view, one))))
     peer.send(*[message] * 100)
     time.sleep(2)
     grown = w.log_size() - log
     assert grown <= 5, f"a replayed receipt made {grown} entries"
     forged = [{"release": "sha256:" + os.urandom(32).hex(), "transfer": os.urandom(16).hex(), "outcome": "accepted"} for _ in range(900)]
-    peer.send(frame(RECEIPT, RECEIPT_NUMBER + prefixed(w.c.sign(5, receipt(w, w.view, forged)))))
+    peer.send(frame(RECEIPT, RECEIPT_NUMBER + packed(w.c.sign(5, receipt(w, w.view, forged)))))
     time.sleep(2)
     grown = w.log_size() - log
     assert grown < 30, f"a receipt for transfers that never were made {grown} entries"
@@ -817,7 +817,7 @@ def replayed_receipts(w):
 @attack
 def receipt_of_another(w):
     peer = w.session()
-    peer.send(frame(RECEIPT, RECEIPT_NUMBER + prefixed(w.c.sign(5, receipt(w, w.view, [{"release": "sha256:" + "00" * 32, "transfer": "00" * 16, "outcome": "accepted"}], own="boston.gov")))))
+    peer.send(frame(RECEIPT, RECEIPT_NUMBER + packed(w.c.sign(5, receipt(w, w.view, [{"release": "sha256:" + "00" * 32, "transfer": "00" * 16, "outcome": "accepted"}], own="boston.gov")))))
     must_close(peer, "a receipt from another", "protocol")
 
 
@@ -876,7 +876,7 @@ def resurrection(w):
         texts = []
         for o in outcomes:
             o.varint()  # the sender's number for it
-            e = Reader(o.prefixed())
+            e = Reader(unpacked(o))
             e.u8()
             texts.append(e.prefixed())
         peer.close()

@@ -49,6 +49,8 @@ final class Connection: ChannelDuplexHandler, @unchecked Sendable {
     private var handlerContext: ChannelHandlerContext?
     private(set) var spki: Digest?
     private var assembler = FrameAssembler()
+    private var received = FrameTally()
+    private var sent = FrameTally()
     /// The key of ours that this connection shows.
     let ownSPKI: Digest
     /// A keyring has expired: nothing but documents goes over.
@@ -214,6 +216,7 @@ final class Connection: ChannelDuplexHandler, @unchecked Sendable {
 
     private func take(_ frame: Frame) {
         guard let spki else { return end("frames before the handshake ended") }
+        received.add(frame)
         switch session.receive(frame, spki: spki, at: host.now, acquaintance: host.acquaintance(of:)) {
         case .opened(let peer, let theirs, let reply, let documentsOnly):
             self.peer = peer
@@ -262,7 +265,7 @@ final class Connection: ChannelDuplexHandler, @unchecked Sendable {
         guard !isClosing else { return }
         isClosing = true
         closeReason = reason
-        log.debug("session ends", metadata: ["reason": "\(reason)"])
+        log.debug("session ends", metadata: ["reason": "\(reason)", "received": "\(received)", "sent": "\(sent)"])
         channel?.close(promise: nil)
         takeReady()
         guard let parts else {
@@ -313,6 +316,7 @@ final class Connection: ChannelDuplexHandler, @unchecked Sendable {
         guard let context = handlerContext, !frames.isEmpty else { return }
         var out = context.channel.allocator.buffer(capacity: frames.reduce(0) { $0 + $1.bodyCount + FrameHeader.byteCount })
         for frame in frames {
+            sent.add(frame)
             out.writeBytes(frame.header)
             out.writeBytes(frame.head)
             out.writeBytes(frame.tail)
@@ -578,6 +582,7 @@ final class Connection: ChannelDuplexHandler, @unchecked Sendable {
             let size = frame.bodyCount
             contentReadyBytes -= size
             session.sent(contentBytes: size)
+            sent.add(frame)
             contentPending += size
             let written = context.eventLoop.makePromise(of: Void.self)
             written.futureResult.assumeIsolated().whenComplete { [weak self] _ in

@@ -1,3 +1,4 @@
+internal import HansaSync
 internal import NIOCore
 internal import Synchronization
 
@@ -22,5 +23,21 @@ final class Traffic: ChannelDuplexHandler, Sendable {
     func write(context: ChannelHandlerContext, data: NIOAny, promise: EventLoopPromise<Void>?) {
         outbound.add(UInt64(Self.unwrapOutboundIn(data).readableBytes), ordering: .relaxed)
         context.write(data, promise: promise)
+    }
+}
+
+/// Frames of a session by type, headers included, before TLS: what the debug log says of it at its end.
+struct FrameTally: CustomStringConvertible {
+    private var counts: [FrameType: (frames: Int, bytes: Int)] = [:]
+
+    mutating func add(_ frame: Frame) {
+        let before = counts[frame.type] ?? (0, 0)
+        counts[frame.type] = (before.frames + 1, before.bytes + FrameHeader.byteCount + frame.bodyCount)
+    }
+
+    /// `feed 2/5120 releases 1/90210`: number and bytes of each type, in the order of the protocol.
+    var description: String {
+        counts.sorted { $0.key.rawValue < $1.key.rawValue }.map { "\($0.key) \($0.value.frames)/\($0.value.bytes)" }.joined(
+            separator: " ")
     }
 }
