@@ -29,6 +29,7 @@ extension Puller {
     }
 
     func settle(at now: Timestamp) throws -> [Frame] {
+        try noteWritten()
         let whole = resumedWhole
         resumedWhole = []
         for transfer in whole where transfers[transfer.digest] === transfer { try complete(transfer) }

@@ -1,4 +1,5 @@
-// Chunks as they come: each is checked against the index before it is appended, each file against its digest when the last is here.
+// Chunks as they come: each is checked against the index before it is appended, and goes into its file's hash with the same pass over its bytes;
+// each file's digest is compared when the last is here.
 internal import HansaContent
 internal import HansaCore
 internal import HansaCrypto
@@ -54,26 +55,37 @@ extension Puller {
         } catch {
             return damaged(transfer, range)
         }
-        let good = raw.withUnsafeBytes { buffer -> Bool in
-            var offset = 0
-            for entry in entries {
-                let slice = UnsafeRawBufferPointer(rebasing: buffer[offset..<(offset + Int(entry.length))])
-                guard SHA256.hash(slice) == entry.id else { return false }
-                offset += Int(entry.length)
-            }
-            return true
-        }
+        let good = raw.withUnsafeBytes { transfer.areAsIndexed(range, $0) }
         guard good else {
             if SeededBug.isOn(.marksBeforeCheck) { for number in range.dropLast() { transfer.mark(number) } }
             return damaged(transfer, range)
         }
-        transfer.feed(range, raw, on: lane)
-        let location = try context.content.append(
-            block: StoredBlock(codec: message.codec, rawLength: Int(message.rawLength), chunks: entries, bytes: message.bytes))
-        unrecordedBlocks.append((peer, location, entries))
-        unflushedBytes += message.bytes.count
-        for number in range { transfer.mark(number) }
-        if transfer.isComplete { try complete(transfer) }
+        // Written on the lane while the next is checked; the chunks are here when it is done (`noteWritten`).
+        let block = StoredBlock(codec: message.codec, rawLength: Int(message.rawLength), chunks: entries, bytes: message.bytes)
+        let place = LaneResult<Result<ContentLocation, any Error>>()
+        lane.run(bytes: block.bytes.count) { [content = context.content] in
+            place.set(Result { try content.append(block: block) })
+        }
+        arriving.append(ArrivingBlock(transfer: transfer, range: range, chunks: entries, bytes: block.bytes.count, place: place))
+    }
+
+    /// Takes note of the blocks that the lane has written, in the order in which they came.
+    ///
+    /// Nothing is recorded, acknowledged or asked for before: a block whose writing failed was never here, and those behind it are asked for again
+    /// with it.
+    func noteWritten() throws {
+        guard !arriving.isEmpty else { return }
+        lane.wait()
+        let blocks = arriving
+        arriving = []
+        for block in blocks {
+            unrecordedBlocks.append((peer, try block.place.take().get(), block.chunks))
+            unflushedBytes += block.bytes
+            // Ended meanwhile: what came of it stays as content without a release.
+            guard transfers[block.transfer.digest] === block.transfer else { continue }
+            for number in block.range { block.transfer.mark(number) }
+            if block.transfer.isComplete { try complete(block.transfer) }
+        }
     }
 
     /// An answer to an ask of a transfer that has ended: passed over.
@@ -90,7 +102,6 @@ extension Puller {
     }
 
     func complete(_ transfer: Transfer) throws {
-        lane.wait()
         let good = try transfer.filesAreAsSigned { number in
             try self.readChunk(transfer.entries[number])
         }

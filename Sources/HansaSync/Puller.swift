@@ -111,7 +111,7 @@ public final class Puller {
 
     let context: ExchangeContext
     let peer: CityID
-    /// Where files are hashed while the next chunks are checked.
+    /// Where blocks are written while the next are checked.
     let lane: any WorkLane
     let secret: RepairSecret?
     var views: [Digest: ViewState] = [:]
@@ -148,6 +148,15 @@ public final class Puller {
 
     var unrecordedBlocks: [(city: CityID, location: ContentLocation, chunks: [ChunkEntry])] = []
     var unflushedBytes = 0
+    /// A checked block that the lane writes.
+    struct ArrivingBlock {
+        let transfer: Transfer
+        let range: Range<Int>
+        let chunks: [ChunkEntry]
+        let bytes: Int
+        let place: LaneResult<Result<ContentLocation, any Error>>
+    }
+    var arriving: [ArrivingBlock] = []
     var lastFlush: Timestamp?
     var creditOwed: UInt64 = 0
     var creditGranted: UInt64 = 0

@@ -35,11 +35,15 @@ final class Transfer {
     /// Shown and not shared (level `discover`): with its document all has come.
     let isDocumentOnly: Bool
 
-    private final class FileHash: @unchecked Sendable {
-        // @unchecked: `hash` is the lane's until the puller has waited for it; `next`, the first chunk that was not given to it, is the puller's.
+    private final class FileHash {
         var hash = SHA256()
+        /// The first chunk that has not been fed.
         var next: Int
         init(next: Int) { self.next = next }
+        init(_ other: FileHash) {
+            hash = other.hash.copy()
+            next = other.next
+        }
         func finish() -> Digest { hash.copy().finish() }
     }
 
@@ -206,33 +210,43 @@ final class Transfer {
 
     // MARK: File digests
 
-    /// Feeds checked chunks, which `raw` is one after the other, into their files' hashes where they are the next ones there.
-    func feed(_ numbers: Range<Int>, _ raw: ArraySlice<UInt8>, on lane: any WorkLane) {
-        var pieces: [(file: FileHash, bytes: Range<Int>)] = []
-        var offset = raw.startIndex
+    /// Whether `raw` is the chunks of these numbers, one after the other. Those that are the next ones of their files go into the files' hashes
+    /// with the same pass over the bytes; after false those hashes are as before.
+    func areAsIndexed(_ numbers: Range<Int>, _ raw: UnsafeRawBufferPointer) -> Bool {
+        var before: [(file: Int, hash: FileHash)] = []
+        var offset = 0
         for number in numbers {
-            let bytes = offset..<(offset + Int(entries[number].length))
-            offset = bytes.upperBound
+            let bytes = UnsafeRawBufferPointer(rebasing: raw[offset..<(offset + Int(entries[number].length))])
+            offset += bytes.count
             let file = fileIndex(of: number)
-            let range = chunks(ofFile: file)
-            guard range.count > 1 else { continue }
-            let hash = hashes[file] ?? FileHash(next: range.lowerBound)
-            hashes[file] = hash
-            guard hash.next == number else { continue }
-            hash.next += 1
-            if let last = pieces.last, last.file === hash, last.bytes.upperBound == bytes.lowerBound {
-                pieces[pieces.count - 1].bytes = last.bytes.lowerBound..<bytes.upperBound
+            let id: Digest
+            if let hash = hash(ofFile: file, at: number) {
+                if before.last?.file != file { before.append((file, FileHash(hash))) }
+                id = hash.hash.updateAndHash(bytes)
+                hash.next += 1
             } else {
-                pieces.append((hash, bytes))
+                id = SHA256.hash(bytes)
+            }
+            guard id == entries[number].id else {
+                for (file, hash) in before { hashes[file] = hash }
+                return false
             }
         }
-        guard !pieces.isEmpty else { return }
-        lane.run(bytes: raw.count) { [pieces] in
-            for (file, bytes) in pieces { raw[bytes].withUnsafeBytes { file.hash.update($0) } }
-        }
+        return true
     }
 
-    /// The caller has waited for the lane. For each file whose digest is not settled by its chunks' ids or by hashing on the way: reads the rest through `chunk`. False: a file's digest is wrong.
+    /// The hash that this chunk is the next one of. None for a file of one chunk, whose digest is the chunk's id.
+    private func hash(ofFile file: Int, at number: Int) -> FileHash? {
+        let range = chunks(ofFile: file)
+        guard range.count > 1 else { return nil }
+        if let hash = hashes[file] { return hash.next == number ? hash : nil }
+        guard range.lowerBound == number else { return nil }
+        let hash = FileHash(next: number)
+        hashes[file] = hash
+        return hash
+    }
+
+    /// For each file whose digest is not settled by its chunks' ids or by hashing on the way: reads the rest through `chunk`. False: a file's digest is wrong.
     func filesAreAsSigned(_ chunk: (Int) throws -> [UInt8]) throws -> Bool {
         for (number, file) in files.enumerated() {
             let range = chunks(ofFile: number)

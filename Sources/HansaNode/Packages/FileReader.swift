@@ -148,6 +148,7 @@ final class ChunkReader {
 /// A hash that closures can feed.
 final class RunningHash {
     private var hash = SHA256()
-    func update(_ bytes: UnsafeRawBufferPointer) { hash.update(bytes) }
+    /// Feeds a chunk, whose own hash is the result.
+    func updateAndHash(_ bytes: UnsafeRawBufferPointer) -> Digest { hash.updateAndHash(bytes) }
     var digest: Digest { hash.copy().finish() }
 }

@@ -131,9 +131,9 @@ final class PackageDraft {
                 piece: { bytes in if inference?.wantsBytes == true { inference?.feed(bytes) } },
                 chunk: { bytes, isWhole in
                     if chunks.count % 64 == 63 { try frame.source.proceed() }
-                    let entry = try content.add(bytes)
+                    let entry = try content.add(bytes, id: isWhole ? SHA256.hash(bytes) : whole.updateAndHash(bytes))
                     chunks.append(entry)
-                    if isWhole { only = entry.id } else { whole.update(bytes) }
+                    if isWhole { only = entry.id }
                 })
         }
         guard size == file.size else {
