@@ -20,6 +20,11 @@ final class ContentWriter {
     }
 
     private var blocks: [Written] = []
+    /// Windows of large packages that are being compressed while their files are read on.
+    private let packing = WorkAhead<[StoredBlock]>()
+    /// Whose they are, in their order.
+    private var packed: [PackageContent] = []
+    private static let packingWindowsMax = 8
     /// Chunks of blocks that have no rows yet: small packages repeat one another within a batch.
     private var unrecorded: Set<Digest> = []
     /// Chunks of blocks whose rows are being written.
@@ -79,8 +84,11 @@ final class ContentWriter {
 
     /// Writes the packed blocks of all packages, in their order.
     func append(_ contents: [PackageContent]) throws {
-        var fresh: [StoredBlock] = []
-        for content in contents { fresh += content.takeBlocks() }
+        try appendPacked(leaving: 0)
+        try append(contents.flatMap { $0.takeBlocks() })
+    }
+
+    private func append(_ fresh: [StoredBlock]) throws {
         storedBytes += fresh.reduce(0) { $0 + UInt64($1.bytes.count) }
         guard stores, !fresh.isEmpty else { return }
         let places = try content.append(
@@ -88,16 +96,27 @@ final class ContentWriter {
         for (block, place) in zip(fresh, places) { blocks.append(Written(location: place, chunks: block.chunks)) }
     }
 
-    /// All three steps for what one large package has gathered so far.
+    /// All three steps for what one large package has gathered so far; the last two may come later, beside what is read next.
     func store(_ content: PackageContent) throws {
         try plan([content])
-        content.pack()
-        try append([content])
+        for window in content.takeWindows() {
+            packing.add { window.blocks() }
+            packed.append(content)
+        }
+        try appendPacked(leaving: ContentWriter.packingWindowsMax)
+    }
+
+    private func appendPacked(leaving left: Int) throws {
+        while packed.count > left, let blocks = try packing.next() {
+            packed.removeFirst().note(stored: blocks)
+            try append(blocks)
+        }
     }
 
     /// Blocks written since the last call: their rows are the caller's to insert, after the store's `sync`. `noteRecorded` or `putBack` follows
     /// before the next call; until then their chunks count as held.
-    func takeBlocks() -> [Written] {
+    func takeBlocks() throws -> [Written] {
+        try appendPacked(leaving: 0)
         guard !blocks.isEmpty else { return [] }
         precondition(recording.isEmpty, "the blocks taken before have no rows yet")
         defer {

@@ -2,7 +2,7 @@
 // decided which of them are new; runs of new neighbours are then compressed together into blocks.
 //
 // Call order: add for each chunk; ContentWriter.plan; pack; ContentWriter.append. One thread at a time; `pack` of several packages may run side
-// by side.
+// by side. The windows of a large package are taken out and made into blocks by other threads (`ContentWriter.store`).
 internal import HansaContent
 internal import HansaCore
 internal import HansaCrypto
@@ -15,12 +15,31 @@ final class PackageContent {
         var storedBytes: UInt64 = 0
     }
 
-    struct Window {
+    struct Window: Sendable {
         var raw: [UInt8] = []
         var chunks: [ChunkEntry] = []
         /// New neighbours, as positions in `chunks`, and how many are new; `ContentWriter.plan` finds them.
         var runs: [Range<Int>] = []
         var newChunks = 0
+
+        /// A block of each run.
+        func blocks() -> [StoredBlock] {
+            var blocks: [StoredBlock] = []
+            var start = 0
+            var at = 0
+            for run in runs {
+                start += chunks[at..<run.lowerBound].reduce(0) { $0 + Int($1.length) }
+                let own = Array(chunks[run])
+                let length = own.reduce(0) { $0 + Int($1.length) }
+                let packed = raw.withUnsafeBytes {
+                    Block.encode(raw: UnsafeRawBufferPointer(rebasing: $0[start..<(start + length)]))
+                }
+                blocks.append(StoredBlock(codec: packed.codec, rawLength: length, chunks: own, bytes: packed.bytes))
+                start += length
+                at = run.upperBound
+            }
+            return blocks
+        }
     }
 
     private(set) var counts = Counts()
@@ -60,30 +79,25 @@ final class PackageContent {
 
     /// Makes blocks of the planned runs. A package's blocks hold nothing of another one, so they go over the wire as they lie.
     func pack() {
-        for window in windows {
-            counts.newChunks += window.newChunks
-            var start = 0
-            var at = 0
-            for run in window.runs {
-                start += window.chunks[at..<run.lowerBound].reduce(0) { $0 + Int($1.length) }
-                let chunks = Array(window.chunks[run])
-                let length = chunks.reduce(0) { $0 + Int($1.length) }
-                let packed = window.raw.withUnsafeBytes {
-                    Block.encode(raw: UnsafeRawBufferPointer(rebasing: $0[start..<(start + length)]))
-                }
-                blocks.append(StoredBlock(codec: packed.codec, rawLength: length, chunks: chunks, bytes: packed.bytes))
-                counts.storedBytes += UInt64(packed.bytes.count)
-                start += length
-                at = run.upperBound
-            }
+        for window in takeWindows() {
+            let made = window.blocks()
+            note(stored: made)
+            blocks += made
         }
-        // Of a large package more will come, into the same room.
-        windows.removeSubrange(1...)
-        windows[0].raw.removeAll(keepingCapacity: whenFull != nil)
-        windows[0].chunks.removeAll(keepingCapacity: whenFull != nil)
-        windows[0].runs.removeAll(keepingCapacity: whenFull != nil)
-        windows[0].newChunks = 0
     }
+
+    /// The planned windows, to be made into blocks elsewhere.
+    func takeWindows() -> [Window] {
+        let taken = windows
+        for window in taken { counts.newChunks += window.newChunks }
+        // Of a large package more will come, as much.
+        windows = [Window()]
+        if whenFull != nil { windows[0].raw.reserveCapacity(Limits.blockRawBytesMax) }
+        return taken
+    }
+
+    /// Counts blocks that were made of this package's windows.
+    func note(stored made: [StoredBlock]) { counts.storedBytes += made.reduce(0) { $0 + UInt64($1.bytes.count) } }
 
     /// Forgets what waits: a package that failed, or was the same. Blocks that were written stay, and cost only room until they are collected.
     func discard() { windows = [Window()] }

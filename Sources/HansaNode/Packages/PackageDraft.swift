@@ -115,7 +115,7 @@ final class PackageDraft {
     }
 
     private func read(_ file: PublishPlan.File, with reader: ChunkReader) throws {
-        var inference = declared == nil ? ResourceInference(path: file.path) : nil
+        let inference = declared == nil ? FileInference(path: file.path, size: file.size) : nil
         var profile = ChunkProfile.fastcdc64k
         let whole = RunningHash()
         var only: Digest?
@@ -128,7 +128,7 @@ final class PackageDraft {
                         fileName: file.path, size: file.size, probe: probe.prefix(ChunkProfile.probeBytes))
                     return profile
                 },
-                piece: { bytes in if inference?.wantsBytes == true { inference?.feed(bytes) } },
+                piece: { bytes in inference?.feed(bytes) },
                 chunk: { bytes, isWhole in
                     if chunks.count % 64 == 63 { try frame.source.proceed() }
                     let entry = try content.add(bytes, id: isWhole ? SHA256.hash(bytes) : whole.updateAndHash(bytes))
@@ -145,7 +145,7 @@ final class PackageDraft {
         let digest = only ?? whole.digest
         digests.append(FileDigest(path: file.path, size: size, digest: digest))
         cut.append(CutFile(path: file.bagPath, profile: profile, chunks: chunks, digest: digest))
-        if let done = inference { inferred.append(done.finish(size: size, digest: digest)) }
+        if let inference { inferred.append(inference.finish(digest: digest)) }
     }
 
     private func write(_ tag: TagFile) throws -> CutFile {

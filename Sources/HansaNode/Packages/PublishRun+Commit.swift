@@ -71,7 +71,7 @@ extension PublishRun {
     /// Begins to commit everything prepared, after the batch before is durable.
     func beginCommit() throws(Problem) {
         try finishCommit()
-        batch.blocks = writer.takeBlocks()
+        batch.blocks = try node.guarded { try writer.takeBlocks() }
         guard !batch.isEmpty else { return }
         underWay = CommitUnderWay(batch, node, actor)
         batch = Batch()
@@ -109,8 +109,9 @@ extension PublishRun {
     /// The rows of blocks alone, in the middle of a large package.
     func recordBlocks() throws {
         try finishCommit()
+        // First: what is still being compressed is appended by this.
+        let blocks = try writer.takeBlocks()
         try node.content.sync()
-        let blocks = writer.takeBlocks()
         try node.metadata.write(at: node.clock.now) { tx in
             for block in blocks { try tx.insertChunks(of: self.node.city, block: block.location, block.chunks) }
         }

@@ -7,14 +7,15 @@ internal import HansaPackages
 internal import HansaStore
 internal import HansaSync
 
-/// Reads the files of one release. For one thread; keeps one page of the index and one block in memory.
+/// Reads the files of one release. For one thread; keeps one page of the index and a few blocks in memory, which other threads read ahead.
 final class ReleaseContent {
     let release: ReleaseRow
     let table: FileTable
     private let node: Node
     private let isCancelled: () -> Bool
     private var page: (number: Int, entries: [ChunkEntry])?
-    private var block: (location: ContentLocation, raw: [UInt8])?
+    private var block: (location: ContentLocation, raw: ArraySlice<UInt8>)?
+    private static let blocksAhead = 6
 
     init(_ node: Node, _ release: ReleaseRow, isCancelled: @escaping () -> Bool) throws {
         self.node = node
@@ -35,16 +36,22 @@ final class ReleaseContent {
                     .internalFault, "interrupted; what was done so far is whole, and running it again goes on", exit: .interrupted
                 )
             }
-            let end = min(range.upperBound, next + 256)
+            let end = min(range.upperBound, next + 1024)
             let entries = try entries(next..<end)
             let locations = try node.metadata.read { try $0.chunkLocations(of: release.release.writer, entries.map(\.id)) }
+            let ahead = BlocksAhead(locations.compactMap { $0?.block }, from: node.content, max: ReleaseContent.blocksAhead)
             for (entry, location) in zip(entries, locations) {
                 guard let location, location.length == entry.length else {
                     throw Problem(
                         .contentDamaged, "chunk \(entry.id.short) of \(release.release.package) is not in the store",
                         try: "hansa doctor")
                 }
-                let raw = try raw(of: location.block)
+                if block?.location != location.block {
+                    // Dropped first: of many files each is one block, and two would be in memory.
+                    block = nil
+                    block = (location.block, try ahead.next(location.block))
+                }
+                guard let raw = block?.raw else { preconditionFailure("it was just read") }
                 guard Int(location.offset) + Int(location.length) <= raw.count else {
                     throw StoreFault.damaged("chunk \(entry.id.short) lies outside its block")
                 }
@@ -118,13 +125,46 @@ final class ReleaseContent {
         }
         return result
     }
+}
 
-    private func raw(of location: ContentLocation) throws -> [UInt8] {
-        if let block, block.location == location { return block.raw }
-        let stored = try node.content.block(at: location)
-        let raw = try Block.decode(stored.codec, stored.bytes, rawLength: stored.rawLength)
-        block = (location, raw)
+/// The blocks of neighbouring chunks, read, checked against their checksums and unpacked by other threads before they are wanted.
+private final class BlocksAhead {
+    private let content: SegmentStore
+    private let max: Int
+    private lazy var work = WorkAhead<ArraySlice<UInt8>>()
+    /// Each once where it follows itself, in the order in which they are wanted.
+    private var wanted: [ContentLocation] = []
+    private var begun = 0
+
+    init(_ locations: [ContentLocation], from content: SegmentStore, max: Int) {
+        self.content = content
+        self.max = max
+        for location in locations where location != wanted.last { wanted.append(location) }
+    }
+
+    /// The raw bytes of the next block. `location` is the one after that of the last call, but for the first: that one may be in memory already.
+    func next(_ location: ContentLocation) throws -> ArraySlice<UInt8> {
+        if begun == 0, wanted.first != location { begun = 1 }
+        // One alone has nobody to run ahead of.
+        if wanted.count == 1 { return try BlocksAhead.raw(location, content) }
+        begin()
+        guard let raw = try work.next() else { preconditionFailure("a block that was not wanted") }
+        begin()
         return raw
+    }
+
+    private func begin() {
+        while begun < wanted.count, work.count < max {
+            let location = wanted[begun]
+            begun += 1
+            work.add { [content] in try BlocksAhead.raw(location, content) }
+        }
+    }
+
+    private static func raw(_ location: ContentLocation, _ content: SegmentStore) throws -> ArraySlice<UInt8> {
+        let stored = try content.block(at: location)
+        if stored.codec == .raw, stored.bytes.count == stored.rawLength { return stored.bytes }
+        return try Block.decode(stored.codec, stored.bytes, rawLength: stored.rawLength)[...]
     }
 }
 
