@@ -34,8 +34,11 @@ struct KeySearch: Sendable {
     /// One more than the last column that a candidate needs; 0 when none is left.
     private(set) var columnsEnd = 0
     private var candidates: [Candidate] = []
-    /// The rows of `candidates[0]`.
+    /// The rows of `candidates[0]`, but for those that wait.
     private var seen = FingerprintSet()
+    /// Rows of `candidates[0]` that are looked up together: each look-up misses the caches, and many at once wait for memory at the same time.
+    private var waiting: [UInt64] = []
+    private static let waitingMax = 1024
     private var rows = 0
 
     init(rowsMax: Int) { self.rowsMax = rowsMax }
@@ -62,7 +65,9 @@ struct KeySearch: Sendable {
     mutating func endRow(fields: Int) {
         guard columnsEnd > 0 else { return }
         rows += 1
+        if rows > rowsMax { lookUpWaiting() }
         guard rows <= rowsMax else {
+            guard columnsEnd > 0 else { return }
             // Some candidate was unique so far, and we stop remembering: no key is claimed.
             gaveUp = true
             drop { _ in true }
@@ -75,7 +80,9 @@ struct KeySearch: Sendable {
             let fingerprint = candidates[index].hash.finish()
             if isPresent, index > 0 {
                 candidates[index].rows.append(fingerprint)
-            } else if !isPresent || !seen.insert(fingerprint) {
+            } else if isPresent {
+                waiting.append(fingerprint)
+            } else {
                 candidates[index].isPresent = false
                 lost = true
                 continue
@@ -87,10 +94,22 @@ struct KeySearch: Sendable {
             drop { !$0.isPresent }
             if candidates.first?.columns != first { promote() }
         }
+        if waiting.count >= KeySearch.waitingMax { lookUpWaiting() }
+    }
+
+    /// The first candidate falls when one of its rows was there before.
+    private mutating func lookUpWaiting() {
+        var isUnique = true
+        for fingerprint in waiting where !seen.insert(fingerprint) { isUnique = false }
+        waiting.removeAll(keepingCapacity: true)
+        guard !isUnique, let columns = candidates.first?.columns else { return }
+        drop { $0.columns == columns }
+        promote()
     }
 
     /// The first candidate that is unique and that `fits`, or nil.
     mutating func firstUnique(where fits: (KeyColumns) -> Bool) -> KeyColumns? {
+        lookUpWaiting()
         while let candidate = candidates.first {
             if fits(candidate.columns) { return candidate.columns }
             candidates.removeFirst()
@@ -113,6 +132,7 @@ struct KeySearch: Sendable {
     // The candidate that is now first turns its list into the set, and falls when a row repeats.
     private mutating func promote() {
         seen = FingerprintSet()
+        waiting.removeAll(keepingCapacity: true)
         while let candidate = candidates.first {
             var isUnique = true
             for fingerprint in candidate.rows where isUnique { isUnique = seen.insert(fingerprint) }
