@@ -222,7 +222,7 @@ extension BlockRecord {
     /// - Parameters:
     ///   - prefix: the record's first `prefixBytes` bytes.
     ///   - rest: all bytes after them.
-    public init(prefix: UnsafeRawBufferPointer, rest: consuming [UInt8]) throws(SegmentFault) {
+    public init(prefix: UnsafeRawBufferPointer, rest: [UInt8]) throws(SegmentFault) {
         let (type, bodyBytes, checksum) = try SegmentFormat.readFraming(prefix)
         guard prefix.count == BlockRecord.prefixBytes, type == SegmentRecord.Kind.block.rawValue,
             bodyBytes == BlockHead.byteCount + rest.count
@@ -234,10 +234,10 @@ extension BlockRecord {
         do throws(ByteFault) {
             let head = try BlockHead(Array(start)[...], bodyBytes: bodyBytes)
             chunks = try head.chunks(rest[head.storedBytes...])
-            rest.removeLast(rest.count - head.storedBytes)
             codec = head.codec
             rawLength = head.rawLength
-            bytes = rest[...]
+            // With the list behind it: to cut that off would copy the rest.
+            bytes = rest[..<head.storedBytes]
         } catch {
             throw .body("\(error)")
         }
