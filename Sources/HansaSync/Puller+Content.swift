@@ -1,4 +1,4 @@
-// Chunks as they come: each is checked against the index before it is appended, and goes into its file's hash with the same pass over its bytes;
+// Chunks as they come: each is checked against the index before it is written, and goes into its file's hash with the same pass over its bytes;
 // each file's digest is compared when the last is here.
 internal import HansaContent
 internal import HansaCore
@@ -55,21 +55,25 @@ extension Puller {
         } catch {
             return damaged(transfer, range)
         }
-        let good = raw.withUnsafeBytes { transfer.areAsIndexed(range, $0) }
-        guard good else {
-            if SeededBug.isOn(.marksBeforeCheck) { for number in range.dropLast() { transfer.mark(number) } }
-            return damaged(transfer, range)
+        // What had to be unpacked here is checked on the lane. So is what follows it in the same files: their hashes are the lane's until it was
+        // waited for.
+        let isForLane = message.codec != .raw || arriving.contains { $0.transfer === transfer && !$0.isChecked }
+        if !isForLane {
+            guard raw.withUnsafeBytes({ transfer.areAsIndexed(range, $0) }) else { return damaged(transfer, range) }
         }
-        // Written on the lane while the next is checked; the chunks are here when it is done (`noteWritten`).
+        // Written on the lane while the next is checked or unpacked; the chunks are here when it is done (`noteWritten`).
         let block = StoredBlock(codec: message.codec, rawLength: Int(message.rawLength), chunks: entries, bytes: message.bytes)
-        let place = LaneResult<Result<ContentLocation, any Error>>()
-        lane.run(bytes: block.bytes.count) { [content = context.content] in
+        let place = LaneResult<Result<ContentLocation?, any Error>>()
+        lane.run(bytes: raw.count) { [content = context.content] in
+            if isForLane, !raw.withUnsafeBytes({ transfer.areAsIndexed(range, $0) }) { return place.set(.success(nil)) }
             place.set(Result { try content.append(block: block) })
         }
-        arriving.append(ArrivingBlock(transfer: transfer, range: range, chunks: entries, bytes: block.bytes.count, place: place))
+        arriving.append(
+            ArrivingBlock(
+                transfer: transfer, range: range, chunks: entries, bytes: block.bytes.count, isChecked: !isForLane, place: place))
     }
 
-    /// Takes note of the blocks that the lane has written, in the order in which they came.
+    /// Takes note of the blocks that the lane has checked and written, in the order in which they came.
     ///
     /// Nothing is recorded, acknowledged or asked for before: a block whose writing failed was never here, and those behind it are asked for again
     /// with it.
@@ -79,7 +83,11 @@ extension Puller {
         let blocks = arriving
         arriving = []
         for block in blocks {
-            unrecordedBlocks.append((peer, try block.place.take().get(), block.chunks))
+            guard let location = try block.place.take().get() else {
+                if transfers[block.transfer.digest] === block.transfer { damaged(block.transfer, block.range) }
+                continue
+            }
+            unrecordedBlocks.append((peer, location, block.chunks))
             unflushedBytes += block.bytes
             // Ended meanwhile: what came of it stays as content without a release.
             guard transfers[block.transfer.digest] === block.transfer else { continue }
@@ -96,6 +104,7 @@ extension Puller {
 
     /// A block that is not what the index says. Three times, and the release is refused.
     func damaged(_ transfer: Transfer, _ range: Range<Int>) {
+        if SeededBug.isOn(.marksBeforeCheck) { for number in range.dropLast() { transfer.mark(number) } }
         transfer.failures += 1
         guard transfer.failures < 3 else { return refuse(transfer, .contentHash) }
         contentQueue.append((transfer.digest, 0))

@@ -111,7 +111,7 @@ public final class Puller {
 
     let context: ExchangeContext
     let peer: CityID
-    /// Where blocks are written while the next are checked.
+    /// Where blocks are checked and written while the next are unpacked.
     let lane: any WorkLane
     let secret: RepairSecret?
     var views: [Digest: ViewState] = [:]
@@ -148,13 +148,15 @@ public final class Puller {
 
     var unrecordedBlocks: [(city: CityID, location: ContentLocation, chunks: [ChunkEntry])] = []
     var unflushedBytes = 0
-    /// A checked block that the lane writes.
+    /// A block that the lane writes; no place where it was not what the index says.
     struct ArrivingBlock {
         let transfer: Transfer
         let range: Range<Int>
         let chunks: [ChunkEntry]
         let bytes: Int
-        let place: LaneResult<Result<ContentLocation, any Error>>
+        /// Before it was given to the lane.
+        let isChecked: Bool
+        let place: LaneResult<Result<ContentLocation?, any Error>>
     }
     var arriving: [ArrivingBlock] = []
     var lastFlush: Timestamp?

@@ -4,7 +4,10 @@ internal import HansaCore
 internal import HansaCrypto
 internal import HansaDocuments
 
-final class Transfer {
+final class Transfer: @unchecked Sendable {
+    // @unchecked: the puller's, but that `areAsIndexed` may run on its lane: `hashes` is the lane's from then until the puller has waited for it, and
+    // the index, which both read, does not change meanwhile.
+
     let view: Digest
     let digest: Digest
     var level: UInt8

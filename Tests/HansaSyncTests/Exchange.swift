@@ -28,10 +28,12 @@ struct Exchange {
     }
 
     /// With secrets views that differ are repaired; without they are told from their beginning.
-    init(_ world: World, publisherSecret: RepairSecret? = nil, pullerSecret: RepairSecret? = nil) {
+    init(
+        _ world: World, publisherSecret: RepairSecret? = nil, pullerSecret: RepairSecret? = nil, recipient: ExchangeContext? = nil
+    ) {
         self.world = world
         publisher = Publisher(world.nodes[0].context, peer: world.nodes[1].city, secret: publisherSecret)
-        puller = Puller(world.nodes[1].context, peer: world.nodes[0].city, secret: pullerSecret)
+        puller = Puller(recipient ?? world.nodes[1].context, peer: world.nodes[0].city, secret: pullerSecret)
         documents = DocumentExchange(world.nodes[1].context, peer: world.nodes[0].city)
     }
 
