@@ -40,6 +40,8 @@ let package = Package(
         .executable(name: "hansa-simulator", targets: ["HansaSimulator"]),
         .library(name: "HansaTLS", targets: ["HansaTLS"]),
         .library(name: "HansaSync", targets: ["HansaSync", "HansaCore", "HansaCrypto"]),
+        .library(name: "HansaContent", targets: ["HansaContent", "HansaCore", "HansaCrypto"]),
+        .library(name: "HansaPackages", targets: ["HansaPackages"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-nio", from: "2.101.0"),

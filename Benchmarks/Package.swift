@@ -19,6 +19,12 @@ let package = Package(
             ],
             swiftSettings: [.enableUpcomingFeature("ExistentialAny"), .enableUpcomingFeature("InternalImportsByDefault")]),
         .executableTarget(
+            name: "stages",
+            dependencies: [
+                .product(name: "HansaPackages", package: "hansa"), .product(name: "HansaContent", package: "hansa"),
+            ],
+            swiftSettings: [.enableUpcomingFeature("ExistentialAny"), .enableUpcomingFeature("InternalImportsByDefault")]),
+        .executableTarget(
             name: "repair-sets", dependencies: [.product(name: "HansaSync", package: "hansa")],
             swiftSettings: [.enableUpcomingFeature("ExistentialAny"), .enableUpcomingFeature("InternalImportsByDefault")]),
     ])

@@ -101,11 +101,12 @@ class RsyncDaemon:
         self.daemon = subprocess.Popen(["rsync", "--daemon", "--no-detach", "--config", configuration], stdout=subprocess.DEVNULL)
         await_port(self.port, self.daemon)
 
-    def copy(self, destination):
-        """Seconds for `rsync -a -z` into an empty directory."""
+    def copy(self, destination, port=None, options=()):
+        """Seconds for `rsync -a -z` into an empty directory; through a proxy where another port is given."""
         os.makedirs(destination)
         start = time.monotonic()
-        subprocess.run(["rsync", "-a", "-z", f"rsync://127.0.0.1:{self.port}/tree/", destination + "/"], check=True, stdout=subprocess.DEVNULL)
+        subprocess.run(["rsync", "-a", "-z", *options, f"rsync://127.0.0.1:{port or self.port}/tree/", destination + "/"], check=True,
+                       stdout=subprocess.DEVNULL)
         return time.monotonic() - start
 
     def stop(self):
