@@ -68,6 +68,30 @@ def table(path, size):
             written += out.write("".join(lines))
 
 
+def edited_table(path, share_edited, share_appended):
+    """A new version of a `table`: in so many of its rows one field changes, and so many more come at its end."""
+    rng = random.Random("hansa edits")
+    with open(path) as f: lines = f.readlines()
+    rows = len(lines) - 1
+    for number in rng.sample(range(1, rows + 1), round(rows * share_edited)):
+        fields = lines[number].split(",")
+        fields[7] = {"Closed": "Reopened", "Open": "Closed", "Pending": "Open"}.get(fields[7], "Closed")
+        lines[number] = ",".join(fields)
+    last = int(lines[-1].split(",")[0])
+    for number in range(round(rows * share_appended)):
+        fields = lines[rng.randrange(1, rows + 1)].split(",")
+        fields[0] = str(last + 3 + 3 * number)
+        fields[9:] = [f"{rng.random() * 30:.2f}", f"{40 + rng.random():.6f}", f"{-74 + rng.random():.6f}\n"]
+        lines.append(",".join(fields))
+    with open(path, "w") as f: f.writelines(lines)
+
+
+def row_on_top(path):
+    """The next version: one row more, right behind the header."""
+    with open(path, "rb") as f: head, rest = f.readline(), f.read()
+    with open(path, "wb") as f: f.write(head + b"1,2027-02-01T00:00:00Z,,Noise street,DEP-1,1 MAIN STREET,3,Open,PHONE,20.00,40.500000,-73.500000\n" + rest)
+
+
 def incompressible(path, size):
     """`size` bytes that no compressor shortens and no chunker finds twice: AES of zeros under a fixed key."""
     with open(path, "wb") as out:

@@ -1,6 +1,7 @@
 """What Hansa is compared with: libssl alone, `openssl s_server` -> `s_client`, rsync over its daemon, git over its own."""
 
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -108,6 +109,15 @@ class RsyncDaemon:
         subprocess.run(["rsync", "-a", "-z", *options, f"rsync://127.0.0.1:{port or self.port}/tree/", destination + "/"], check=True,
                        stdout=subprocess.DEVNULL)
         return time.monotonic() - start
+
+    def update(self, destination):
+        """Seconds, and bytes both ways, for `rsync -a -z` into a directory that has an earlier version."""
+        start = time.monotonic()
+        out = subprocess.run(["rsync", "-a", "-z", "--stats", f"rsync://127.0.0.1:{self.port}/tree/", destination + "/"], check=True,
+                             capture_output=True, text=True).stdout
+        took = time.monotonic() - start
+        figures = re.findall(r"Total bytes (?:sent|received): ([\d,.]+)", out)
+        return took, sum(int(re.sub(r"[,.]", "", f)) for f in figures)
 
     def stop(self):
         self.daemon.terminate()

@@ -9,6 +9,8 @@ public enum Limits {
     public static let chunkBytesMax = 1024 * 1024
     /// Up to so many bytes of chunks that are there already do not part a stored block, or an ask for one, from its new neighbours.
     public static let seamBytesMax = 1024
+    /// What a delta may refer to, in raw bytes; with the block itself it lies within a window of 2^23.
+    public static let deltaReferenceBytesMax = 4 * 1024 * 1024
     public static let indexPageChunks = 1024
     public static let filesMax = 200_000
     public static let filePathBytesMax = 1024

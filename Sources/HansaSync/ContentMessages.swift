@@ -73,7 +73,10 @@ public struct GetIndex: Message {
         public var tableFrom: UInt64
         public var firstPage: UInt64
         public var pageCount: UInt64
-        public init(release: Digest, tableFrom: UInt64, firstPage: UInt64, pageCount: UInt64) {
+        /// A release of the package that the recipient holds: what its pages have in common with these need not be sent.
+        public var base: Digest?
+        public init(release: Digest, tableFrom: UInt64, firstPage: UInt64, pageCount: UInt64, base: Digest? = nil) {
+            self.base = base
             self.release = release
             self.tableFrom = tableFrom
             self.firstPage = firstPage
@@ -93,14 +96,22 @@ public struct GetIndex: Message {
             writer.varint(ask.tableFrom)
             writer.varint(ask.firstPage)
             writer.varint(ask.pageCount)
+            writer.u8(ask.base == nil ? 0 : 1)
+            if let base = ask.base { writer.digest(base) }
         }
     }
     public init(from reader: inout ByteReader) throws(ByteFault) {
         view = try reader.digest()
         asks = try reader.list(max: GetIndex.countMax) { reader throws(ByteFault) in
-            Ask(
+            var ask = Ask(
                 release: try reader.digest(), tableFrom: try reader.varint(), firstPage: try reader.varint(),
                 pageCount: try reader.varint())
+            switch try reader.u8() {
+            case 0: break
+            case 1: ask.base = try reader.digest()
+            default: throw .malformed("base")
+            }
+            return ask
         }
     }
 }
@@ -115,6 +126,8 @@ public struct IndexParts: Message {
     public enum Part: Sendable, Equatable {
         case table(release: Digest, total: UInt64, from: UInt64, bytes: [UInt8])
         case page(release: Digest, number: UInt64, bytes: [UInt8])
+        /// A page by what it has in common with the index of the base that was named in the ask (`PageDelta`).
+        case pageDelta(release: Digest, number: UInt64, bytes: [UInt8])
         /// There is no such release for you.
         case absent(release: Digest)
     }
@@ -144,6 +157,11 @@ public struct IndexParts: Message {
             case .absent(let release):
                 raw.u8(2)
                 raw.digest(release)
+            case .pageDelta(let release, let number, let bytes):
+                raw.u8(3)
+                raw.digest(release)
+                raw.varint(number)
+                raw.prefixed(bytes)
             }
         }
         Packed.write(raw.bytes, to: &writer)
@@ -165,6 +183,10 @@ public struct IndexParts: Message {
                 let number = try raw.varint()
                 return .page(release: release, number: number, bytes: Array(try raw.prefixed(max: Limits.indexPageChunks * 36)))
             case 2: return .absent(release: release)
+            case 3:
+                let number = try raw.varint()
+                return .pageDelta(
+                    release: release, number: number, bytes: Array(try raw.prefixed(max: Limits.indexPageChunks * 36)))
             default: throw .malformed("part")
             }
         }
@@ -172,7 +194,7 @@ public struct IndexParts: Message {
     }
 }
 
-/// Asks for runs of chunks of releases. `base` names a release the recipient holds, for deltas (later; zero now).
+/// Asks for runs of chunks of releases.
 public struct GetChunks: Message {
     public static let type = FrameType.getChunks
     public static let countMax = 1024
@@ -196,7 +218,6 @@ public struct GetChunks: Message {
         writer.digest(view)
         writer.list(runs) { writer, run in
             writer.digest(run.release)
-            writer.digest(.zero)
             writer.varint(run.first)
             writer.varint(run.count)
         }
@@ -205,7 +226,6 @@ public struct GetChunks: Message {
         view = try reader.digest()
         runs = try reader.list(max: GetChunks.countMax) { reader throws(ByteFault) in
             let release = try reader.digest()
-            guard try reader.digest() == .zero else { throw .malformed("a base: deltas are not spoken in version 1") }
             let first = try reader.varint()
             let count = try reader.varint()
             guard count > 0, first <= UInt64(Limits.chunksMax), count <= UInt64(Limits.chunksMax) else { throw .malformed("run") }

@@ -23,9 +23,11 @@ public enum FrameType: UInt8, Sendable, CaseIterable {
     case reconcile = 0x12
     // 0x13 checkpoint, 0x14 cosign: with the issue on audit.
     case equal = 0x15
+    case getDelta = 0x16
+    case delta = 0x17
 
     /// Frames that carry content are larger, wait behind control frames, and cost credit.
-    public var isContent: Bool { self == .chunks }
+    public var isContent: Bool { self == .chunks || self == .delta }
     public var bodyBytesMax: Int { isContent ? Limits.contentBodyBytesMax : Limits.controlBodyBytesMax }
 }
 
@@ -136,6 +138,8 @@ extension FrameType: CustomStringConvertible {
         case .close: "close"
         case .reconcile: "reconcile"
         case .equal: "equal"
+        case .getDelta: "get-delta"
+        case .delta: "delta"
         }
     }
 }

@@ -23,6 +23,13 @@ extension Publisher {
                 var frames: [Frame] = []
                 var total = 0
                 while self.hasContent, total < bytes {
+                    guard self.queueHead < self.queue.count else {
+                        if let frame = try self.nextDelta(by: &authority, in: store) {
+                            total += frame.bodyCount
+                            frames.append(frame)
+                        }
+                        continue
+                    }
                     let (view, run) = self.queue[self.queueHead]
                     let sent = try self.block(view, run, by: &authority, in: store)
                     total += sent.frame.bodyCount
@@ -54,7 +61,14 @@ extension Publisher {
     /// stays one, as a run of no chunks: how many it was for is not known any more.
     public func requeue(_ frames: [Frame]) {
         var runs: [(view: Digest, run: GetChunks.Run)] = []
-        for frame in frames where frame.type == .chunks {
+        for frame in frames where frame.type.isContent {
+            if frame.type == .delta {
+                // As it lies, this time: which base it was against is not in it.
+                guard let delta = try? Delta(frame) else { preconditionFailure("a frame that this publisher did not make") }
+                contentBytesSent -= UInt64(frame.bodyCount)
+                runs += delta.runs.map { (delta.view, chunkRun(delta.release, $0)) }
+                continue
+            }
             guard let chunks = try? Chunks(frame) else { preconditionFailure("a frame that this publisher did not make") }
             contentBytesSent -= UInt64(frame.bodyCount)
             runs.append((chunks.view, GetChunks.Run(release: chunks.release, first: chunks.first, count: chunks.count)))
@@ -113,7 +127,7 @@ extension Publisher {
         return entries
     }
 
-    private func entry(_ number: Int) throws -> ChunkEntry {
+    func entry(_ number: Int) throws -> ChunkEntry {
         guard var release = open else { preconditionFailure("no open release") }
         let page = number / Limits.indexPageChunks
         if release.page?.number != page {
@@ -146,7 +160,7 @@ extension Publisher {
             rawLength: UInt32(raw.count), bytes: packed.bytes)
     }
 
-    private func gather(
+    func gather(
         _ entries: [ChunkEntry], _ places: [ChunkLocation], beginningIn stored: StoredBlock, at location: ContentLocation
     ) throws -> [UInt8] {
         var block = (location: location, stored: stored, raw: [UInt8]?.none)

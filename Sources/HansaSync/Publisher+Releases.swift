@@ -81,7 +81,8 @@ extension Publisher {
                         done += 1
                         continue
                     }
-                    if let rest = try self.answer(ask, row, of: view, to: &parts, upTo: bytes) {
+                    let base = try ask.base.flatMap { try self.base($0, of: row, in: view, by: &authority, store) }
+                    if let rest = try self.answer(ask, row, base, of: view, to: &parts, upTo: bytes) {
                         self.indexQueue[done].ask = rest
                     } else {
                         done += 1
@@ -97,10 +98,9 @@ extension Publisher {
     }
 
     /// Adds what one ask is for, as far as there is room; what is left of it.
-    private func answer(_ ask: GetIndex.Ask, _ row: ReleaseRow, of view: Digest, to parts: inout IndexFrames, upTo bytes: Int)
-        throws
-        -> GetIndex.Ask?
-    {
+    private func answer(
+        _ ask: GetIndex.Ask, _ row: ReleaseRow, _ base: BaseIndex?, of view: Digest, to parts: inout IndexFrames, upTo bytes: Int
+    ) throws -> GetIndex.Ask? {
         if openIndex?.release != ask.release || openIndex?.view != view {
             var table: [UInt8] = []
             for location in row.table { table += try context.content.body(at: location) }
@@ -120,12 +120,17 @@ extension Publisher {
         let last = min(row.pages.count, page.addingReportingOverflow(Int(clamping: ask.pageCount)).partialValue)
         while from >= table.count, page < last, parts.bytes < bytes {
             let body = try context.content.body(at: row.pages[page])
-            parts.add(.page(release: ask.release, number: UInt64(page), bytes: body), of: view, bytes: body.count + 64)
+            if let base, let delta = try PageDelta.encode(IndexPage.decode(body), page: page, from: base) {
+                parts.add(.pageDelta(release: ask.release, number: UInt64(page), bytes: delta), of: view, bytes: delta.count + 64)
+            } else {
+                parts.add(.page(release: ask.release, number: UInt64(page), bytes: body), of: view, bytes: body.count + 64)
+            }
             page += 1
         }
         if from >= table.count, page >= last { return nil }
         return GetIndex.Ask(
-            release: ask.release, tableFrom: UInt64(from), firstPage: UInt64(page), pageCount: UInt64(clamping: last - page))
+            release: ask.release, tableFrom: UInt64(from), firstPage: UInt64(page), pageCount: UInt64(clamping: last - page),
+            base: ask.base)
     }
 }
 

@@ -23,6 +23,10 @@ public final class Publisher {
     var openIndex: (view: Digest, release: Digest, table: [UInt8])?
     var queue: [(view: Digest, run: GetChunks.Run)] = []
     var queueHead = 0
+    /// After what is in `queue`, in order.
+    var deltaQueue: ArraySlice<DeltaAsk> = []
+    /// The base that was used last.
+    var openBase: BaseIndex?
     /// The pages of the release being sent, kept from one content frame to the next.
     var open: OpenRelease?
     public internal(set) var contentBytesSent: UInt64 = 0
@@ -67,7 +71,7 @@ public final class Publisher {
     }
 
     /// Whether content was asked for and not yet handed out.
-    public var hasContent: Bool { queueHead < queue.count }
+    public var hasContent: Bool { queueHead < queue.count || !deltaQueue.isEmpty }
 
     public func receive(_ frame: Frame, at now: Timestamp) throws(ExchangeFault) -> [Frame] {
         do {
@@ -79,6 +83,9 @@ public final class Publisher {
                 return []
             case .getChunks:
                 try enqueue(GetChunks(frame))
+                return []
+            case .getDelta:
+                try enqueue(GetDelta(frame))
                 return []
             case .feedAcknowledged: return try acknowledged(FeedAcknowledged(frame), at: now)
             case .reconcile: return try reconcile(Reconcile(frame), at: now)

@@ -8,16 +8,9 @@ internal import HansaTerms
 
 extension Puller {
     func take(_ message: Chunks, bodyCount: Int) throws {
-        creditOwed += UInt64(bodyCount)
-        contentBytesReceived += UInt64(bodyCount)
-        // A sender may begin a frame while it has any credit left.
-        guard
-            contentBytesReceived <= UInt64(context.limits.contentCreditBytes) + creditGranted + UInt64(Limits.contentBodyBytesMax)
-        else {
-            throw ProtocolFault.unexpected(.chunks, "more than the credit given")
-        }
+        try charge(bodyCount)
         guard let transfer = transfers[message.release], transfer.view == message.view, !transfer.entries.isEmpty else {
-            return arrivedLate(message)
+            return arrivedLate(message.release, message.rawLength, isAbsent: message.count == 0)
         }
         guard message.count > 0 else {
             if late.removeValue(forKey: message.release) != nil, transfer.failures < 2 {
@@ -41,7 +34,9 @@ extension Puller {
         let entries = Array(transfer.entries[range])
         guard range.allSatisfy({ transfer.wasAsked($0) }), entries.reduce(0, { $0 + Int($1.length) }) == Int(message.rawLength)
         else {
-            if late[message.release] ?? 0 >= Int(message.rawLength) { return arrivedLate(message) }
+            if late[message.release] ?? 0 >= Int(message.rawLength) {
+                return arrivedLate(message.release, message.rawLength, isAbsent: false)
+            }
             throw ProtocolFault.malformed(.chunks, "not what was asked for")
         }
         // Each ask is answered once: the same frame again is not what was asked for.
@@ -61,16 +56,38 @@ extension Puller {
         if !isForLane {
             guard raw.withUnsafeBytes({ transfer.areAsIndexed(range, $0) }) else { return damaged(transfer, range) }
         }
-        // Written on the lane while the next is checked or unpacked; the chunks are here when it is done (`noteWritten`).
         let block = StoredBlock(codec: message.codec, rawLength: Int(message.rawLength), chunks: entries, bytes: message.bytes)
+        keep([range], of: transfer, entries, rawBytes: raw.count, bytes: block.bytes.count, isChecked: !isForLane) {
+            isForLane && !raw.withUnsafeBytes({ transfer.areAsIndexed(range, $0) }) ? nil : block
+        }
+    }
+
+    func charge(_ bodyCount: Int) throws {
+        creditOwed += UInt64(bodyCount)
+        contentBytesReceived += UInt64(bodyCount)
+        // A sender may begin a frame while it has any credit left.
+        guard
+            contentBytesReceived <= UInt64(context.limits.contentCreditBytes) + creditGranted + UInt64(Limits.contentBodyBytesMax)
+        else {
+            throw ProtocolFault.unexpected(.chunks, "more than the credit given")
+        }
+    }
+
+    /// Written on the lane while the next is checked or unpacked; the chunks are here when it is done (`noteWritten`). What is not checked yet is checked
+    /// there by whoever makes the block: nil is none.
+    func keep(
+        _ runs: [Range<Int>], of transfer: Transfer, _ entries: [ChunkEntry], rawBytes: Int, bytes: Int, isChecked: Bool,
+        isDelta: Bool = false, _ block: @escaping @Sendable () -> StoredBlock?
+    ) {
         let place = LaneResult<Result<ContentLocation?, any Error>>()
-        lane.run(bytes: raw.count) { [content = context.content] in
-            if isForLane, !raw.withUnsafeBytes({ transfer.areAsIndexed(range, $0) }) { return place.set(.success(nil)) }
+        lane.run(bytes: rawBytes) { [content = context.content] in
+            guard let block = block() else { return place.set(.success(nil)) }
             place.set(Result { try content.append(block: block) })
         }
         arriving.append(
             ArrivingBlock(
-                transfer: transfer, range: range, chunks: entries, bytes: block.bytes.count, isChecked: !isForLane, place: place))
+                transfer: transfer, runs: runs, chunks: entries, bytes: bytes, isChecked: isChecked, isDelta: isDelta,
+                place: place))
     }
 
     /// Takes note of the blocks that the lane has checked and written, in the order in which they came.
@@ -84,22 +101,23 @@ extension Puller {
         arriving = []
         for block in blocks {
             guard let location = try block.place.take().get() else {
-                if transfers[block.transfer.digest] === block.transfer { damaged(block.transfer, block.range) }
+                guard transfers[block.transfer.digest] === block.transfer else { continue }
+                if block.isDelta { deltaFailed(block.transfer, block.runs) } else { damaged(block.transfer, block.runs[0]) }
                 continue
             }
             unrecordedBlocks.append((peer, location, block.chunks))
             unflushedBytes += block.bytes
             // Ended meanwhile: what came of it stays as content without a release.
             guard transfers[block.transfer.digest] === block.transfer else { continue }
-            for number in block.range { block.transfer.mark(number) }
+            for run in block.runs { for number in run { block.transfer.mark(number) } }
             if block.transfer.isComplete { try complete(block.transfer) }
         }
     }
 
     /// An answer to an ask of a transfer that has ended: passed over.
-    private func arrivedLate(_ message: Chunks) {
-        guard let left = late[message.release] else { return }
-        late[message.release] = left > Int(message.rawLength) && message.count > 0 ? left - Int(message.rawLength) : nil
+    func arrivedLate(_ release: Digest, _ rawLength: UInt32, isAbsent: Bool) {
+        guard let left = late[release] else { return }
+        late[release] = left > Int(rawLength) && !isAbsent ? left - Int(rawLength) : nil
     }
 
     /// A block that is not what the index says. Three times, and the release is refused.
@@ -140,7 +158,7 @@ extension Puller {
         return Array(stored[Int(place.offset)..<Int(place.offset + place.length)])
     }
 
-    private func cachedBlock(_ location: ContentLocation) throws -> [UInt8] {
+    func cachedBlock(_ location: ContentLocation) throws -> [UInt8] {
         if let lastBlock, lastBlock.location == location { return lastBlock.raw }
         let stored = try context.content.block(at: location)
         let raw = try Block.decode(stored.codec, stored.bytes, rawLength: stored.rawLength)

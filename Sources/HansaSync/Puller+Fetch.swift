@@ -20,6 +20,7 @@ extension Puller {
             if let envelope = item.envelope { came.append((wanted, envelope)) } else { forget(wanted) }
         }
         releaseAsks.removeAll(where: \.releases.isEmpty)
+        var begun: [Transfer] = []
         for (wanted, envelope, verdict) in try verdicts(on: came, at: now) {
             switch verdict {
             case .refused(let reason, let release):
@@ -39,12 +40,18 @@ extension Puller {
                     continue
                 }
                 let location = try context.content.append(document: envelope.binary(), digest: envelope.digest)
-                transfers[wanted.release] = Transfer(
+                let transfer = Transfer(
                     view: wanted.view, digest: wanted.release, level: wanted.level, number: wanted.number, release: release,
                     document: location)
+                transfers[wanted.release] = transfer
+                begun.append(transfer)
                 documentBytes += Int(location.length)
                 indexQueue.append(wanted.release)
             }
+        }
+        guard !begun.isEmpty else { return }
+        try context.metadata.read { store in
+            for transfer in begun { transfer.base = try self.base(for: transfer, store) }
         }
     }
 
@@ -117,6 +124,10 @@ extension Puller {
             case .page(let release, let number, let bytes):
                 guard let transfer = transfers[release], indexAsked.contains(release) else { continue }
                 if try transfer.add(page: bytes, number: number), try adoptIndex(of: transfer) { whole.append(transfer) }
+            case .pageDelta(let release, let number, let bytes):
+                guard let transfer = transfers[release], indexAsked.contains(release) else { continue }
+                let page = try page(number, of: transfer, delta: bytes)
+                if try transfer.add(page: page, number: number), try adoptIndex(of: transfer) { whole.append(transfer) }
             }
         }
         try markHeld(in: whole)
@@ -130,6 +141,13 @@ extension Puller {
     private func adoptIndex(of transfer: Transfer) throws -> Bool {
         indexAsked.remove(transfer.digest)
         guard transfer.adoptIndex() else {
+            if transfer.base != nil, !transfer.isDeltaUseless {
+                // The base as it lies here may not be what it was: all of it is asked for, once.
+                transfer.isDeltaUseless = true
+                transfer.forgetIndex()
+                indexQueue.append(transfer.digest)
+                return false
+            }
             refuse(transfer, .index)
             return false
         }
@@ -192,6 +210,7 @@ extension Puller {
         let transfer = Transfer(
             view: item.view, digest: item.release, level: item.level, number: item.number, release: release,
             document: row.document)
+        transfer.base = try base(for: transfer, store)
         // No room now: it is fetched in its turn, and the chunks that are here are found by their ids.
         guard admit(transfer) else { return false }
         var table: [UInt8] = []
@@ -271,18 +290,20 @@ extension Puller {
                     taken += 1
                     continue
                 }
-                guard view == nil || view == transfer.view, admit(transfer) else { break }
+                guard view == nil || view == transfer.view, transfer.isAdmitted || admit(transfer) else { break }
                 view = transfer.view
                 taken += 1
                 indexAsked.insert(digest)
                 asks.append(
                     GetIndex.Ask(
-                        release: digest, tableFrom: 0, firstPage: 0, pageCount: UInt64(transfer.release.index?.pages ?? 0)))
+                        release: digest, tableFrom: 0, firstPage: 0, pageCount: UInt64(transfer.release.index?.pages ?? 0),
+                        base: transfer.isDeltaUseless ? nil : transfer.base))
             }
             guard let view, !asks.isEmpty else { break }
             frames.append(GetIndex(view: view, asks: asks).frame)
         }
         var runs: [Digest: [GetChunks.Run]] = [:]
+        var deltas: [Digest: [GetDelta.Ask]] = [:]
         var count = 0
         // In large steps, each of which wakes the other end: the next are asked for when an eighth of what may be under way has come.
         let askedMax = context.limits.contentAskedBytesMax
@@ -297,12 +318,18 @@ extension Puller {
             let next = transfer.nextRuns(
                 bytes: budget, from: &contentQueue[done].cursor, runsMax: GetChunks.countMax - count,
                 wholeGroups: askedMax >= Limits.blockRawBytesMax)
-            runs[transfer.view, default: []] += next.runs
+            if let base = transfer.base, !transfer.isDeltaUseless, !next.runs.isEmpty {
+                let ranges = next.runs.map { Int($0.first)..<Int($0.first + $0.count) }
+                deltas[transfer.view, default: []].append(GetDelta.Ask(release: transfer.digest, base: base, runs: ranges))
+            } else {
+                runs[transfer.view, default: []] += next.runs
+            }
             count += next.runs.count
             contentAskedBytes += next.bytes
             if contentQueue[done].cursor >= transfer.entries.count { done += 1 }
         }
         contentQueue.removeFirst(done)
+        for view in deltas.keys.sorted() { frames.append(GetDelta(view: view, asks: deltas[view] ?? []).frame) }
         for view in runs.keys.sorted() { frames.append(GetChunks(view: view, runs: runs[view] ?? []).frame) }
         return frames
     }

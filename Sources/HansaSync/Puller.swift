@@ -151,11 +151,12 @@ public final class Puller {
     /// A block that the lane writes; no place where it was not what the index says.
     struct ArrivingBlock {
         let transfer: Transfer
-        let range: Range<Int>
+        let runs: [Range<Int>]
         let chunks: [ChunkEntry]
         let bytes: Int
         /// Before it was given to the lane.
         let isChecked: Bool
+        let isDelta: Bool
         let place: LaneResult<Result<ContentLocation?, any Error>>
     }
     var arriving: [ArrivingBlock] = []
@@ -164,6 +165,9 @@ public final class Puller {
     var creditGranted: UInt64 = 0
     /// The block that was read last: its chunks are often wanted one after another.
     var lastBlock: (location: ContentLocation, raw: [UInt8])?
+
+    /// The base that was used last.
+    var openBase: BaseIndex?
 
     /// Release documents that were refused as forks, until the refusal is committed with its proof.
     var forkEvidence: [Digest: Envelope] = [:]
@@ -286,6 +290,7 @@ public final class Puller {
                 case .releases: try take(Releases(frame), at: now)
                 case .index: try take(IndexParts(frame))
                 case .chunks: try take(Chunks(frame), bodyCount: frame.bodyCount)
+                case .delta: try take(Delta(frame), bodyCount: frame.bodyCount)
                 case .announce: answers += try take(Announce(frame), at: now)
                 case .reconcile: answers += try take(Reconcile(frame))
                 default: throw ProtocolFault.unexpected(frame.type, "not for a recipient")

@@ -135,9 +135,9 @@ public struct Session: ~Copyable {
                 credit = sum
                 return .resumeContent
             } catch { return violation(error) }
-        case .views, .getReleases, .getIndex, .getChunks, .feedAcknowledged, .receipt:
+        case .views, .getReleases, .getIndex, .getChunks, .getDelta, .feedAcknowledged, .receipt:
             return documentsOnly ? violation(.keyringExpired) : .publish(frame)
-        case .feed, .equal, .releases, .index, .chunks, .announce:
+        case .feed, .equal, .releases, .index, .chunks, .delta, .announce:
             return documentsOnly ? violation(.keyringExpired) : .pull(frame)
         case .reconcile:
             if documentsOnly { return violation(.keyringExpired) }

@@ -33,6 +33,11 @@ final class Transfer: @unchecked Sendable {
     /// In-order hashes of files of several chunks; a file of one chunk has that chunk's id as its digest.
     private var hashes: [Int: FileHash] = [:]
     var failures = 0
+    /// A release that is here, by which what is new in this one is told.
+    var base: Digest?
+    /// Something told by the base was not what the index says: the rest is asked for as it lies.
+    var isDeltaUseless = false
+    var deltaFailures = 0
     /// Written to a transfer row since the last change.
     var isRecorded = false
     /// Shown and not shared (level `discover`): with its document all has come.
@@ -98,6 +103,13 @@ final class Transfer: @unchecked Sendable {
         pages[Int(number)] = bytes
         pagesMissing -= 1
         return isIndexHere
+    }
+
+    /// Nothing of the index counts that came until now.
+    func forgetIndex() {
+        (table, tableTotal) = ([], nil)
+        pages = Array(repeating: nil, count: pages.count)
+        pagesMissing = pages.count
     }
 
     private var isIndexHere: Bool { pagesMissing == 0 && tableTotal == table.count }

@@ -31,7 +31,7 @@ public final class TaintWatch {
             do { try self.check(node, peer, frames, now) } catch { world.findings.append("S1: \(error)") }
         }
         world.leaves = { [unowned self] connection, frame in
-            guard frame.type == .chunks, !connection.node.isHostile else { return }
+            guard frame.type.isContent, !connection.node.isHostile else { return }
             self.checkLeaving(connection, frame)
         }
     }
@@ -111,7 +111,7 @@ public final class TaintWatch {
             if level(content.release, node, &sight) != .sync {
                 let name = try wasSent(content.release, node, sight) ? "S12" : "S1"
                 report(node, sight.peer, frame, "content of \(content.release.short) leaves and is not granted", name)
-            } else if let why = contentError(content) {
+            } else if let why = contentError(content, { level($0, node, &sight) == .sync }) {
                 report(node, sight.peer, frame, why)
             }
         }
@@ -138,7 +138,7 @@ public final class TaintWatch {
         case .documents where publication?.release.operation == .withdraw: return true
         case .documents: return try ofPackage?.contains { try wasSent($0, node, sight) } ?? false
         // As a recipient we answer what it sent us.
-        case .getReleases, .getIndex, .getChunks, .receipt: return true
+        case .getReleases, .getIndex, .getChunks, .getDelta, .receipt: return true
         case .releases, .index, .chunks:
             // Echoes: the partner named the id itself.
             if TaintWatch.isEcho(frame, id) { return true }
@@ -152,47 +152,82 @@ public final class TaintWatch {
     /// Content that was made before a change and leaves after it.
     private func checkLeaving(_ connection: WorldConnection, _ frame: Frame) {
         let node = connection.node
-        guard let message = try? Chunks(frame), message.count > 0, let peer = connection.peer,
+        guard let (view, release) = TaintWatch.viewAndRelease(of: frame), let peer = connection.peer,
             // What a running job has changed is not heard of yet.
             !node.connections.values.contains(where: \.isPullingNow)
         else { return }
         let row = try? node.metadata.read { store -> MemberRow? in
-            guard try store.publishedView(message.view)?.recipient == peer else { return nil }
-            return try store.member(message.view, message.release)
+            guard try store.publishedView(view)?.recipient == peer else { return nil }
+            return try store.member(view, release)
         }
         if let row, row.dropped != nil {
-            report(node, peer, frame, "content of \(message.release.short) leaves after it was dropped", "S12")
+            report(node, peer, frame, "content of \(release.short) leaves after it was dropped", "S12")
         }
     }
 
     private struct Content {
         let release: Digest
-        let message: Chunks
+        let runs: [Range<Int>]
+        let rawLength: Int
+        let form: Form
+        enum Form {
+            case block(Block.Codec, ArraySlice<UInt8>)
+            case delta([Range<Int>], ArraySlice<UInt8>)
+        }
     }
 
-    private func contentError(_ content: Content) -> String? {
-        guard let entries = publications[content.release]?.entries else { return nil }
-        let message = content.message
-        guard message.first <= UInt64(entries.count), message.count <= UInt64(entries.count) - message.first else {
+    /// The view and the release of a frame that carries content.
+    private static func viewAndRelease(of frame: Frame) -> (Digest, Digest)? {
+        switch frame.type {
+        case .chunks: (try? Chunks(frame)).flatMap { $0.count > 0 ? ($0.view, $0.release) : nil }
+        case .delta: (try? Delta(frame)).map { ($0.view, $0.release) }
+        default: nil
+        }
+    }
+
+    /// `mayHave`: whether the reader may have a release in full.
+    private func contentError(_ content: Content, _ mayHave: (Digest) -> Bool) -> String? {
+        guard let publication = publications[content.release], !publication.entries.isEmpty else { return nil }
+        let entries = publication.entries
+        guard content.runs.allSatisfy({ $0.upperBound <= entries.count }) else {
             return "chunks beyond the index of \(content.release.short) leave"
         }
-        let sent = entries[Int(message.first)..<Int(message.first + message.count)]
-        guard sent.reduce(0, { $0 + Int($1.length) }) == Int(message.rawLength) else {
+        let sent = content.runs.flatMap { entries[$0] }
+        guard sent.reduce(0, { $0 + Int($1.length) }) == content.rawLength else {
             return "more than the chunks that were asked for of \(content.release.short) leaves"
         }
-        // Unpacking every frame would cost more than the rest of the history: the recipient's own checks see the others.
-        guard framesChecked % 4 == 0 else { return nil }
-        guard let raw = try? Block.decode(message.codec, message.bytes, rawLength: Int(message.rawLength)) else {
-            return "content of \(content.release.short) leaves that cannot be unpacked"
-        }
-        var offset = 0
-        for entry in sent {
-            guard SHA256.hash(raw[offset..<(offset + Int(entry.length))]) == entry.id else {
-                return "other bytes than the chunks of \(content.release.short) leave"
+        switch content.form {
+        case .block(let codec, let bytes):
+            // Unpacking every frame would cost more than the rest of the history: the recipient's own checks see the others.
+            guard framesChecked % 4 == 0 else { return nil }
+            guard let raw = try? Block.decode(codec, bytes, rawLength: content.rawLength) else {
+                return "content of \(content.release.short) leaves that cannot be unpacked"
             }
-            offset += Int(entry.length)
+            return TaintWatch.isEach(sent, in: raw) ? nil : "other bytes than the chunks of \(content.release.short) leave"
+        case .delta(let reference, let bytes):
+            // Which base it is against stands in the question: some release of the package, which the reader may have in full.
+            let bases = publications.values.filter {
+                $0.release.package == publication.release.package && $0.digest != content.release && mayHave($0.digest)
+            }
+            let isMade = bases.contains { base in
+                guard let chunks = base.content?.files.flatMap(\.chunks), reference.allSatisfy({ $0.upperBound <= chunks.count })
+                else { return false }
+                let before = reference.flatMap { chunks[$0] }.flatMap { $0 }
+                guard let raw = try? Block.decodeDelta(bytes, rawLength: content.rawLength, reference: before) else {
+                    return false
+                }
+                return TaintWatch.isEach(sent, in: raw)
+            }
+            return isMade ? nil : "a delta of \(content.release.short) leaves against what its reader may not have"
         }
-        return nil
+    }
+
+    private static func isEach(_ entries: [ChunkEntry], in raw: [UInt8]) -> Bool {
+        var offset = 0
+        return entries.allSatisfy { entry in
+            defer { offset += Int(entry.length) }
+            return SHA256.hash(raw[offset..<(offset + Int(entry.length))]) == entry.id
+        }
     }
 
     private func report(_ node: WorldNode, _ peer: CityID, _ frame: Frame, _ what: String, _ name: String = "S1") {
@@ -244,7 +279,7 @@ public final class TaintWatch {
             var ids: Set<Digest> = []
             for part in try IndexParts(frame).parts {
                 switch part {
-                case .table(let release, _, _, let part), .page(let release, _, let part):
+                case .table(let release, _, _, let part), .page(let release, _, let part), .pageDelta(let release, _, let part):
                     ids.insert(release)
                     bytes += part
                 case .absent(let release): ids.insert(release)
@@ -253,7 +288,22 @@ public final class TaintWatch {
             return (bytes, ids, nil)
         case .chunks:
             let message = try Chunks(frame)
-            return ([], [message.release], message.count > 0 ? Content(release: message.release, message: message) : nil)
+            guard message.count > 0 else { return ([], [message.release], nil) }
+            let run = Int(clamping: message.first)..<Int(clamping: message.first + message.count)
+            return (
+                [], [message.release],
+                Content(
+                    release: message.release, runs: [run], rawLength: Int(message.rawLength),
+                    form: .block(message.codec, message.bytes))
+            )
+        case .delta:
+            let message = try Delta(frame)
+            return (
+                [], [message.release],
+                Content(
+                    release: message.release, runs: message.runs, rawLength: Int(message.rawLength),
+                    form: .delta(message.reference, message.bytes))
+            )
         default: return (frame.body, [], nil)
         }
     }

@@ -149,6 +149,18 @@ public final class WorldHostility {
             return (
                 "wants every chunk", [GetChunks(view: view(or: message.view, of: peer), runs: runs).frame.encoded, frame.encoded]
             )
+        case .getDelta:
+            guard let message = try? GetDelta(frame) else { break }
+            // Against everything, also what it may not have: the answer would tell of it.
+            let all = world.publications.filter { !$0.entries.isEmpty }.suffix(30)
+            let asks = message.asks.flatMap { ask in
+                all.map { GetDelta.Ask(release: ask.release, base: $0.digest, runs: ask.runs) }
+                    + all.map { GetDelta.Ask(release: $0.digest, base: ask.base, runs: [0..<$0.entries.count]) }
+            }
+            return (
+                "wants deltas against everything",
+                [GetDelta(view: view(or: message.view, of: peer), asks: Array(asks.prefix(200))).frame.encoded, frame.encoded]
+            )
         case .releases:
             guard var message = try? Releases(frame) else { break }
             for index in message.items.indices {
@@ -179,6 +191,24 @@ public final class WorldHostility {
             default: message.first += 1
             }
             return ("lying chunks", [message.frame.encoded])
+        case .delta:
+            guard var message = try? Delta(frame) else { break }
+            switch below(4) {
+            case 0:
+                // A base that is not the one that was named, in part or whole.
+                message.reference = [0..<(1 + below(8))]
+            case 1:
+                // As many zeros as fit, whatever was asked for.
+                let bomb = Block.encode(raw: [UInt8](repeating: 0, count: 1 << 20))
+                message.bytes = bomb.bytes[...]
+                if below(2) == 0 { message.rawLength = 1 << 20 }
+            case 2: message.runs = [0..<(1 + below(40))]
+            default:
+                var bytes = Array(message.bytes)
+                if !bytes.isEmpty { bytes[below(bytes.count)] ^= 1 }
+                message.bytes = bytes[...]
+            }
+            return ("lying delta", [message.frame.encoded])
         case .index:
             guard var message = try? IndexParts(frame), !message.parts.isEmpty else { break }
             let index = below(message.parts.count)
@@ -190,6 +220,9 @@ public final class WorldHostility {
             case .page(let release, let number, var bytes):
                 if !bytes.isEmpty { bytes[below(bytes.count)] ^= 1 }
                 message.parts[index] = .page(release: release, number: number &+ UInt64(below(2)), bytes: bytes)
+            case .pageDelta(let release, let number, var bytes):
+                if !bytes.isEmpty { bytes[below(bytes.count)] ^= 1 }
+                message.parts[index] = .pageDelta(release: release, number: number &+ UInt64(below(2)), bytes: bytes)
             case .absent: break
             }
             return ("lying index", [message.frame.encoded])

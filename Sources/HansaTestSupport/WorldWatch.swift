@@ -93,6 +93,10 @@ final class WorldWatch {
                 else { continue }
                 let ids = known.entries[Int(message.first)..<Int(message.first + message.count)].map(\.id)
                 served[sent.to, default: [:]][sent.from, default: []].formUnion(ids)
+            case .delta:
+                guard let message = try? Delta(sent.frame), let known = publications[message.release] else { continue }
+                let ids = message.runs.filter { $0.upperBound <= known.entries.count }.flatMap { known.entries[$0].map(\.id) }
+                served[sent.to, default: [:]][sent.from, default: []].formUnion(ids)
             case .feed:
                 guard !node.isHostile, let feed = try? Feed(sent.frame) else { continue }
                 for case .add(let release, _, let transfer) in feed.changes {

@@ -23,6 +23,26 @@ import Testing
         #expect(try Block.decode(codec, bytes, rawLength: count) == raw)
     }
 
+    @Test func aDeltaIsShortAndComesBackOnlyWithItsReference() throws {
+        var random = SplitMix64(5)
+        let before = random.bytes(3 << 20)
+        var raw = Array(before[(1 << 20)..<(2 << 20)])
+        for place in stride(from: 1000, to: raw.count, by: 100_000) { raw[place] ^= 1 }
+        let delta = try #require(Block.encodeDelta(raw: raw, reference: before, bytesMax: raw.count))
+        #expect(delta.count < 1000)
+        #expect(try Block.decodeDelta(delta[...], rawLength: raw.count, reference: before) == raw)
+        for reference in [[], before.dropLast(), Array(before.prefix(100_000))] {
+            #expect((try? Block.decodeDelta(delta[...], rawLength: raw.count, reference: reference)) != raw)
+        }
+        for length in [0, 1, raw.count - 1, raw.count + 1, (1 << 20) + 1] {
+            #expect(throws: BlockFault.self) { try Block.decodeDelta(delta[...], rawLength: length, reference: before) }
+        }
+        // Contexts are used again: nothing of a reference stays in them.
+        let plain = Block.encode(raw: Array("id,value\n".utf8) + [UInt8](repeating: 65, count: 500))
+        #expect(throws: Never.self) { try Block.decode(plain.codec, plain.bytes, rawLength: 509) }
+        #expect(Block.encodeDelta(raw: random.bytes(100_000), reference: before, bytesMax: 70_000) == nil)
+    }
+
     @Test func aTableAfterAnIncompressibleHeadShrinksStill() {
         var random = SplitMix64(3)
         let raw = random.bytes(100_000) + random.table(rows: 20_000).prefix(400_000)

@@ -183,10 +183,10 @@ private struct End {
         case .documentsAcknowledged:
             try documents.acknowledged(frame, at: now)
             return []
-        case .views, .getReleases, .getIndex, .getChunks, .feedAcknowledged, .receipt:
+        case .views, .getReleases, .getIndex, .getChunks, .getDelta, .feedAcknowledged, .receipt:
             return try publisher.receive(frame, at: now) + publisher.index(upTo: 1 << 30, at: now)
                 + publisher.content(upTo: 1 << 30, at: now)
-        case .feed, .equal, .releases, .index, .chunks, .announce: return try puller.receive([frame], at: now)
+        case .feed, .equal, .releases, .index, .chunks, .delta, .announce: return try puller.receive([frame], at: now)
         default: return []
         }
     }

@@ -79,12 +79,20 @@ import Testing
             Sample("releases", Releases(view: digest(1), items: [.init(release: digest(2), envelope: nil)])),
             Sample(
                 "get-index",
-                GetIndex(view: digest(1), asks: [.init(release: digest(2), tableFrom: 0, firstPage: 0, pageCount: 1)])),
+                GetIndex(
+                    view: digest(1),
+                    asks: [
+                        .init(release: digest(2), tableFrom: 0, firstPage: 0, pageCount: 1),
+                        .init(release: digest(3), tableFrom: 9, firstPage: 1, pageCount: 2, base: digest(4)),
+                    ])),
             Sample(
                 "index",
                 IndexParts(
                     view: digest(1),
-                    parts: [.absent(release: digest(2)), .table(release: digest(3), total: 3, from: 0, bytes: [1, 2, 3])])),
+                    parts: [
+                        .absent(release: digest(2)), .table(release: digest(3), total: 3, from: 0, bytes: [1, 2, 3]),
+                        .pageDelta(release: digest(3), number: 1, bytes: [2, 0, 0]),
+                    ])),
             Sample("get-chunks", GetChunks(view: digest(1), runs: [.init(release: digest(2), first: 70_000, count: 3)])),
             Sample(
                 "chunks",
@@ -100,6 +108,14 @@ import Testing
             Sample("error", ErrorMessage(code: "busy", view: .zero, retryAfterSeconds: 60)),
             Sample("close", CloseMessage(reason: "protocol")),
             Sample("equal", EqualViews(round: 1, lines: [0, 2, 9])),
+            Sample(
+                "get-delta",
+                GetDelta(view: digest(1), asks: [.init(release: digest(2), base: digest(3), runs: [0..<2, 70_000..<70_001])])),
+            Sample(
+                "delta",
+                Delta(
+                    view: digest(1), release: digest(2), runs: [0..<2, 70_000..<70_001], reference: [1..<4], rawLength: 5,
+                    bytes: Array("zstd".utf8)[...])),
             Sample("reconcile", try ReconciliationTests.described()),
         ]
     }
@@ -154,12 +170,12 @@ import Testing
     @Test func aByteTooManyOrTooFewIsRefused() throws {
         for sample in try Self.samples() {
             // What an announcement or a close leaves out at its end may be another message of its kind only by chance; none of these is.
-            if sample.frame.type != .chunks {
+            if !sample.frame.type.isContent {
                 #expect(throws: ProtocolFault.self, "\(sample.name)") {
                     try sample.again(Frame(sample.frame.type, body: sample.frame.body + [0]))
                 }
             }
-            for count in 0..<sample.frame.body.count where sample.frame.type != .chunks {
+            for count in 0..<sample.frame.body.count where !sample.frame.type.isContent {
                 #expect(throws: ProtocolFault.self, "\(sample.name) cut at \(count)") {
                     try sample.again(Frame(sample.frame.type, body: Array(sample.frame.body.prefix(count))))
                 }

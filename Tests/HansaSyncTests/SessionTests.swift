@@ -156,7 +156,8 @@ import Testing
             switch type {
             case .documents: #expect(action == .documents(frame))
             case .documentsAcknowledged: #expect(action == .documentsAcknowledged(frame))
-            case .views, .getReleases, .getIndex, .getChunks, .feedAcknowledged, .receipt: #expect(action == .publish(frame))
+            case .views, .getReleases, .getIndex, .getChunks, .getDelta, .feedAcknowledged, .receipt:
+                #expect(action == .publish(frame))
             default: #expect(action == .pull(frame))
             }
         }

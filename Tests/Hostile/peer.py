@@ -177,7 +177,9 @@ def malformed_frames(w):
         "overlong varint": frame(CREDIT, b"\x40\x01"), "truncated varint": frame(CREDIT, b"\xc0"), "trailing byte": frame(CREDIT, b"\1\0"),
         "empty views": frame(VIEWS, b""), "count 2^62-1": frame(VIEWS, varint(1) + varint((1 << 62) - 1)),
         "long cursor": views(1, (v, e, bytes(17), ZERO)), "truncated line": frame(VIEWS, varint(1) + varint(1) + v),
-        "get-releases 257": get_releases(v, *[os.urandom(32) for _ in range(257)]), "a base": frame(GET_CHUNKS, v + varint(1) + w.release("big/one") + b"\1" * 32 + b"\0\1"),
+        "get-releases 257": get_releases(v, *[os.urandom(32) for _ in range(257)]), "delta of no run": get_delta(v, (w.release("big/one"), ZERO, [])), "delta of touching runs": get_delta(v, (w.release("big/one"), ZERO, [(0, 1), (0, 1)])),
+        "delta of an empty run": get_delta(v, (w.release("big/one"), ZERO, [(0, 0)])), "delta beyond all": get_delta(v, (w.release("big/one"), ZERO, [(0, 1 << 27)])),
+        "unasked delta of no run": frame(DELTA, v + ZERO + b"\0\0\0"), "base of two kinds": frame(GET_INDEX, v + b"\1" + ZERO + b"\0\0\1\2"),
         "run of none": get_chunks(v, (w.release("big/one"), 0, 0)), "run beyond all": get_chunks(v, (w.release("big/one"), 1 << 40, 1)),
         "unasked releases": frame(RELEASES, v + packed(varint(1) + ZERO + varint(0))), "credit 2^62-1": frame(CREDIT, varint((1 << 62) - 1)),
         "junk envelope": documents((1, b"\2" + prefixed(b"{}") + b"\1")), "65 signatures": documents((1, b"\2" + prefixed(b"{}") + varint(65) + bytes(96 * 65))),
@@ -488,7 +490,8 @@ def hidden_is_nonexistent(w):
     assert hidden not in listed, "a hidden release is listed"
     other = view_id(w.agreement["b"][1], NODE, "boston.gov")
     unheard = os.urandom(32)
-    makes = {"get-releases": lambda v, r: get_releases(v, r), "get-index": lambda v, r: get_index(v, (r, 0, 0, 1)), "get-chunks": lambda v, r: get_chunks(v, (r, 0, 1))}
+    makes = {"get-releases": lambda v, r: get_releases(v, r), "get-index": lambda v, r: get_index(v, (r, 0, 0, 1)), "get-chunks": lambda v, r: get_chunks(v, (r, 0, 1)),
+             "get-delta": lambda v, r: get_delta(v, (r, os.urandom(32), [(0, 1)]))}
     kinds = (RELEASES, INDEX, CHUNKS)
     for name, make in makes.items():
         seen = {}

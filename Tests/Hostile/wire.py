@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 HELLO, DOCUMENTS, DOCUMENTS_ACK, VIEWS, FEED, FEED_ACK, GET_RELEASES, RELEASES, GET_INDEX, INDEX, GET_CHUNKS, CHUNKS, RECEIPT, ANNOUNCE, \
     CREDIT, ERROR, CLOSE, RECONCILE = range(1, 19)
-EQUAL = 0x15
+EQUAL, GET_DELTA, DELTA = 0x15, 0x16, 0x17
 TYPES = {1: "application/vnd.tuf+json", 2: "application/vnd.hansa.agreement.v1+json", 3: "application/vnd.hansa.agreement-step.v1+json",
          4: "application/vnd.hansa.release.v1+json", 5: "application/vnd.hansa.receipt.v1+json"}
 ZERO = bytes(32)
@@ -63,7 +63,7 @@ class Reader:
 
 
 def frame(kind, body=b"", channel=None, length=None):
-    channel = (1 if kind == CHUNKS else 0) if channel is None else channel
+    channel = (1 if kind in (CHUNKS, DELTA) else 0) if channel is None else channel
     return (len(body) if length is None else length).to_bytes(3, "big") + bytes([kind]) + varint(channel) + body
 
 
@@ -232,11 +232,17 @@ def get_releases(view, *releases):
 
 
 def get_index(view, *asks):
-    return frame(GET_INDEX, view + varint(len(asks)) + b"".join(r + varint(t) + varint(p) + varint(n) for r, t, p, n in asks))
+    return frame(GET_INDEX, view + varint(len(asks)) + b"".join(r + varint(t) + varint(p) + varint(n) + b"\0" for r, t, p, n in asks))
 
 
 def get_chunks(view, *runs):
-    return frame(GET_CHUNKS, view + varint(len(runs)) + b"".join(r + ZERO + varint(f) + varint(n) for r, f, n in runs))
+    return frame(GET_CHUNKS, view + varint(len(runs)) + b"".join(r + varint(f) + varint(n) for r, f, n in runs))
+
+
+def get_delta(view, *asks):
+    """Each ask: release, base, [(gap, count), …]."""
+    return frame(GET_DELTA, view + varint(len(asks)) + b"".join(
+        r + b + varint(len(runs)) + b"".join(varint(g) + varint(n) for g, n in runs) for r, b, runs in asks))
 
 
 def documents(*items):
