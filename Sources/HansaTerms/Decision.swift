@@ -11,10 +11,16 @@ public struct AccessRequest: Hashable, Sendable {
     public let tlp: TLP
     /// True once the package has a withdrawal.
     public let withdrawn: Bool
+    /// Who signed the release in question: the publisher, unless it passes on what another city published.
+    public let writer: CityID
     public let publisher: CityID
     public let recipient: CityID
 
-    public init(package: PackageID, kind: PackageKind, tlp: TLP, withdrawn: Bool = false, publisher: CityID, recipient: CityID) {
+    public init(
+        package: PackageID, kind: PackageKind, tlp: TLP, withdrawn: Bool = false, writer: CityID? = nil, publisher: CityID,
+        recipient: CityID
+    ) {
+        self.writer = writer ?? publisher
         self.package = package
         self.kind = kind
         self.tlp = tlp

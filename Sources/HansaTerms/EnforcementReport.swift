@@ -66,18 +66,30 @@ extension EnforcementReport {
         } else {
             lines.append(Line(clause: "term", text: "sharing stops as soon as a termination is known"))
         }
+        for entry in agreement.maintainers ?? [] { lines.append(Line(clause: "maintainers", text: sentence(entry))) }
         lines.append(Line(clause: "term", text: "at the end what was received is kept, and no new copy is made of it"))
         return lines
+    }
+
+    private static func sentence(_ entry: Agreement.Maintenance) -> String {
+        let cities = entry.cities.map(\.text).joined(separator: ", ")
+        let packages = entry.packages.map(\.text).joined(separator: ", ")
+        let head = entry.rule == "any" ? "any newest release counts" : "the newest release of the package's own city counts"
+        return "\(cities) each write \(packages); \(head)"
+            + (entry.autoMerge ? "; what does not contradict itself is merged without a person" : "")
     }
 
     private static func sentence(_ term: SharingTerm) -> String {
         let to = term.to.map(\.text).joined(separator: ", ")
         let packages = term.packages.map(\.text).joined(separator: ", ")
         let kinds = term.kinds.map(\.rawValue).joined(separator: ", ")
+        let passing =
+            term.mayBePassedOn
+            ? "\(to) may pass it on, as it came, to other parties that \(term.from) shares it with" : "\(to) may not pass it on"
         let limit =
             term.ceiling == .red
             ? "every classification but TLP:RED, which is never replicated" : "at most \(term.ceiling.rawValue)"
-        return "\(term.from) may share \(packages) (\(kinds)) with \(to), \(limit); \(to) may not pass it on"
+        return "\(term.from) may share \(packages) (\(kinds)) with \(to), \(limit); \(passing)"
     }
 }
 
@@ -134,11 +146,43 @@ extension EnforcementReport {
                     path: "term.termination.onEnd", clause: nil,
                     reason: "not yet enforceable: this node does not delete or return at the end by itself; write retain"))
         }
-        if agreement.maintainers != nil {
-            refusals.append(
-                Refusal(path: "maintainers", clause: nil, reason: "not yet enforceable: a package has one writer, its own city"))
-        }
+        refusals += maintainerRefusals(agreement)
         for (index, term) in agreement.terms.enumerated() { refusals += termRefusals(term, path: "terms[\(index)]") }
+        return refusals
+    }
+
+    private static func maintainerRefusals(_ agreement: Agreement) -> [Refusal] {
+        var refusals: [Refusal] = []
+        let entries = agreement.maintainers ?? []
+        for (index, entry) in entries.enumerated() {
+            func refuse(_ key: String, _ reason: String) {
+                refusals.append(Refusal(path: "maintainers[\(index)].\(key)", clause: nil, reason: reason))
+            }
+            if entry.packages.isEmpty { refuse("packages", "names no package") }
+            if entry.cities.count < 2 { refuse("cities", "names fewer than two cities") }
+            if entry.rule != "owner", entry.rule != "any" {
+                refuse(
+                    "rule",
+                    "not yet enforceable: a release carries one city's signature, so nothing shows that several agreed; write owner or any"
+                )
+            }
+            for pattern in entry.packages {
+                guard entry.cities.contains(pattern.city) else {
+                    refuse("cities", "leaves out \(pattern.city), whose packages \(pattern) are")
+                    continue
+                }
+                // Without a term nothing of the package could reach who is to write it.
+                for city in entry.cities where city != pattern.city {
+                    let has = agreement.terms.contains { term in
+                        term.from == pattern.city && term.to.contains(city)
+                            && term.packages.contains { PatternOverlap.intersects($0, pattern) }
+                    }
+                    if !has { refuse("cities", "no term lets \(city) have packages of \(pattern)") }
+                }
+                let isTold = entries[..<index].contains { $0.packages.contains { PatternOverlap.intersects($0, pattern) } }
+                if isTold { refuse("packages", "\(pattern) meets packages that an earlier entry speaks of") }
+            }
+        }
         return refusals
     }
 
@@ -151,8 +195,18 @@ extension EnforcementReport {
         if term.packages.isEmpty { refuse("packages", "names no package") }
         if term.kinds.isEmpty { refuse("kinds", "names no kind of package") }
         if let redistribution = term.redistribution {
-            if redistribution.to != .none { refuse("redistribution.to", "not yet enforceable: only none is") }
-            if redistribution.maxHops != nil { refuse("redistribution.maxHops", "not yet enforceable") }
+            switch redistribution.to {
+            case .none:
+                if redistribution.maxHops != nil { refuse("redistribution.maxHops", "says nothing where nothing is passed on") }
+            case .parties:
+                // A release does not carry the way it came: who has it from another than its writer cannot show how far it has come.
+                if redistribution.maxHops != 1 {
+                    refuse(
+                        "redistribution.maxHops",
+                        "not yet enforceable: write 1, which lets those in `to` pass it on and nobody after them")
+                }
+            case .partners, .public: refuse("redistribution.to", "not yet enforceable: only none and parties are")
+            }
         }
         for key in term.unenforced { refuse(key, "not yet enforceable") }
         return refusals

@@ -89,7 +89,8 @@ public enum GrantMisfit: Hashable, Sendable, CustomStringConvertible {
         case .otherAgreement: "the grant stands under another agreement"
         case .notAParty(let city): "\(city) is no party to the agreement"
         case .partnerIsPublisher: "a city does not grant to itself"
-        case .notOurPackages(let city): "the packages are \(city)'s, and only their own city grants them"
+        case .notOurPackages(let city):
+            "the packages are \(city)'s: we neither maintain them under this agreement nor may pass them on"
         case .noTerm: "no term of the agreement lets any package of this pattern go to that partner"
         case .ceilingAbove(let ceiling, let clause): "clause \(clause) allows \(ceiling.rawValue) at most"
         }
@@ -105,17 +106,29 @@ extension Grant {
         for city in [publisher, partner] where !agreement.parties.contains(where: { $0.city == city }) {
             return .exceeds(.notAParty(city))
         }
-        guard pattern.city == publisher else { return .exceeds(.notOurPackages(pattern.city)) }
+        let owner = pattern.city
+        func meets(_ patterns: [PackagePattern]) -> Bool { patterns.contains { PatternOverlap.intersects($0, pattern) } }
+        // Another city's packages, which we maintain or may pass on.
+        let maintained = (agreement.maintainers ?? []).filter { $0.cities.contains(publisher) && meets($0.packages) }
+        let passedOn = agreement.terms.filter {
+            $0.from == owner && $0.to.contains(publisher) && $0.mayBePassedOn && meets($0.packages)
+        }
+        guard owner == publisher || !maintained.isEmpty || (!passedOn.isEmpty && partner != owner) else {
+            return .exceeds(.notOurPackages(owner))
+        }
+        let recipient = partner == owner ? publisher : partner
         let met = agreement.terms.filter { term in
-            term.from == publisher && term.to.contains(partner) && !term.kinds.isEmpty
-                && term.packages.contains { PatternOverlap.intersects($0, pattern) }
+            term.from == owner && term.to.contains(recipient) && !term.kinds.isEmpty && meets(term.packages)
         }
         guard let highest = met.max(by: { ($0.ceiling, ByteText($1.clause)) < ($1.ceiling, ByteText($0.clause)) }) else {
             return .exceeds(.noTerm)
         }
         if let ceiling, ceiling > highest.ceiling { return .exceeds(.ceilingAbove(highest.ceiling, clause: highest.clause)) }
         let clauses = Set(met.map(\.clause)).sorted { ByteText($0) < ByteText($1) }
-        let isWithin = met.contains { term in term.packages.contains { PatternOverlap.covers($0, pattern) } }
+        func covers(_ patterns: [PackagePattern]) -> Bool { patterns.contains { PatternOverlap.covers($0, pattern) } }
+        let isOurs =
+            owner == publisher || maintained.contains { covers($0.packages) } || passedOn.contains { covers($0.packages) }
+        let isWithin = isOurs && met.contains { covers($0.packages) }
         return .fits(clauses: clauses, isWithin: isWithin)
     }
 

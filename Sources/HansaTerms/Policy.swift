@@ -2,8 +2,9 @@
 //
 // Default deny. A permit needs, in this order,
 //   1. an agreement of both cities that is in force at the moment and that this node can enforce whole,
-//   2. a term of it: from the publisher, to the recipient, with a pattern that matches the package, its kind among `kinds`,
-//      its classification not above `ceiling` (and never TLP:RED),
+//   2. a right of the publisher to show the release (`Passage`), and a term of it: from the package's city, to the recipient, with a
+//      pattern that matches the package, its kind among `kinds`, its classification not above `ceiling` (and never TLP:RED); for what is
+//      maintained or passed on such a term to the publisher as well,
 //   3. a grant under that agreement to that partner whose pattern matches, neither revoked nor past its time, with its own
 //      ceiling, if any, not below the classification,
 //   4. a package that is not withdrawn.
@@ -25,6 +26,10 @@ public struct Policy: Sendable {
     public let grants: [Grant]
     private let byAgreement: [Digest: Int]
     private let grantsUnder: [Digest: [Grant]]
+    /// Whether any agreement speaks of packages that several cities write.
+    public let hasMaintainers: Bool
+    /// Whether any agreement lets somebody pass something on.
+    public let hasRelays: Bool
 
     /// All agreements and grants that a node knows, ended ones included. O(n log n).
     public init(agreements: [AgreementRecord], grants: [Grant]) {
@@ -35,6 +40,8 @@ public struct Policy: Sendable {
         }
         byAgreement = Dictionary(self.agreements.enumerated().map { ($1.digest, $0) }, uniquingKeysWith: { first, _ in first })
         grantsUnder = Dictionary(grouping: self.grants, by: \.agreement)
+        hasMaintainers = agreements.contains { $0.agreement.maintainers != nil }
+        hasRelays = agreements.contains { $0.agreement.isPassedOn }
     }
 
     public func agreement(_ digest: Digest) -> AgreementRecord? { byAgreement[digest].map { agreements[$0] } }
@@ -149,15 +156,23 @@ public struct Policy: Sendable {
 
     /// Steps 1 and 2 of the header.
     private static func agreementAndTerm(_ request: AccessRequest, under record: AgreementRecord, at now: Timestamp) -> Coverage {
-        let terms = TermSearch(request, in: record.agreement)
+        let owner = request.package.city
+        let passage = record.agreement.passage(of: request)
+        // What a maintainer shows the owner, it shows by the owner's term for it.
+        let terms = TermSearch(
+            request, from: owner, to: request.recipient == owner ? request.publisher : request.recipient, in: record.agreement)
         if let (reason, progress) = obstacle(record, at: now) {
-            return .deny(RankedDenial(progress, record.denial(reason, clause: terms.covering?.clause)))
+            return .deny(RankedDenial(progress, record.denial(reason, clause: passage == nil ? nil : terms.covering?.clause)))
         }
-        // Only a city's own packages are shared for now: terms that pass on what another city published are refused at check.
-        guard request.package.city == request.publisher else {
+        guard let passage else {
             return .deny(RankedDenial(.unknownPackage, record.denial(.unknownPackage, clause: nil)))
         }
-        if let covering = terms.covering { return .covered(covering) }
+        if let covering = terms.covering {
+            // What the publisher may not have itself it does not show either.
+            let isHad =
+                passage == .own || TermSearch(request, from: owner, to: request.publisher, in: record.agreement).covering != nil
+            return isHad ? .covered(covering) : .deny(RankedDenial(.noTerm, record.denial(.noTerm, clause: nil)))
+        }
         guard let nearest = terms.nearest else { return .deny(RankedDenial(.noTerm, record.denial(.noTerm, clause: nil))) }
         switch nearest.failsAt {
         case .kind: return .deny(RankedDenial(.kind, record.denial(.kind, clause: nearest.clause)))
@@ -192,9 +207,7 @@ public struct Policy: Sendable {
         var ended: Grant?
         // In order of id, so that the first of equals is the one with the smallest id.
         for grant in grantsUnder[record.digest] ?? []
-        where grant.partner == request.recipient && grant.pattern.city == request.publisher
-            && grant.pattern.matches(request.package)
-        {
+        where grant.partner == request.recipient && grant.pattern.matches(request.package) {
             guard grant.isInForce(at: now) else {
                 ended = ended ?? grant
                 continue

@@ -15,9 +15,10 @@ struct TermSearch {
     /// Of the terms whose parties and packages match but that fail later, the one that fails latest, then the smallest clause.
     private(set) var nearest: (clause: String, failsAt: Failure)?
 
-    init(_ request: AccessRequest, in agreement: Agreement) {
+    /// Of the terms by which `from` lets `to` have it.
+    init(_ request: AccessRequest, from: CityID, to: CityID, in agreement: Agreement) {
         for term in agreement.terms
-        where term.from == request.publisher && term.to.contains(request.recipient)
+        where term.from == from && term.to.contains(to)
             && term.packages.contains(where: { $0.matches(request.package) })
         {
             guard let failure = TermSearch.failure(of: term, for: request) else {

@@ -42,7 +42,7 @@ import Testing
         }
     }
 
-    @Test func renewalByItselfDeletionAtTheEndAndMaintainersAreRefused() throws {
+    @Test func renewalByItselfDeletionAtTheEndAndMaintainersOfUnclearStandingAreRefused() throws {
         func refused(_ change: (inout AgreementSketch) -> Void) throws -> [String] {
             var sketch = AgreementSketch()
             change(&sketch)
@@ -53,8 +53,19 @@ import Testing
             let member = JSONMember("termination", ["onEnd": .string(onEnd)])
             #expect(try refused { $0.termMore = [member] } == ["term.termination.onEnd"])
         }
-        let maintainers: JSONValue = [["packages": ["kitchener.ca/x"], "cities": ["kitchener.ca"], "rule": "owner"]]
-        #expect(try refused { $0.more = [JSONMember("maintainers", maintainers)] } == ["maintainers"])
+        func maintained(_ cities: [String], _ rule: String, _ package: String = "kitchener.ca/roads/x") throws -> [String] {
+            let entry: JSONValue = [
+                "packages": [.string(package)], "cities": .array(cities.map { .string($0) }), "rule": .string(rule),
+            ]
+            return try refused { $0.more = [JSONMember("maintainers", [entry])] }
+        }
+        let both = ["kitchener.ca", "auckland.nz"]
+        #expect(try maintained(both, "owner").isEmpty && maintained(both, "any").isEmpty)
+        #expect(try maintained(both, "2-of-2") == ["maintainers[0].rule"])
+        #expect(try maintained(["kitchener.ca"], "owner") == ["maintainers[0].cities"])
+        #expect(try maintained(["auckland.nz"], "any").count == 2)
+        // Nothing of it could reach the other.
+        #expect(try maintained(both, "owner", "auckland.nz/x") == ["maintainers[0].cities"])
         #expect(try refused { _ in }.isEmpty)
     }
 }

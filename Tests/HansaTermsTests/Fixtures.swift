@@ -60,6 +60,7 @@ struct AgreementSketch {
         JSONMember("redact", [["fields": ["LOCATION"], "method": "drop"]]),
         JSONMember("attribution", "required"),
         JSONMember("redistribution", ["to": "parties"]),
+        JSONMember("redistribution", ["to": "partners", "maxHops": 1]),
         JSONMember("redistribution", ["to": "none", "maxHops": 1]),
     ]
 
@@ -110,10 +111,11 @@ func grant(
 
 func request(
     _ package: String = "kitchener.ca/roads/breaks", kind: PackageKind = .dataset, tlp: TLP = .green, withdrawn: Bool = false,
-    from publisher: String = "kitchener.ca", to recipient: String = "auckland.nz"
+    by writer: String? = nil, from publisher: String = "kitchener.ca", to recipient: String = "auckland.nz"
 ) throws -> AccessRequest {
     AccessRequest(
-        package: try PackageID(package), kind: kind, tlp: tlp, withdrawn: withdrawn, publisher: try CityID(publisher),
+        package: try PackageID(package), kind: kind, tlp: tlp, withdrawn: withdrawn, writer: try writer.map { try CityID($0) },
+        publisher: try CityID(publisher),
         recipient: try CityID(recipient))
 }
 

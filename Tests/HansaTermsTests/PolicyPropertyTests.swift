@@ -225,7 +225,15 @@ import Testing
             world.agreements[index].steps.append(try step(.reject, by: random.pick(parties), of: UInt64(index + 1), number: 301))
             return "a rejection"
         case 2:
-            world.agreements[index].sketch.more.append(JSONMember("maintainers", []))
+            world.agreements[index].sketch.more.append(
+                JSONMember(
+                    "maintainers",
+                    [
+                        [
+                            "packages": [.string("\(parties[0])/**")], "cities": .array(parties.map { .string($0) }),
+                            "rule": .string("1-of-\(parties.count)"),
+                        ]
+                    ]))
             return "an unknown duty"
         default:
             guard !world.agreements[index].sketch.terms.isEmpty else { return "nothing" }

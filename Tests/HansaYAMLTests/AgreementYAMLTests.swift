@@ -77,8 +77,7 @@ import Testing
         }
         #expect(
             refused == [
-                "term.renewal.automatic 12:13", "term.termination.onEnd 13:47", "maintainers 35:1",
-                "terms[0].redistribution.to 29:22",
+                "term.renewal.automatic 12:13", "term.termination.onEnd 13:47",
                 "terms[0].redistribution.maxHops 29:35", "terms[0].purposes 28:5", "terms[0].retention 30:5",
                 "terms[0].embargo 31:5",
                 "terms[0].redact 32:5", "terms[0].attribution 34:5",
