@@ -11,6 +11,8 @@ public enum ExitRule {
         case .doctor: document["checks"]?.array?.contains { $0["state"]?.string == "fail" } == true ? .failed : .ok
         case .status: wantsNothingToDo && document["attention"]?.array?.isEmpty != false ? .nothingToDo : .ok
         case .packagePublish: wantsNothingToDo && isUnchanged(document) ? .nothingToDo : publishExit(document)
+        // Something is left for a person.
+        case .conflictMerge: document["clean"]?.bool == true ? .ok : .conflict
         case .packageDiff: wantsNothingToDo && document["equal"]?.bool == true ? .nothingToDo : .ok
         case .packageCheckout: checkoutExit(document, wantsNothingToDo)
         default: .ok

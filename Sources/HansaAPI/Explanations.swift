@@ -23,7 +23,7 @@ public enum Explanations {
             packages(code)
         case .partnerUnreachable, .partnerRefused, .viewQuarantined, .protocolViolation, .syncBehind, .nodeStopping,
             .packageForked,
-            .packageFenced:
+            .packageFenced, .packageDiverged:
             sync(code)
         case .logDamaged, .logUnavailable, .entryUnknown: log(code)
         case .notAuthorised, .nodeNotRunning, .adminProtocol, .tooManyClients: interface(code)
@@ -192,6 +192,10 @@ public enum Explanations {
             "A partner showed a release of one of our packages that our own key signed and this node does not know: most likely an old backup was put "
                 + "back. Signing the next number could sign one twice, so nothing is signed for the package. `hansa conflict resolve PACKAGE --take REF` "
                 + "goes on 2^20 numbers further; the content of what was lost stays with the partners that hold it."
+        case .packageDiverged:
+            "Several cities write this package, and another of them published since this directory was published last. Publishing it as it stands "
+                + "would follow that release without holding what it says. `hansa conflict merge PACKAGE DIR` writes what both say together; check "
+                + "it, and publish it with --merge."
         case .nodeStopping:
             "The node is stopping, or stopped while it worked on this command. Run it again: with the next node, or without one."
         default: ""

@@ -65,6 +65,7 @@ public enum ProblemCode: String, Sendable, Codable, CaseIterable {
     case nodeStopping = "H406"
     case packageForked = "H408"
     case packageFenced = "H409"
+    case packageDiverged = "H410"
     // Log and audit
     case logDamaged = "H501"
     case logUnavailable = "H502"
@@ -89,7 +90,9 @@ public enum ProblemCode: String, Sendable, Codable, CaseIterable {
         case .partnerUnreachable: .unreachable
         case .interrupted: .interrupted
         case .syncBehind: .partlyDone
-        case .agreementAmbiguous, .releaseAmbiguous, .checkoutModified, .packageForked, .packageFenced: .conflict
+        case .agreementAmbiguous, .releaseAmbiguous, .checkoutModified, .packageForked, .packageFenced,
+            .packageDiverged:
+            .conflict
         default: .failed
         }
     }

@@ -40,6 +40,7 @@ public enum LogEvent: String, Sendable, CaseIterable {
     case packageForked = "package.forked"
     case packageConflictResolved = "package.resolved"
     case packageFenced = "package.fenced"
+    case homeRestored = "home.restored"
     // Exchange
     case releaseOffered = "release.offered"
     case releaseDelivered = "release.delivered"
@@ -134,6 +135,11 @@ public enum LogEvent: String, Sendable, CaseIterable {
             (
                 "Package fenced",
                 "A partner holds a release of ours that we do not know: nothing is signed for the package until someone decides."
+            )
+        case .homeRestored:
+            (
+                "Home restored",
+                "An administrator said that this home was put back to an earlier state; details name the last checkpoint and how far numbers were raised."
             )
         case .releaseOffered: ("Release offered", "A release entered what a partner may see; transfer names the offer.")
         case .releaseDelivered: ("Release delivered", "All content that the partner asked for has been handed to its connection.")

@@ -33,6 +33,7 @@ final class Housekeeping: Sendable {
     private func run() {
         var summarised = node.clock.now
         var refreshed = node.clock.now
+        var entriesSeen: UInt64?
         var next = nextChange()
         while true {
             if let network = node.network.withLock({ $0 }) {
@@ -51,6 +52,14 @@ final class Housekeeping: Sendable {
                     do { try network.refreshPartners() } catch { node.storeFailed(error) }
                 }
                 flushRefusals(all: false)
+                if now.milliseconds % 5000 < 1000 {
+                    // A release that came stands in the log. A long merge holds up this loop: what it would do meanwhile may be late.
+                    let entries = try? node.metadata.read { try $0.logSize }
+                    if entries != entriesSeen {
+                        entriesSeen = entries
+                        node.mergeByItself()
+                    }
+                }
                 if now.milliseconds - summarised.milliseconds >= Housekeeping.summaryMilliseconds {
                     summarised = now
                     summarise(network.takeStrangers())

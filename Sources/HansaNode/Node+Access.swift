@@ -33,11 +33,6 @@ extension Node {
             guard moment > clock.now else { throw Problem(.usage, "\(until) has passed") }
             end = moment
         }
-        guard pattern.city == city else {
-            throw Problem(
-                .grantExceedsAgreement, "\(pattern) is not ours to grant: our packages begin with \(city)/",
-                try: "hansa access grant \(partner.city) '\(city)/**' --under \(record.agreement.id)")
-        }
         let state = record.state(at: clock.now)
         guard state == .active || state == .proposed || state == .draft else {
             throw Problem(
@@ -55,13 +50,18 @@ extension Node {
         switch grant.fits(record, publisher: city) {
         case .fits(_, isWithin: true): break
         case .fits(let clauses, isWithin: false):
-            let covered = record.agreement.terms.filter { $0.from == city && $0.to.contains(partner.city) }.flatMap(\.packages)
-                .map(\.text)
+            let covered = Node.grantable(pattern.city, to: partner.city, by: city, record.agreement).map(\.text)
             throw Problem(
                 .grantExceedsAgreement,
                 "\(record.agreement.id) covers only part of \(pattern): \(covered.joined(separator: ", "))",
                 clause: clauses.first,
                 try: covered.first.map { "hansa access grant \(partner.city) '\($0)' --under \(record.agreement.id)" })
+        case .exceeds(.notOurPackages):
+            throw Problem(
+                .grantExceedsAgreement,
+                "\(pattern) is not ours to grant: our packages begin with \(city)/, and \(record.agreement.id) neither names us among its "
+                    + "maintainers nor lets us pass it on",
+                try: "hansa access grant \(partner.city) '\(city)/**' --under \(record.agreement.id)")
         case .exceeds(let misfit):
             throw Problem(
                 .grantExceedsAgreement, "\(record.agreement.id) does not allow it: \(misfit)",
@@ -92,6 +92,20 @@ extension Node {
             "ceiling": JSONValue(ceiling?.rawValue),
             "dryRun": .bool(dryRun),
         ]
+    }
+
+    /// The patterns that a grant of packages of `owner` may have at most.
+    private static func grantable(_ owner: CityID, to partner: CityID, by city: CityID, _ agreement: Agreement)
+        -> [PackagePattern]
+    {
+        let shared = agreement.terms.filter { $0.from == owner && $0.to.contains(partner == owner ? city : partner) }.flatMap(
+            \.packages)
+        guard owner != city else { return shared }
+        let ours =
+            (agreement.maintainers ?? []).filter { $0.cities.contains(city) }.flatMap(\.packages)
+            + agreement.terms.filter { $0.from == owner && $0.to.contains(city) && $0.mayBePassedOn }.flatMap(\.packages)
+        return shared.filter { pattern in ours.contains { PatternOverlap.covers($0, pattern) } }
+            + ours.filter { pattern in shared.contains { PatternOverlap.covers($0, pattern) && $0 != pattern } }
     }
 
     public func accessList(_ caller: Caller, partner text: String?) throws(Problem) -> JSONValue {

@@ -94,11 +94,12 @@ extension Node {
 
     /// What was dropped, withdrawn, or came under an agreement that has ended stays as a record, and gives no new checkout.
     func mayCheckOut(_ row: PackageRow, _ release: ReleaseRow) throws(Problem) {
-        if row.package.city == city {
-            guard let seq = row.withdrawnSeq, release.release.seq <= seq else { return }
+        if row.package.city == city, let seq = row.withdrawnSeq, release.release.ownerSeq <= seq {
             throw Problem(.packageWithdrawn, "\(row.package) was withdrawn by us", try: "hansa package history \(row.package)")
         }
-        switch try read({ try self.standing(of: release.digest, release.release.seq, row, $0) }) {
+        // What we signed ourselves needs nobody's leave, nor does what was added to our own package.
+        if release.release.writer == city, row.withdrawnSeq.map({ release.release.ownerSeq > $0 }) ?? true { return }
+        switch try read({ try self.standing(of: release.digest, release.release.ownerSeq, row, $0) }) {
         case .usable: return
         case .shown:
             throw Problem(
@@ -209,10 +210,17 @@ extension Node {
         }
     }
 
-    /// Why a signed release does not speak for its package: only a package's own city writes it, with a key of its own.
+    /// Why a signed release does not speak for its package: its own city writes it, or a maintainer that an agreement here names or named, with a
+    /// key of its own.
     private func authorityProblems(_ release: Release, _ envelope: Envelope) throws(Problem) -> [String] {
-        // Maintainers come with a later issue; until then their agreements are refused, and so are their releases.
-        guard release.writer == release.package.city else {
+        let isWriter = try read { store in
+            try release.writer == release.package.city
+                || store.agreements().contains {
+                    $0.isParty(release.package.city)
+                        && $0.agreement.maintenance(of: release.package)?.cities.contains(release.writer) == true
+                }
+        }
+        guard isWriter else {
             return ["was signed by \(release.writer), who may not write packages of \(release.package.city)"]
         }
         let (named, current, isHeld) = try read { store in

@@ -1,12 +1,14 @@
 // Packages about which releases contradict each other: listed, shown with the evidence, decided by an administrator.
 //
-// Every package has one writer, so what can happen is a fork (its city signed two releases under one number) and a fence (a partner holds a
-// release of ours that we do not know, as after a restored backup). Neither is merged: see `conflictResolve`.
+// A fork (a city signed two releases under one number) and a fence (a partner holds a release of ours that we do not know, as after a restored
+// backup) are never merged: see `conflictResolve`. Where several cities write a package it may have several heads, which one of them makes one
+// again, and a head that waits for the owner: those are no fault of anybody's (`Node+Merging`).
 public import HansaCore
 internal import HansaDocuments
 internal import HansaLog
 internal import HansaStore
 internal import HansaSync
+internal import HansaTerms
 
 extension Node {
     /// How far the numbers are raised beyond what was seen: other partners may hold more than the one that showed it.
@@ -16,6 +18,7 @@ extension Node {
         let rows = try read { store -> [JSONValue] in
             var rows: [JSONValue] = []
             for dispute in try store.disputes(of: nil) where dispute.resolved == nil { rows.append(try self.row(dispute, store)) }
+            for (package, state) in try self.conflicted(store) { rows.append(try self.row(package, state, store)) }
             return rows
         }
         return ["schema": "hansa.conflict-list/1", "conflicts": .array(rows)]
@@ -39,6 +42,27 @@ extension Node {
         ]
     }
 
+    private func row(_ package: PackageID, _ state: Heads.State, _ store: any MetadataReading) throws -> JSONValue {
+        let heads = try state.graph.heads.flatMap(\.releases).map { digest -> JSONValue in
+            let release = try store.release(digest)
+            return [
+                "release": JSONValue(digest), "city": JSONValue(release?.release.writer.text),
+                "version": JSONValue(release?.release.version.description), "held": .bool(release?.hasContent ?? false),
+            ]
+        }
+        let newest = try state.graph.heads.flatMap(\.releases).compactMap { try store.release($0) }.max {
+            $0.committed < $1.committed
+        }
+        return [
+            "package": .string(package.description), "heads": .array(heads),
+            "kind": .string(state.isConflicted ? "heads" : "waiting"),
+            "seq": .null, "shownBy": JSONValue(newest?.release.writer.text), "found": JSONValue(newest?.committed),
+            "resolved": .null,
+            "counted": JSONValue(state.counted), "autoMerge": .bool(state.maintenance?.autoMerge ?? false),
+            "command": .string("hansa conflict show \(package)"),
+        ]
+    }
+
     /// From the evidence, for a release that is not held.
     private func version(of digest: Digest, shownIn dispute: DisputeRow) throws -> String? {
         let envelope = try Envelope(binary: try content.body(at: dispute.document))
@@ -51,8 +75,14 @@ extension Node {
         let (row, disputes) = try read { store in (try store.package(id), try store.disputes(of: id)) }
         guard row != nil else { throw Problem(.packageUnknown, "there is no package \(id)", try: "hansa package list") }
         let graph = try guarded { try self.graph(of: id, disputes) }
+        let (maintenance, open) = try read { store in
+            (
+                try store.policy().maintenance(of: id, at: self.clock.now),
+                try self.conflicted(store).first { $0.package == id }.map { try self.row(id, $0.state, store) }
+            )
+        }
         let canonical: JSONValue =
-            switch graph.canonical(by: .owner(id.city)) {
+            switch graph.canonical(by: maintenance?.rule == .any ? .any : .owner(id.city)) {
             case .none: ["state": "none"]
             case .head(let digest): ["state": "head", "release": JSONValue(digest)]
             case .conflicted(let digest): ["state": "conflicted", "release": JSONValue(digest)]
@@ -68,7 +98,10 @@ extension Node {
             }
         }
         return [
-            "schema": "hansa.conflict-show/1", "package": .string(id.description), "conflicts": .array(documents),
+            "schema": "hansa.conflict-show/1", "package": .string(id.description),
+            "conflicts": .array(documents + (open.map { [$0] } ?? [])),
+            "maintainers": .array((maintenance?.cities ?? [id.city]).map { .string($0.text) }),
+            "rule": .string(maintenance?.rule.rawValue ?? "owner"),
             "head": JSONValue(row?.head), "undisputed": canonical,
             "heads": .array(graph.heads.map { .array($0.releases.map { JSONValue($0) }) }),
         ]
@@ -91,6 +124,7 @@ extension Node {
 
     /// A decision of ours; it changes nothing at other cities.
     ///
+    /// Of several heads, a release with the content of the one that is taken follows them all.
     /// Of a fork, a release that we hold becomes the head again, and the head follows the writer from then on; the other release was refused, and
     /// its content is not here. Of a fence, numbers go on 2^20 above what was shown, so that nothing is signed twice whoever holds more.
     public func conflictResolve(_ caller: Caller, package text: String, take reference: String?, merge: Bool, dryRun: Bool)
@@ -102,12 +136,31 @@ extension Node {
         }
         guard let row = found else { throw Problem(.packageUnknown, "there is no package \(id)", try: "hansa package list") }
         guard let first = disputes.first else {
-            throw Problem(.usage, "there is no open conflict about \(id)", try: "hansa conflict list")
+            guard try read({ try self.conflicted($0).contains { $0.package == id } }) else {
+                throw Problem(.usage, "there is no open conflict about \(id)", try: "hansa conflict list")
+            }
+            try mustBeMaintainer(of: id)
+            guard let reference else {
+                return ["schema": "hansa.conflict-resolve/1", "package": .string(id.description), "publish": true]
+            }
+            return try take(reference, of: id, caller, dryRun)
         }
         guard let reference, !merge else { throw unmergeable(id, first) }
-        return id.city == city
+        return first.kind == .fence
             ? try continueChain(row, disputes, reference, caller, dryRun)
             : try settleFork(row, disputes, reference, caller, dryRun)
+    }
+
+    private func take(_ reference: String, of id: PackageID, _ caller: Caller, _ dryRun: Bool) throws(Problem) -> JSONValue {
+        let (named, release) = try resolve(reference)
+        guard named.package == id else {
+            throw Problem(.usage, "\(reference.printable()) is a release of another package", try: "hansa conflict show \(id)")
+        }
+        let published = try takeHead(release, caller, dryRun: dryRun)
+        return [
+            "schema": "hansa.conflict-resolve/1", "package": .string(id.description), "head": published["release"] ?? .null,
+            "version": published["version"] ?? .null, "took": JSONValue(release.digest), "resolved": 1, "dryRun": .bool(dryRun),
+        ]
     }
 
     private func unmergeable(_ id: PackageID, _ dispute: DisputeRow) -> Problem {
@@ -170,23 +223,34 @@ extension Node {
         }
         let isShown = named.count > 1 && named[1].count > 7 && disputes.contains { $0.other.prefixed.hasPrefix(named[1]) }
         if !isShown { _ = try resolve(reference) }
-        let (raised, overflows) = row.lastSeq.addingReportingOverflow(Node.fenceGap)
+        let chain = try read { try $0.ownChain(of: id, by: self.city) }
+        let (raised, overflows) = chain.lastSeq.addingReportingOverflow(Node.fenceGap)
         guard !overflows, raised < UInt64(Int64.max) else {
             throw Problem(.limitExceeded, "the numbers of \(id) are at their end", try: "publish it under another name")
         }
         if !dryRun {
             try change { tx in
-                guard var row = try tx.package(id) else { return ((), ExchangeChanges()) }
-                row.lastSeq = max(row.lastSeq, raised)
-                try tx.put(row)
-                try self.close(disputes, row.last, caller, tx, ["raisedTo": JSONValue(raised)])
+                try self.raise(id, to: raised, tx)
+                try self.close(disputes, chain.last ?? row.last, caller, tx, ["raisedTo": JSONValue(raised)])
                 return ((), ExchangeChanges())
             }
         }
         return [
-            "schema": "hansa.conflict-resolve/1", "package": .string(id.description), "continues": JSONValue(row.last),
+            "schema": "hansa.conflict-resolve/1", "package": .string(id.description), "continues": JSONValue(chain.last),
             "nextSeq": JSONValue(raised + 1), "resolved": JSONValue(disputes.count), "dryRun": .bool(dryRun),
         ]
+    }
+
+    /// Our next release of the package gets a number above this one.
+    func raise(_ id: PackageID, to seq: UInt64, _ tx: any MetadataWriting) throws {
+        guard id.city == city else {
+            var chain = try tx.ownChain(of: id, by: city)
+            chain.lastSeq = max(chain.lastSeq, seq)
+            return try tx.setOwnChain(chain, of: id)
+        }
+        guard var row = try tx.package(id) else { return }
+        row.lastSeq = max(row.lastSeq, seq)
+        try tx.put(row)
     }
 
     private func close(

@@ -50,11 +50,17 @@ extension Node {
     /// gives new checkouts any more.
     private func origin(_ row: PackageRow, _ store: any MetadataReading) throws -> (origin: String, agreements: [String]) {
         if row.package.city == city { return (row.isWithdrawn ? "ended" : "own", []) }
+        if let head = try store.release(row.head), head.release.writer == city, !row.isWithdrawn { return ("own", []) }
         switch try standing(of: row.head, row.headSeq, row, store) {
         case .usable(let agreements): return ("received", agreements.map(\.agreement.id))
         case .shown(let agreements): return ("discovered", agreements.map(\.agreement.id))
         case .withdrawn, .ended: return ("ended", [])
         }
+    }
+
+    private func headCount(_ package: PackageID, _ store: any MetadataReading) throws -> Int {
+        guard try store.isCoMaintained(package, at: clock.now) else { return 1 }
+        return max(1, try context.heads(of: package, in: store, at: clock.now).graph.heads.count)
     }
 
     private func packageMembers(_ row: PackageRow, _ store: any MetadataReading) throws -> [JSONMember] {
@@ -64,7 +70,8 @@ extension Node {
             JSONMember("version", .string(row.headVersion.description)), JSONMember("release", JSONValue(row.head)),
             JSONMember("city", .string(row.package.city.text)), JSONMember("tlp", .string(row.tlp.rawValue)),
             JSONMember("title", .string(row.title)),
-            JSONMember("bytes", JSONValue(row.bytes)), JSONMember("heads", 1), JSONMember("origin", .string(origin)),
+            JSONMember("bytes", JSONValue(row.bytes)), JSONMember("heads", JSONValue(try headCount(row.package, store))),
+            JSONMember("origin", .string(origin)),
             JSONMember("agreements", .array(agreements.map { .string($0) })),
         ]
     }
@@ -209,13 +216,14 @@ extension Node {
         let recipients = try read { try $0.recipients(everSent: id) }
         var digest = row.last
         if !row.isWithdrawn, !dryRun {
-            let seq = row.lastSeq + 1
+            let lineage = try read { try self.context.lineage(of: id, merging: true, in: $0, at: self.clock.now) }
+            let seq = lineage.seq
             let identity = currentIdentity
             let release = try guarded {
                 try Release(
                     package: id, kind: row.kind, version: row.headVersion, operation: .withdraw, writer: city,
                     keyring: identity.keyring.version, seq: seq,
-                    previous: row.last, parents: [row.last], clock: [ClockEntry(city: city, seq: seq)], issued: clock.now,
+                    previous: lineage.previous, parents: lineage.parents, clock: lineage.clock, issued: clock.now,
                     tlp: row.tlp, title: row.title, bytes: 0,
                     files: 0, manifest: nil, index: nil, reason: reason)
             }

@@ -22,7 +22,7 @@ extension Node {
         let facts = try read {
             store -> (
                 agreements: [AgreementRecord], published: [PublishedView], subscribed: [SubscribedView], own: Int, received: Int,
-                refused: [HoldingRow], disputes: [DisputeRow], last: Timestamp?
+                refused: [HoldingRow], disputes: [DisputeRow], heads: [(package: PackageID, state: Heads.State)], last: Timestamp?
             ) in
             let own = try store.packageCount(of: self.city)
             let received = try store.packageCount(of: nil) - own
@@ -32,6 +32,7 @@ extension Node {
             let disputes = try store.disputes(of: nil).filter { $0.resolved == nil }
             return (
                 try store.agreements(), try store.publishedViews(), subscribed, own, received, refused, disputes,
+                try self.conflicted(store),
                 try store.lastLogTime
             )
         }
@@ -42,6 +43,13 @@ extension Node {
         }
         for dispute in facts.disputes {
             needs("package-\(dispute.kind.rawValue)", summary(of: dispute), "hansa conflict show \(dispute.package)")
+        }
+        for (package, state) in facts.heads where try isOursToSettle(package, state) {
+            needs(
+                state.isConflicted ? "package-heads" : "package-waiting",
+                state.isConflicted
+                    ? "\(package) has \(state.graph.heads.count) heads: one of its maintainers merges them, or takes one"
+                    : "a maintainer published \(package), and it waits for us to take it up", "hansa conflict show \(package)")
         }
         for record in facts.agreements
         where record.state(at: now) == .proposed && record.isParty(city) && !record.signedBy.contains(city)

@@ -34,6 +34,8 @@ public final class Node: NodeHandle {
     let network = Mutex<Network?>(nil)
     /// One publish at a time: two would race for the next seq of one package.
     let publishing = Mutex<Void>(())
+    /// The heads of each package that was last tried to be merged without a person: not again before one more came.
+    let mergesTried = Mutex<[PackageID: [Digest]]>([:])
     /// What the listener bound, for `status`.
     let listening = Mutex<[String]>([])
 

@@ -151,11 +151,14 @@ public struct PublishOptions: Sendable, Codable, Equatable {
     public var dryRun: Bool
     /// `--name`: only with one directory.
     public var name: String?
+    /// `--merge`: the directory holds what all heads of the package say together.
+    public var merge: Bool
 
     public init(
         version: String? = nil, bumpAuto: Bool = false, tlp: String? = nil, rehash: Bool = false, dryRun: Bool = false,
-        name: String? = nil
+        name: String? = nil, merge: Bool = false
     ) {
+        self.merge = merge
         self.version = version
         self.bumpAuto = bumpAuto
         self.tlp = tlp
@@ -257,9 +260,21 @@ public protocol Services: AnyObject, Sendable {
 
     func conflictList(_ caller: Caller) throws(Problem) -> JSONValue
     func conflictShow(_ caller: Caller, package: String) throws(Problem) -> JSONValue
-    /// `merge` says that `--merge` was asked for, which no package of one writer allows: the problem says what to do instead.
+    /// `merge` says that `--merge DIR` was asked for: where several cities write, the document says that the directory may be published as the merge;
+    /// no package of one writer allows it, and the problem says what to do instead.
     func conflictResolve(_ caller: Caller, package: String, take reference: String?, merge: Bool, dryRun: Bool) throws(Problem)
         -> JSONValue
+
+    /// A proposal of one version from two heads of a package, cell by cell. `with` names the other head; `sink` takes the merged files; `publish` signs
+    /// them where nothing is left to decide. `{schema, package, base, ours, theirs, heads, clean, conflicts, files:[{path, from, …}], published}`.
+    func conflictMerge(
+        _ caller: Caller, package: String, with reference: String?, publish: Bool, limit: Int, dryRun: Bool,
+        sink: (any CheckoutSink)?,
+        conversation: any Conversation
+    ) throws(Problem) -> JSONValue
+
+    /// The home was put back to an earlier state: every number that we sign under is raised by 2^20. `{schema, packages, raisedBy, checkpoint}`.
+    func restore(_ caller: Caller, dryRun: Bool) throws(Problem) -> JSONValue
 
     func sync(
         _ caller: Caller, partners: [String], wait: Bool, timeoutSeconds: Int?, dryRun: Bool, conversation: any Conversation

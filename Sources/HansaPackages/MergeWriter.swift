@@ -79,10 +79,13 @@ struct MergeWriter {
 
     private mutating func apply(_ action: RowAction, to row: TableRow) throws {
         switch action {
-        case .drop: result.removed += 1
+        case .drop:
+            result.removed += 1
+            note(.removed, key(of: row.kept(), \.ours))
         case .take(let number):
             guard let their = theirRows[number] else { return copy(row) }
             result.changed += 1
+            noteCells(from: their, over: row)
             takeWhole(their)
         case .join(let old, let number):
             try compose(ours: row.kept(), theirs: theirRows[number], base: old.flatMap { baseRows[$0] })
@@ -90,6 +93,7 @@ struct MergeWriter {
             let our = row.kept()
             guard let base = baseRows[old], differs(our, base, columns.result + columns.deleted, \.ours) else {
                 result.removed += 1
+                note(.removed, key(of: our, \.ours))
                 return
             }
             conflict(.deletedByTheirs, key(of: our, \.ours), base: line(base), ours: line(our))
@@ -106,6 +110,7 @@ struct MergeWriter {
         switch arrival.kind {
         case .added:
             result.added += 1
+            note(.row, key(of: their, \.theirs))
             if columns.areEqual { takeWhole(their) } else { try compose(ours: nil, theirs: their, base: nil) }
         case .deletedByOurs(let old):
             guard let base = baseRows[old], differs(their, base, columns.result + columns.deleted, \.theirs) else { return }
@@ -181,6 +186,7 @@ struct MergeWriter {
                     if o == b {
                         if let their, let place = column.theirs { appendRaw(their, place) }
                         tookTheirs = true
+                        note(.cell, keyValues, column: column.name, ours: o, theirs: t)
                         continue
                     }
                     conflict(.cell, keyValues, column: column.name, base: b, ours: o, theirs: t)
@@ -190,6 +196,7 @@ struct MergeWriter {
             case (nil, .some):
                 if let their, let place = column.theirs { appendRaw(their, place) }
                 tookTheirs = true
+                if our != nil { note(.cell, keyValues, column: column.name, theirs: t) }
             // A column of the other side in a row that it does not have.
             case (nil, nil): continue
             }
@@ -208,7 +215,27 @@ struct MergeWriter {
         if tookTheirs { result.changed += 1 }
     }
 
-    // MARK: Conflicts
+    // MARK: Conflicts and provenance
+
+    private mutating func note(
+        _ kind: TableProvenance.Kind, _ key: [String], column: String? = nil, ours: [UInt8]? = nil, theirs: [UInt8]? = nil
+    ) {
+        result.provenanceCount += 1
+        guard result.provenance.count < options.provenanceMax else { return }
+        result.provenance.append(
+            TableProvenance(kind: kind, key: key, column: column, ours: ours.map(text), theirs: theirs.map(text)))
+    }
+
+    /// Theirs alone changed the row, whose columns all three sides share: which cells.
+    private mutating func noteCells(from their: KeptRow, over row: TableRow) {
+        let our = row.kept()
+        let keyValues = key(of: our, \.ours)
+        for column in columns.result {
+            guard let o = column.ours, let t = column.theirs, o < our.cells.count, t < their.cells.count else { continue }
+            let (before, after) = (our.value(o), their.value(t))
+            if before != after { note(.cell, keyValues, column: column.name, ours: before, theirs: after) }
+        }
+    }
 
     private func key(of row: KeptRow, _ place: (MergedColumns.Column) -> Int?) -> [String] {
         guard let key = columns.key else { return row.cells.indices.map { text(row.value($0)) } }

@@ -6,23 +6,32 @@ public enum PackageName {
     /// `--name`, else `hansa.package` of the document, else the path below `--base`; throws with a suggestion when the one that
     /// counts is no name.
     ///
-    /// Each may be a path or `city/path`; a name that begins with another city is refused, because cities publish only their
-    /// own packages.
+    /// Each may be a path or `city/path`; a name that begins with another city is refused, unless an agreement names `city` among that
+    /// package's maintainers.
     public static func derive(
-        city: CityID, option: String?, declared: String? = nil, directory: String?
+        city: CityID, option: String?, declared: String? = nil, directory: String?,
+        maintains: (PackageID) -> Bool = { _ in false }
     ) throws(NameFault) -> PackageID {
-        if let option { return try package(option, of: city, from: "--name") }
-        if let declared { return try package(declared, of: city, from: "hansa.package in datapackage.json") }
+        if let option { return try package(option, of: city, from: "--name", maintains) }
+        if let declared { return try package(declared, of: city, from: "hansa.package in datapackage.json", maintains) }
         guard let directory, !directory.isEmpty else {
             throw NameFault("the directory gives no name: write --name PATH, or hansa.package in datapackage.json")
         }
-        return try package(directory, of: city, from: nil)
+        return try package(directory, of: city, from: nil, maintains)
     }
 
-    private static func package(_ text: String, of city: CityID, from source: String?) throws(NameFault) -> PackageID {
+    private static func package(
+        _ text: String, of city: CityID, from source: String?, _ maintains: (PackageID) -> Bool
+    ) throws(NameFault) -> PackageID {
         var path = text[...]
         if source != nil, let slash = text.firstIndex(of: "/"), let first = cityID(text[..<slash]) {
             guard first == city else {
+                do throws(NameFault) {
+                    let package = try PackageID(city: first, path: text[text.index(after: slash)...])
+                    if maintains(package) { return package }
+                } catch {
+                    throw NameFault("\(source ?? "the name"): \(error.description)", suggestion: error.suggestion)
+                }
                 throw NameFault(
                     "\(source ?? "the name") names a package of \(first), and this node publishes for \(city)",
                     suggestion: "\(city)/\(text[text.index(after: slash)...])")

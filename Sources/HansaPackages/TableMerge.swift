@@ -32,11 +32,34 @@ public struct TableConflict: Sendable, Equatable {
     public let theirs: String?
 }
 
+/// A place of the result that comes from the other side; all else stands as ours has it.
+public struct TableProvenance: Sendable, Equatable {
+    public enum Kind: String, Sendable {
+        case cell
+        /// A row of theirs.
+        case row
+        /// A row of ours that theirs deleted.
+        case removed
+    }
+
+    public let kind: Kind
+    /// The key's values, or the whole row without a key.
+    public let key: [String]
+    /// Nil for a row.
+    public let column: String?
+    /// What ours had; nil where it had nothing.
+    public let ours: String?
+    public let theirs: String?
+}
+
 /// What a merge did.
 public struct TableMergeResult: Sendable, Equatable {
     /// At most as many as asked for, in the order of the result.
     public internal(set) var conflicts: [TableConflict] = []
     public internal(set) var conflictsCount: UInt64 = 0
+    /// Cell by cell, at most as many as asked for, in the order of the result.
+    public internal(set) var provenance: [TableProvenance] = []
+    public internal(set) var provenanceCount: UInt64 = 0
     /// Rows of theirs that came in.
     public internal(set) var added: UInt64 = 0
     /// Rows of ours that theirs deleted.
@@ -58,6 +81,7 @@ public struct TableMergeOptions: Sendable {
     public var rowsMax = 1 << 20
     public var heldBytesMax = 256 << 20
     public var conflictsMax = 1000
+    public var provenanceMax = 1000
     /// Of each value in a conflict.
     public var textBytesMax = 4096
 

@@ -30,7 +30,7 @@ enum SQL: Int, CaseIterable {
 
     private static let releaseColumns =
         "p.name, r.seq, r.writer, r.kind, r.major, r.minor, r.patch, r.operation, r.issued, r.tlp, r.title, r.bytes, r.files, r.chunks, "
-        + "r.document, r.file_table, r.pages, r.committed, r.digest"
+        + "r.document, r.file_table, r.pages, r.committed, r.digest, r.owner_seq, r.served_by"
     private static let packageColumns =
         "name, kind, head, major, minor, patch, head_seq, last_seq, last, tlp, title, bytes, withdrawn_seq"
     private static let disputeColumns =
@@ -96,9 +96,10 @@ enum SQL: Int, CaseIterable {
         case .putDispute: "INSERT OR REPLACE INTO dispute VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
         case .insertRelease:
             "INSERT INTO release (digest, package, seq, writer, kind, major, minor, patch, operation, issued, tlp, title, bytes, files, chunks, "
-                + "document, file_table, pages, committed) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
+                + "document, file_table, pages, committed, owner_seq, served_by) "
+                + "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
                 + "ON CONFLICT (digest) DO UPDATE SET document = excluded.document, file_table = excluded.file_table, pages = excluded.pages, "
-                + "committed = excluded.committed WHERE length(file_table) = 0 AND length(excluded.file_table) > 0"
+                + "committed = excluded.committed, served_by = excluded.served_by WHERE length(file_table) = 0 AND length(excluded.file_table) > 0"
         case .chunk: "SELECT segment, record, record_length, raw_offset, raw_length FROM chunk WHERE city = ? AND id = ?"
         case .insertChunk: "INSERT INTO chunk VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
         case .putMark:

@@ -128,10 +128,10 @@ extension SQLiteReading {
             operation: try Codes.value(row.int64(7), in: Codes.operations), writer: try city(row.int64(2)), seq: row.uint64(1),
             issued: row.time(8),
             tlp: try Codes.value(row.int64(9), in: Codes.labels), title: row.text(10), bytes: row.uint64(11), files: row.int(12),
-            chunks: row.int(13))
+            chunks: row.int(13), ownerSeq: row.uint64IfAny(19))
         return ReleaseRow(
             digest: try row.digest(18), release: summary, document: try row.place(14), table: try row.places(15),
             pages: try row.places(16),
-            committed: row.time(17))
+            committed: row.time(17), servedBy: row.isNull(20) ? nil : try city(row.int64(20)))
     }
 }

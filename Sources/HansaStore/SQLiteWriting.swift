@@ -214,6 +214,7 @@ final class SQLiteWriting: SQLiteReading {
         for place in release.pages { mark(place) }
         let package = try named(summary.package)
         let writer = try named(summary.writer)
+        let servedBy = release.servedBy == summary.writer ? nil : try named(release.servedBy)
         try run(.insertRelease) {
             $0.digest(release.digest)
             $0.int(package)
@@ -234,6 +235,8 @@ final class SQLiteWriting: SQLiteReading {
             $0.bytes(ContentLocation.encode(release.table))
             $0.bytes(ContentLocation.encode(release.pages))
             $0.time(release.committed)
+            $0.int(summary.ownerSeq == summary.seq ? UInt64?.none : summary.ownerSeq)
+            $0.int(servedBy)
         }
     }
 

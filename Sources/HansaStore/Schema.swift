@@ -18,6 +18,11 @@ enum Schema {
             for table in [names, policy, packages, publishing, pulling, log] { try database.execute(sql: table) }
         }
         migrator.registerMigration("disputes") { try $0.execute(sql: disputes) }
+        // Null says what holds for nearly all: the seq itself, and the writer.
+        migrator.registerMigration("writers") {
+            try $0.execute(
+                sql: "ALTER TABLE release ADD COLUMN owner_seq INTEGER; ALTER TABLE release ADD COLUMN served_by INTEGER;")
+        }
         return migrator
     }
 

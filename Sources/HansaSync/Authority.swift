@@ -30,9 +30,23 @@ struct Authority {
         return agreement
     }
 
+    /// A release that the partner itself signed and once showed us in this view of its own: it gets it back. Bytes that it wrote tell it nothing.
+    private func returned(_ release: Digest, of view: Digest) throws -> MemberRow? {
+        guard let subscribed = try store.subscribedView(view), subscribed.publisher == peer,
+            let holding = try store.holding(view, release), holding.state != .refused, let row = try store.release(release),
+            row.release.writer == peer, row.servedBy == peer
+        else { return nil }
+        var member = MemberRow(
+            view: view, release: release, package: row.release.package, level: row.hasContent ? .sync : .discover, clause: "",
+            grant: "", until: nil, added: 0)
+        member.sent = true
+        return member
+    }
+
     /// The member row if the partner may have this release in this view; nil answers as for no such release.
     mutating func member(_ release: Digest, of view: Digest) throws -> MemberRow? {
         if SeededBug.isOn(.skippedPolicyCheck), let row = try store.member(view, release), row.sent { return row }
+        if let row = try returned(release, of: view) { return row }
         guard try agreement(of: view) != nil, let row = try store.member(view, release), row.dropped == nil, row.sent else {
             return nil
         }

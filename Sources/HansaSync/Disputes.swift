@@ -7,6 +7,7 @@ internal import HansaCore
 internal import HansaCrypto
 internal import HansaDocuments
 internal import HansaLog
+internal import HansaTerms
 
 enum Disputes {
     /// Open and resolved together: a writer that forks again and again proves nothing new.
@@ -97,7 +98,7 @@ extension Puller {
         var after: PackageID?
         while true {
             let rows = try context.metadata.read { try $0.packages(of: self.peer, after: after, limit: 500) }
-            guard let last = rows.last else { return }
+            guard let last = rows.last else { break }
             after = last.package
             var envelopes: [Envelope] = []
             for row in rows {
@@ -110,6 +111,33 @@ extension Puller {
             try context.metadata.write(at: now) { tx in for envelope in envelopes { try tx.enqueue(envelope, to: self.peer) } }
             changes.outboxes.insert(peer)
         }
+        // And of what it maintains for others.
+        let written = try context.metadata.read { try self.lastWritten(of: $0) }
+        guard !written.isEmpty else { return }
+        let envelopes = try written.map { try context.envelope(at: $0) }
+        try context.metadata.write(at: now) { tx in for envelope in envelopes { try tx.enqueue(envelope, to: self.peer) } }
+        changes.outboxes.insert(peer)
+    }
+
+    private func lastWritten(of store: any MetadataReading) throws -> [ContentLocation] {
+        let policy = try store.policy()
+        guard policy.hasMaintainers else { return [] }
+        let patterns = policy.agreements.flatMap { $0.agreement.maintainers ?? [] }.filter { $0.cities.contains(peer) }
+            .flatMap(\.packages).filter { $0.city != peer }
+        var found: [PackageID: ContentLocation] = [:]
+        for pattern in patterns {
+            var after: PackageID?
+            while true {
+                let rows = try store.packages(of: pattern.city, after: after, limit: 500)
+                guard let last = rows.last else { break }
+                after = last.package
+                for row in rows where pattern.matches(row.package) && found[row.package] == nil {
+                    // By seq: the last is the highest.
+                    found[row.package] = try store.releases(of: row.package).last { $0.release.writer == self.peer }?.document
+                }
+            }
+        }
+        return found.keys.sorted().compactMap { found[$0] }
     }
 }
 
@@ -129,10 +157,12 @@ extension DocumentExchange {
         /// The release that we know under its number, if its number is one that we have given out.
         func contradicts(_ store: any MetadataReading) throws -> (isNews: Bool, known: Digest?) {
             if try store.release(digest) != nil { return (false, nil) }
-            guard let row = try store.package(release.package), release.seq <= row.lastSeq else { return (true, nil) }
+            guard release.seq <= (try store.ownChain(of: release.package, by: self.context.own).lastSeq) else {
+                return (true, nil)
+            }
             let known = try store.releaseDigest(of: release.package, writer: release.writer, seq: release.seq)
-            // A gap below our last number, as `restore` leaves one, will never be filled by us.
-            return (known != nil, known)
+            // Also in a gap below our last number, as `restore` leaves one: it will never be filled by us, but its content can come back.
+            return (true, known)
         }
         guard
             try context.metadata.read({ store in
@@ -145,10 +175,19 @@ extension DocumentExchange {
             var changes = ExchangeChanges()
             let (isNews, known) = try contradicts(tx)
             guard isNews else { return changes }
+            // In a gap nothing is in doubt.
+            let isGap = try known == nil && release.seq <= tx.ownChain(of: release.package, by: self.context.own).lastSeq
             try tx.put(
                 DisputeRow(
                     package: release.package, kind: .fence, writer: release.writer, seq: release.seq, known: known, other: digest,
-                    document: location, partner: self.peer, found: tx.now))
+                    document: location, partner: self.peer, found: tx.now, resolved: isGap ? tx.now : nil))
+            if release.package.city != self.context.own {
+                var chain = try tx.ownChain(of: release.package, by: self.context.own)
+                if release.seq > chain.lastSeq { chain = OwnChain(lastSeq: release.seq, last: digest) }
+                try tx.setOwnChain(chain, of: release.package)
+                try self.logFence(release, digest, known, tx)
+                return changes
+            }
             var row =
                 try tx.package(release.package)
                 ?? PackageRow(
@@ -173,13 +212,17 @@ extension DocumentExchange {
                 try update.withdrew(release.package)
                 changes.views = try update.finish()
             }
-            try tx.log(
-                LogDraft(
-                    .packageFenced, outcome: .failed, partner: self.peer, package: release.package, release: digest,
-                    reason: known == nil ? "unknown-release" : "fork", details: ["seq": JSONValue(release.seq)]))
+            try self.logFence(release, digest, known, tx)
             return changes
         }
         changes.formUnion(changed)
         return nil
+    }
+
+    private func logFence(_ release: Release, _ digest: Digest, _ known: Digest?, _ tx: any MetadataWriting) throws {
+        try tx.log(
+            LogDraft(
+                .packageFenced, outcome: .failed, partner: peer, package: release.package, release: digest,
+                reason: known == nil ? "unknown-release" : "fork", details: ["seq": JSONValue(release.seq)]))
     }
 }

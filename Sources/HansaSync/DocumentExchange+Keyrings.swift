@@ -130,28 +130,64 @@ extension DocumentExchange {
     // MARK: Theirs
 
     func takeKeyring(_ envelope: Envelope, at now: Timestamp, _ changes: inout ExchangeChanges) throws -> String? {
-        let verdict = try context.metadata.read { try self.verdict(on: envelope, $0) }
+        // Who passes on what another city published passes on its keyrings: without them its releases cannot be checked.
+        var city = peer
+        if let named = (try? Keyring(envelope))?.city, named != peer, try context.metadata.read({ try self.passesOn(named, $0) })
+        {
+            city = named
+        }
+        let verdict = try context.metadata.read { try self.verdict(on: envelope, of: city, $0) }
         switch verdict {
+        case .refused(let word, let why) where city != peer:
+            return try refuse(
+                envelope, word, at: now, details: ["city": .string(city.text), "why": .string(why.printable(charactersMax: 300))])
         case .refused(let word, let why): return try refuse(word, why, at: now)
         case .known: return nil
         case .next(let before, let keyring):
+            var told: Set<CityID> = []
             let changed = try context.metadata.write(at: now) { tx -> Bool in
                 // A card may have been added by hand meanwhile.
-                guard try tx.currentKeyring(of: self.peer)?.version == before.version else { return false }
+                guard try tx.currentKeyring(of: city)?.version == before.version else { return false }
                 try tx.insertKeyring(envelope, keyring)
-                try KeyringMemory.setAlarm(nil, self.peer, tx)
+                if city == self.peer {
+                    try KeyringMemory.setAlarm(nil, self.peer, tx)
+                    told = try self.tellOthers(envelope, of: city, tx)
+                }
                 try tx.log(
                     LogDraft(
                         .keyringAccepted, partner: self.peer,
                         details: [
                             "keyring": JSONValue(keyring.version), "fingerprint": .string(keyring.fingerprint.description),
                             "changes": .array(before.changes(to: keyring).map { .string($0.rawValue) }),
+                            "city": .string(city.text),
                         ]))
                 return true
             }
-            if changed { changes.keyrings.insert(peer) }
+            if changed { changes.keyrings.insert(city) }
+            changes.outboxes.formUnion(told)
             return nil
         }
+    }
+
+    /// An agreement of the three of us lets the partner pass on what that city published.
+    private func passesOn(_ city: CityID, _ store: any MetadataReading) throws -> Bool {
+        guard city != context.own, try store.currentKeyring(of: city) != nil else { return false }
+        return try store.agreements().contains {
+            $0.agreement.isPassedOn && $0.isParty(city) && $0.isParty(peer) && $0.isParty(context.own)
+        }
+    }
+
+    /// To those to whom we may pass on the city's releases.
+    private func tellOthers(_ envelope: Envelope, of city: CityID, _ tx: any MetadataWriting) throws -> Set<CityID> {
+        var others: Set<CityID> = []
+        for record in try tx.agreements()
+        where record.agreement.isPassedOn && record.isParty(city) && record.state(at: tx.now) == .active {
+            for party in record.agreement.parties where party.city != city && party.city != context.own {
+                if try tx.partner(party.city) != nil { others.insert(party.city) }
+            }
+        }
+        for other in others.sorted() { try tx.enqueue(envelope, to: other) }
+        return others
     }
 
     private enum KeyringVerdict {
@@ -161,9 +197,9 @@ extension DocumentExchange {
         case refused(String, String)
     }
 
-    private func verdict(on envelope: Envelope, _ store: any MetadataReading) throws -> KeyringVerdict {
-        let envelopes = try store.keyringEnvelopes(of: peer)
-        guard let current = try store.currentKeyring(of: peer), let last = envelopes.last else {
+    private func verdict(on envelope: Envelope, of city: CityID, _ store: any MetadataReading) throws -> KeyringVerdict {
+        let envelopes = try store.keyringEnvelopes(of: city)
+        guard let current = try store.currentKeyring(of: city), let last = envelopes.last else {
             return .refused("keyring-unknown", "no keyring of the city is held: it begins with a card and its fingerprint")
         }
         let keyring: Keyring
@@ -175,9 +211,9 @@ extension DocumentExchange {
             return .refused(error.word, error.description)
         }
         guard keyring.version > current.version else { return .known }
-        for other in try store.partners().map(\.city) + [context.own] where other != peer {
+        for other in try store.partners().map(\.city) + [context.own] where other != city {
             guard let theirs = try store.currentKeyring(of: other), let what = keyring.shared(with: theirs) else { continue }
-            return .refused("keyring-borrowed", "the keyring of \(peer) holds \(other)'s \(what)")
+            return .refused("keyring-borrowed", "the keyring of \(city) holds \(other)'s \(what)")
         }
         return .next(after: current, keyring)
     }

@@ -146,12 +146,10 @@ public final class DocumentExchange {
         case .agreement: return try takeAgreement(envelope, at: now, &changes)
         case .agreementStep: return try takeStep(envelope, at: now, &changes)
         case .release:
-            if let release = try? Release(payload: envelope.payload), release.writer == context.own,
-                release.package.city == context.own
-            {
+            if let release = try? Release(payload: envelope.payload), release.writer == context.own {
                 return try takeOwn(envelope, release, at: now, &changes)
             }
-            return try takeWithdrawal(envelope, at: now)
+            return try takeWithdrawal(envelope, at: now, &changes)
         case .keyring: return try takeKeyring(envelope, at: now, &changes)
         case .receipt, .forkProof, nil: return try refuse(envelope, "type", at: now)
         }
@@ -264,10 +262,9 @@ public final class DocumentExchange {
         let verdict = try context.metadata.read { store -> String? in
             guard let record = try store.agreement(step.agreement) else { return "unknown-agreement" }
             if record.steps.contains(where: { $0.digest == envelope.digest }) { return nil }
-            // Its maker sends it; what we made ourselves may come back to a node that was put back to an earlier state.
-            guard record.agreement.parties.contains(where: { $0.city == step.by }),
-                step.by == self.peer || step.by == self.context.own
-            else {
+            // Its maker's signature is what counts: another party may bring it, where the two have no session, and what we made ourselves may
+            // come back to a node that was put back to an earlier state.
+            guard record.isParty(step.by), record.isParty(self.peer) else {
                 return "not-a-party"
             }
             guard let keyring = try store.keyring(of: step.by, version: step.keyring),
@@ -302,6 +299,12 @@ public final class DocumentExchange {
             try update.policyChanged(step.agreement)
             changes.views = try update.finish()
             changes.policies = Set(before.agreement.parties.map(\.city).filter { $0 != self.context.own })
+            // Its maker may have no session with every other party, and what is passed on must end with what it rests on.
+            for party in before.agreement.parties
+            where try ![self.context.own, self.peer, step.by].contains(party.city) && tx.partner(party.city) != nil {
+                try tx.enqueue(envelope, to: party.city)
+                changes.outboxes.insert(party.city)
+            }
             return changes
         }
         changes.formUnion(changed)
@@ -310,17 +313,19 @@ public final class DocumentExchange {
 
     // MARK: Withdrawals
 
-    private func takeWithdrawal(_ envelope: Envelope, at now: Timestamp) throws -> String? {
+    private func takeWithdrawal(_ envelope: Envelope, at now: Timestamp, _ changes: inout ExchangeChanges) throws -> String? {
         guard let release = try? Release(payload: envelope.payload), release.operation == .withdraw else {
             return try refuse(envelope, "malformed", at: now)
         }
         let digest = envelope.digest
         let verdict = try context.metadata.read { store -> String? in
-            guard release.writer == self.peer, release.package.city == self.peer else { return "not-writer" }
-            guard let keyring = try store.keyring(of: self.peer, version: release.keyring),
-                let current = try store.currentKeyring(of: self.peer),
-                envelope.isSigned(by: keyring.packageKeys, threshold: keyring.packageThreshold)
-            else { return "signature" }
+            guard release.writer == release.package.city else { return "not-writer" }
+            // Who passed the package on to us passes this on too.
+            if release.writer != self.peer, try !self.isServedByPeer(release.package, store) { return "not-writer" }
+            guard let keyring = try store.keyring(of: release.writer, version: release.keyring),
+                let current = try store.currentKeyring(of: release.writer)
+            else { return release.writer == self.peer ? "signature" : "keyring" }
+            guard envelope.isSigned(by: keyring.packageKeys, threshold: keyring.packageThreshold) else { return "signature" }
             if keyring.packageKeys.contains(where: { current.revoked.contains($0.keyID) }) { return "key-revoked" }
             if let known = try store.releaseDigest(of: release.package, writer: release.writer, seq: release.seq), known != digest
             {
@@ -358,8 +363,9 @@ public final class DocumentExchange {
             location = try context.content.append(document: envelope.binary(), digest: digest)
             if !SeededBug.isOn(.withdrawalBeforeFsync) { try context.content.sync() }
         }
-        try context.metadata.write(at: now) { tx in
-            guard try tx.release(digest) == nil else { return }
+        let changed = try context.metadata.write(at: now) { tx -> ExchangeChanges in
+            var changes = ExchangeChanges()
+            guard try tx.release(digest) == nil else { return changes }
             if let location {
                 try tx.insert(
                     ReleaseRow(
@@ -383,7 +389,7 @@ public final class DocumentExchange {
             try tx.put(row)
             for var holding in try tx.holdings(of: release.package) where holding.state == .accepted {
                 guard !SeededBug.isOn(.forgottenWithdrawal), let known = try tx.release(holding.release),
-                    known.release.seq <= release.seq,
+                    known.release.ownerSeq <= release.seq,
                     var view = try tx.subscribedView(holding.view)
                 else { continue }
                 view.members.remove(MemberSet.memberID(release: holding.release, level: holding.level.code))
@@ -396,8 +402,25 @@ public final class DocumentExchange {
                 LogDraft(
                     .packageWithdrawn, partner: self.peer, package: release.package, release: digest,
                     reason: release.reason?.printable()))
+            let recipients = try tx.recipients(everSent: release.package)
+            guard !recipients.isEmpty else { return changes }
+            // What we passed on of it, or wrote of it ourselves, ends as well, and those who had it from us hear of it.
+            let update = try MembershipUpdate(self.context, tx)
+            try update.withdrew(release.package)
+            changes.views = try update.finish()
+            for recipient in recipients where recipient != release.writer {
+                try tx.enqueue(envelope, to: recipient)
+                changes.outboxes.insert(recipient)
+            }
+            return changes
         }
+        changes.formUnion(changed)
         return nil
+    }
+
+    /// The partner served us a release of the package.
+    private func isServedByPeer(_ package: PackageID, _ store: any MetadataReading) throws -> Bool {
+        try store.holdings(of: package).contains { try store.subscribedView($0.view)?.publisher == self.peer }
     }
 }
 

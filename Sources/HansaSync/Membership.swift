@@ -9,6 +9,7 @@ public import HansaTerms
 public final class MembershipUpdate {
     private let own: CityID
     private let tx: any MetadataWriting
+    private let context: ExchangeContext
     private let randomOfView: @Sendable (Digest) -> any RandomSource
     private let policy: Policy
     private var views: [Digest: PublishedView] = [:]
@@ -17,6 +18,7 @@ public final class MembershipUpdate {
     /// Create it after the policy's own rows were written in `tx`.
     public init(_ context: ExchangeContext, _ tx: any MetadataWriting) throws {
         own = context.own
+        self.context = context
         self.tx = tx
         randomOfView = context.randomOfView
         policy = try tx.policy()
@@ -28,10 +30,23 @@ public final class MembershipUpdate {
         for id in sortedViews { try place(digest, summary, withdrawn: false, in: id) }
     }
 
-    /// A withdrawal: the package's releases leave every view.
+    /// A release of another city came, or its holding ended: it joins or leaves the views of those to whom we pass it on.
+    public func held(_ digest: Digest) throws {
+        guard policy.hasRelays, let row = try tx.release(digest), row.release.writer != own else { return }
+        let withdrawn = try tx.package(row.release.package)?.withdrawnSeq.map { row.release.ownerSeq <= $0 } ?? false
+        for id in sortedViews where views[id].flatMap({ policy.agreement($0.agreement)?.agreement.isPassedOn }) == true {
+            try place(digest, row.release, withdrawn: withdrawn, in: id)
+        }
+    }
+
+    /// A withdrawal: the package's releases leave every view, but for what was published after it.
     public func withdrew(_ package: PackageID) throws {
+        let last = try tx.package(package)?.withdrawnSeq ?? .max
         for id in sortedViews {
-            for row in try tx.members(id, of: package) where row.dropped == nil { try drop(row) }
+            for row in try tx.members(id, of: package) where row.dropped == nil {
+                if let release = try tx.release(row.release), release.release.ownerSeq > last { continue }
+                try drop(row)
+            }
         }
     }
 
@@ -39,6 +54,7 @@ public final class MembershipUpdate {
     public func policyChanged(_ agreement: Digest) throws {
         guard let record = try tx.agreement(agreement) else { return }
         let active = record.state(at: tx.now) == .active
+        if record.agreement.maintainers != nil { try context.updateHeads(under: record, tx) }
         for party in record.agreement.parties where party.city != own {
             guard record.agreement.parties.contains(where: { $0.city == own }) else { return }
             let id = record.viewID(publisher: own, recipient: party.city)
@@ -115,35 +131,56 @@ public final class MembershipUpdate {
             for row in rows {
                 guard let release = try tx.release(row.release), let package = try tx.package(row.package) else { continue }
                 try place(
-                    row.release, release.release, withdrawn: package.withdrawnSeq.map { release.release.seq <= $0 } ?? false,
+                    row.release, release.release, withdrawn: package.withdrawnSeq.map { release.release.ownerSeq <= $0 } ?? false,
                     in: id)
             }
         }
-        // Then in: every release of ours that a live grant names.
+        // Then in: every release that a live grant names and that is ours to show.
         let grants = try tx.grants().filter { $0.agreement == view.agreement && $0.partner == view.recipient && $0.ended == nil }
-        guard !grants.isEmpty else { return }
+        for city in Set(grants.map(\.pattern.city)).sorted() { try placeAll(of: city, grants, in: id) }
+    }
+
+    private func placeAll(of city: CityID, _ grants: [Grant], in id: Digest) throws {
         var last: PackageID?
         while true {
-            let packages = try tx.packages(of: own, after: last, limit: 1000)
+            let packages = try tx.packages(of: city, after: last, limit: 1000)
             guard let end = packages.last else { break }
             last = end.package
             for package in packages where grants.contains(where: { $0.pattern.matches(package.package) }) {
                 for release in try tx.releases(of: package.package) where release.release.operation != .withdraw {
-                    let withdrawn = package.withdrawnSeq.map { release.release.seq <= $0 } ?? false
+                    let withdrawn = package.withdrawnSeq.map { release.release.ownerSeq <= $0 } ?? false
                     try place(release.digest, release.release, withdrawn: withdrawn, in: id)
                 }
             }
         }
     }
 
+    /// What another city wrote is passed on only while we hold it, whole, from its writer itself and under the same agreement: that is the one hop
+    /// that a term allows.
+    private func isHeldFromItsWriter(_ digest: Digest, _ writer: CityID, under agreement: Digest) throws -> Bool {
+        try tx.holdings(of: digest).contains { holding in
+            guard holding.state == .accepted, holding.level == .sync, let view = try tx.subscribedView(holding.view) else {
+                return false
+            }
+            return view.agreement == agreement && view.publisher == writer
+        }
+    }
+
+    private func verdict(_ digest: Digest, _ summary: ReleaseSummary, withdrawn: Bool, in view: PublishedView) throws -> Verdict {
+        let request = AccessRequest(
+            package: summary.package, kind: summary.kind, tlp: summary.tlp, withdrawn: withdrawn, writer: summary.writer,
+            publisher: own, recipient: view.recipient)
+        let verdict = policy.decision(on: request, under: view.agreement, at: tx.now)
+        guard verdict.isPermit, summary.writer != own else { return verdict }
+        return try isHeldFromItsWriter(digest, summary.writer, under: view.agreement)
+            ? verdict : .deny(Denial(reason: .unknownPackage))
+    }
+
     /// Brings one release's row in one view to what the policy says now.
     private func place(_ digest: Digest, _ summary: ReleaseSummary, withdrawn: Bool, in id: Digest) throws {
         guard var view = views[id] else { return }
-        let request = AccessRequest(
-            package: summary.package, kind: summary.kind, tlp: summary.tlp, withdrawn: withdrawn, publisher: own,
-            recipient: view.recipient)
         let row = try tx.member(id, digest)
-        switch policy.decision(on: request, under: view.agreement, at: tx.now) {
+        switch try verdict(digest, summary, withdrawn: withdrawn, in: view) {
         case .deny:
             if let row, row.dropped == nil { try drop(row) }
         case .permit(let permit):

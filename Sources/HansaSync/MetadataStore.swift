@@ -82,11 +82,12 @@ public struct ContentLocation: Hashable, Sendable {
 public struct PackageRow: Sendable, Equatable {
     public var package: PackageID
     public var kind: PackageKind
-    /// The canonical head: the committed release with the highest seq that is no withdrawal.
+    /// The canonical head: the committed release with the highest seq that is no withdrawal; of several writers' the one that the rule counts.
     public var head: Digest
     public var headVersion: Version
+    /// The head's `ownerSeq`; 0 where nothing counts yet.
     public var headSeq: UInt64
-    /// The highest seq known of the writer, withdrawals included; the next own release is one above.
+    /// The highest seq known of the package's own city, withdrawals included; its next release is one above.
     public var lastSeq: UInt64
     /// The last document of the chain, withdrawals included; the next own release names it as `previous`.
     public var last: Digest
@@ -127,13 +128,17 @@ public struct ReleaseRow: Sendable, Equatable {
     public var table: [ContentLocation]
     public var pages: [ContentLocation]
     public var committed: Timestamp
+    /// Whose chunks its content is found among: the city that served it. The writer, but for what another city passed on, or what was taken over from
+    /// another's release.
+    public var servedBy: CityID
     /// Every index has a table, for every bag has its tag files.
     public var hasContent: Bool { !table.isEmpty }
 
     public init(
         digest: Digest, release: ReleaseSummary, document: ContentLocation, table: [ContentLocation], pages: [ContentLocation],
-        committed: Timestamp
+        committed: Timestamp, servedBy: CityID? = nil
     ) {
+        self.servedBy = servedBy ?? release.writer
         self.digest = digest
         self.release = release
         self.document = document
@@ -157,8 +162,11 @@ public struct ReleaseSummary: Sendable, Equatable {
     public var bytes: UInt64
     public var files: Int
     public var chunks: Int
+    /// What its clock says of the package's own city: the writer's seq, where that city wrote it. A withdrawal numbered N ends all releases up to N.
+    public var ownerSeq: UInt64
 
     public init(_ release: Release) {
+        ownerSeq = release.seq(of: release.package.city)
         package = release.package
         kind = release.kind
         version = release.version
@@ -175,8 +183,9 @@ public struct ReleaseSummary: Sendable, Equatable {
 
     public init(
         package: PackageID, kind: PackageKind, version: Version, operation: Release.Operation, writer: CityID, seq: UInt64,
-        issued: Timestamp, tlp: TLP, title: String, bytes: UInt64, files: Int, chunks: Int
+        issued: Timestamp, tlp: TLP, title: String, bytes: UInt64, files: Int, chunks: Int, ownerSeq: UInt64? = nil
     ) {
+        self.ownerSeq = ownerSeq ?? seq
         self.package = package
         self.kind = kind
         self.version = version

@@ -94,7 +94,7 @@ extension Publisher {
         }
         guard let row = open?.row, run.first + run.count <= UInt64(row.release.chunks) else { return absent() }
         let entries = try piece(from: Int(run.first), to: Int(run.first + run.count))
-        guard let message = try encode(view, run, entries, of: row.release.writer, in: store) else { return absent() }
+        guard let message = try encode(view, run, entries, of: row.servedBy, in: store) else { return absent() }
         let after = run.first + message.count
         let end = run.first + run.count
         let rest =
@@ -141,17 +141,17 @@ extension Publisher {
     /// A stored block goes out as it lies when it is exactly the chunks that are to be sent; otherwise they are gathered and compressed anew:
     /// a neighbour in the block may belong to another view, an older version or an unredacted original (SYNC.md §5).
     private func encode(
-        _ view: Digest, _ run: GetChunks.Run, _ entries: [ChunkEntry], of writer: CityID, in store: any MetadataReading
+        _ view: Digest, _ run: GetChunks.Run, _ entries: [ChunkEntry], of city: CityID, in store: any MetadataReading
     ) throws -> Chunks? {
         // Where the first chunk lies the others mostly lie too.
-        guard let first = try store.chunkLocations(of: writer, [entries[0].id])[0] else { return nil }
+        guard let first = try store.chunkLocations(of: city, [entries[0].id])[0] else { return nil }
         let stored = try context.content.block(at: first.block)
         if stored.chunks == entries || (SeededBug.isOn(.storedBlockWithNeighbours) && stored.chunks.starts(with: entries)) {
             return Chunks(
                 view: view, release: run.release, first: run.first, count: UInt64(entries.count), codec: stored.codec,
                 rawLength: UInt32(stored.rawLength), bytes: stored.bytes)
         }
-        let places = try store.chunkLocations(of: writer, entries.map(\.id)).compactMap { $0 }
+        let places = try store.chunkLocations(of: city, entries.map(\.id)).compactMap { $0 }
         guard places.count == entries.count else { return nil }
         let raw = try gather(entries, places, beginningIn: stored, at: first.block)
         let packed = raw.withUnsafeBytes { Block.encode(raw: $0) }

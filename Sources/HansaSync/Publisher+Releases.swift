@@ -20,7 +20,12 @@ extension Publisher {
                     for entry in self.context.refusals.admit(draft, at: now) { try tx.log(entry) }
                     return (digest, nil)
                 }
-                if !row.delivered {
+                if row.view == message.view, row.added == 0 {
+                    // No member of a view of ours: its writer has it back.
+                    try tx.log(
+                        LogDraft(.releaseDelivered, partner: self.peer, package: row.package, release: digest, reason: "returned")
+                    )
+                } else if !row.delivered {
                     row.delivered = true
                     try tx.put(row)
                     try tx.log(

@@ -63,10 +63,19 @@ extension Puller {
         }
         if !SeededBug.isOn(.marksBeforeFsync) { try context.content.sync() }
         let blocks = unrecordedBlocks
-        let running = transfers.keys.sorted().compactMap { transfers[$0] }.filter { !$0.isRecorded && !$0.files.isEmpty }
+        // What comes back to us is no transfer of a view: after a crash it is asked for again, and its chunks are found.
+        let running = transfers.keys.sorted().compactMap { transfers[$0] }.filter {
+            !$0.isRecorded && !$0.files.isEmpty && !recovering.contains($0.digest)
+        }
         // What is complete and waits for its commit is as much under way as the rest: a crash must not lose it.
         let waiting = settled.compactMap { item -> Transfer? in
-            if case .accepted(let transfer) = item, !transfer.isRecorded, !transfer.isDocumentOnly { transfer } else { nil }
+            if case .accepted(let transfer) = item, !transfer.isRecorded, !transfer.isDocumentOnly,
+                !recovering.contains(transfer.digest)
+            {
+                transfer
+            } else {
+                nil
+            }
         }
         try context.metadata.write(at: now) { tx in
             for block in blocks { try tx.insertChunks(of: block.city, block: block.location, block.chunks) }
@@ -79,7 +88,8 @@ extension Puller {
 
     /// One durable step: chunks, releases, holdings, cursors and log entries together; then the frames that say so.
     func commit(_ offered: [Settled], at now: Timestamp) throws -> [Frame] {
-        let batch = try lastCheck(offered)
+        let own = offered.filter { recovering.contains($0.digest) }
+        let batch = try lastCheck(offered.filter { !recovering.contains($0.digest) })
         var byView: [Digest: [Settled]] = [:]
         for item in batch { byView[item.view, default: []].append(item) }
         var receipts: [(view: Digest, envelope: Envelope, location: ContentLocation)] = []
@@ -100,8 +110,9 @@ extension Puller {
         }
         let forks = try forks(in: batch, at: now)
         // Bytes before rows: after this line everything the transaction points to is on the disk.
-        if !batch.isEmpty || !unrecordedBlocks.isEmpty, !SeededBug.isOn(.droppedFsync) { try context.content.sync() }
+        if !offered.isEmpty || !unrecordedBlocks.isEmpty, !SeededBug.isOn(.droppedFsync) { try context.content.sync() }
 
+        if !own.isEmpty { try takeBack(own, at: now) }
         // Which pages this makes complete.
         var states = views
         for item in batch {
@@ -136,7 +147,9 @@ extension Puller {
         }
 
         let blocks = unrecordedBlocks
+        var shown: [CityID: Set<Digest>] = [:]
         let acknowledgements = try context.metadata.write(at: now) { tx -> [FeedAcknowledged] in
+            shown = [:]
             for block in blocks { try tx.insertChunks(of: block.city, block: block.location, block.chunks) }
             for receipt in receipts {
                 try tx.insertReceipt(
@@ -147,8 +160,13 @@ extension Puller {
             // Before the releases of this batch: the head stands still already for them.
             for fork in forks { try tx.record(fork) }
             for view in byView.keys.sorted() { try self.record(byView[view] ?? [], in: view, tx) }
-            return try advanced.compactMap { try self.advance($0.view, to: $0.cursor, listed: $0.last ? $0.listed : nil, tx) }
+            let acknowledgements = try advanced.compactMap {
+                try self.advance($0.view, to: $0.cursor, listed: $0.last ? $0.listed : nil, tx)
+            }
+            shown = try self.passOn(tx)
+            return acknowledgements
         }
+        changes.views.merge(shown) { $0.union($1) }
         unrecordedBlocks = []
         // What still runs keeps its turn: its bitmap was not written here.
         if transfers.isEmpty {
@@ -174,6 +192,7 @@ extension Puller {
     private func lastCheck(_ batch: [Settled]) throws -> [Settled] {
         struct Number: Hashable {
             let package: PackageID
+            let writer: CityID
             let seq: UInt64
         }
         var first: [Number: Digest] = [:]
@@ -182,12 +201,13 @@ extension Puller {
                 guard case .accepted(let transfer) = item else { return item }
                 let release = transfer.release
                 let wanted = Wanted(view: transfer.view, release: transfer.digest, level: transfer.level, number: transfer.number)
-                if let withdrawn = try store.package(release.package)?.withdrawnSeq, release.seq <= withdrawn,
+                if let withdrawn = try store.package(release.package)?.withdrawnSeq,
+                    release.seq(of: release.package.city) <= withdrawn,
                     !SeededBug.isOn(.resurrection)
                 {
                     return .refused(wanted, .withdrawn, release.package)
                 }
-                let number = Number(package: release.package, seq: release.seq)
+                let number = Number(package: release.package, writer: release.writer, seq: release.seq)
                 let known =
                     try store.releaseDigest(of: release.package, writer: release.writer, seq: release.seq) ?? first[number]
                 if let known, known != transfer.digest, !SeededBug.isOn(.forkAccepted) {
@@ -202,7 +222,9 @@ extension Puller {
 
     func record(_ items: [Settled], in id: Digest, _ tx: any MetadataWriting) throws {
         guard var view = try tx.subscribedView(id) else { return }
+        let isPassedOn = try isPassedOn(under: view.agreement, tx)
         for item in items {
+            if isPassedOn { toPassOn.insert(item.digest) }
             if var before = try tx.holding(id, item.digest), before.state != .ended {
                 if before.level != item.level {
                     if SeededBug.isOn(.levelNotMoved) { continue }
@@ -263,7 +285,10 @@ extension Puller {
             ReleaseRow(
                 digest: transfer.digest, release: ReleaseSummary(release), document: transfer.document,
                 table: transfer.tableLocations,
-                pages: transfer.pageLocations, committed: tx.now))
+                pages: transfer.pageLocations, committed: tx.now, servedBy: peer))
+        guard release.writer == release.package.city else { return try context.updateHead(of: release.package, tx) }
+        // The owner's chain first; where others write too, the head is picked after it.
+        defer { ownersReleases.insert(release.package) }
         let row = try tx.package(release.package)
         if let row, row.lastSeq > release.seq {
             // An older release that arrives late (history) does not move the head.
@@ -300,6 +325,7 @@ extension Puller {
                         if listed.contains(row.release) {
                             members.insert(MemberSet.memberID(release: row.release, level: row.level.code))
                         } else if !SeededBug.isOn(.resetKeepsRest) {
+                            if try isPassedOn(under: view.agreement, tx) { toPassOn.insert(row.release) }
                             row.state = .ended
                             row.reason = "dropped"
                             try tx.put(row)

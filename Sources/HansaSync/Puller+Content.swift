@@ -105,7 +105,7 @@ extension Puller {
                 if block.isDelta { deltaFailed(block.transfer, block.runs) } else { damaged(block.transfer, block.runs[0]) }
                 continue
             }
-            unrecordedBlocks.append((peer, location, block.chunks))
+            unrecordedBlocks.append((namespace(of: block.transfer.digest), location, block.chunks))
             unflushedBytes += block.bytes
             // Ended meanwhile: what came of it stays as content without a release.
             guard transfers[block.transfer.digest] === block.transfer else { continue }
@@ -130,7 +130,7 @@ extension Puller {
 
     func complete(_ transfer: Transfer) throws {
         let good = try transfer.filesAreAsSigned { number in
-            try self.readChunk(transfer.entries[number])
+            try self.readChunk(transfer.entries[number], of: transfer.digest)
         }
         guard good else { return refuse(transfer, .contentHash) }
         discard(transfer.digest)
@@ -139,8 +139,8 @@ extension Puller {
     }
 
     /// A chunk that came before: from a block of this session that has no row yet, or from the store.
-    private func readChunk(_ entry: ChunkEntry) throws -> [UInt8] {
-        var place = try context.metadata.read { try $0.chunkLocations(of: self.peer, [entry.id])[0] }
+    private func readChunk(_ entry: ChunkEntry, of release: Digest) throws -> [UInt8] {
+        var place = try context.metadata.read { try $0.chunkLocations(of: self.namespace(of: release), [entry.id])[0] }
         if place == nil {
             for block in unrecordedBlocks {
                 var offset: UInt32 = 0

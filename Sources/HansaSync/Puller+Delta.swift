@@ -14,7 +14,7 @@ extension Puller {
     /// served in this view counts: another would tell it what we hold from others.
     func base(for transfer: Transfer, _ store: any MetadataReading) throws -> Digest? {
         func isHeld(_ row: ReleaseRow) throws -> Bool {
-            guard row.hasContent, row.release.writer == peer, row.release.seq < transfer.release.seq,
+            guard row.hasContent, row.release.writer == peer, row.servedBy == peer, row.release.seq < transfer.release.seq,
                 row.release.package == transfer.release.package, row.release.chunks > 0,
                 row.release.chunks <= BaseIndex.chunksMax, let holding = try store.holding(transfer.view, row.digest)
             else { return false }

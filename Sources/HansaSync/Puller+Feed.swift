@@ -322,8 +322,10 @@ extension Puller {
         let gone = Set(drops.map(\.release))
         settled.removeAll { $0.view == id && gone.contains($0.digest) }
         ready.removeAll { $0.view == id && gone.contains($0.release) }
+        var shown: [CityID: Set<Digest>] = [:]
         try context.metadata.write(at: now) { tx in
             guard var view = try tx.subscribedView(id) else { return }
+            if try self.isPassedOn(under: view.agreement, tx) { self.toPassOn.formUnion(gone) }
             for drop in drops {
                 try tx.removeTransfer(id, drop.release)
                 guard var holding = try tx.holding(id, drop.release), holding.state != .ended else { continue }
@@ -337,6 +339,26 @@ extension Puller {
                         agreement: view.agreement, reason: "dropped"))
             }
             try tx.put(view)
+            shown = try self.passOn(tx)
         }
+        changes.views.merge(shown) { $0.union($1) }
+    }
+
+    // MARK: Passing on
+
+    func isPassedOn(under agreement: Digest, _ store: any MetadataReading) throws -> Bool {
+        try store.agreement(agreement)?.agreement.isPassedOn ?? false
+    }
+
+    /// Brings what we show others of the releases that came or went in this transaction to what we hold now, and the heads of packages of several
+    /// writers to the owner's new release. Its last step: the holdings are written.
+    func passOn(_ tx: any MetadataWriting) throws -> [CityID: Set<Digest>] {
+        let (releases, packages) = (toPassOn, ownersReleases)
+        (toPassOn, ownersReleases) = ([], [])
+        if try tx.policy().hasMaintainers { for package in packages.sorted() { try context.updateHead(of: package, tx) } }
+        guard !releases.isEmpty else { return [:] }
+        let update = try MembershipUpdate(context, tx)
+        for release in releases.sorted() { try update.held(release) }
+        return try update.finish()
     }
 }

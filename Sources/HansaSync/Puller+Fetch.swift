@@ -27,6 +27,10 @@ extension Puller {
                 if reason == .fork { keep(evidence: envelope) }
                 settled.append(.refused(wanted, reason, release?.package))
             case .notYetDue(_, let until): parked[wanted.release] = (wanted, until)
+            case .accepted(let release)
+            where try release.writer != peer && !recovering.contains(wanted.release) && isHere(wanted):
+                // Its document came, so the one that passes it on has it; what we have from elsewhere is not fetched again.
+                settled.append(.adopted(wanted, release.package))
             case .accepted(let release) where !wanted.isShared:
                 let location = try context.content.append(document: envelope.binary(), digest: envelope.digest)
                 settled.append(
@@ -55,11 +59,24 @@ extension Puller {
         }
     }
 
+    private func isHere(_ item: Wanted) throws -> Bool {
+        guard let row = try context.metadata.read({ try $0.release(item.release) }) else { return false }
+        return row.hasContent || !item.isShared
+    }
+
     /// Checks documents that came together. Those whose view or agreement is gone are forgotten.
     private func verdicts(on came: [(wanted: Wanted, envelope: Envelope)], at now: Timestamp) throws
         -> [(Wanted, Envelope, ReleaseVerdict)]
     {
         guard !came.isEmpty else { return [] }
+        if came.contains(where: { recovering.contains($0.wanted.release) }) {
+            let own = try context.metadata.read { store in
+                try came.filter { self.recovering.contains($0.wanted.release) }.map {
+                    ($0.wanted, $0.envelope, try self.recoveryVerdict(on: $0.envelope, expecting: $0.wanted.release, store))
+                }
+            }
+            return try own + verdicts(on: came.filter { !recovering.contains($0.wanted.release) }, at: now)
+        }
         let readings = readings(of: came, keys: try context.metadata.read { try ReleaseCheck.Keys(of: self.peer, in: $0) })
         return try context.metadata.read { store in
             var agreements: [Digest: AgreementRecord?] = [:]
@@ -87,18 +104,21 @@ extension Puller {
         let others = items[own.count...]
         let onLane = LaneResult<[ReleaseCheck.Reading]>()
         if !others.isEmpty {
-            lane.run(bytes: others.reduce(0) { $0 + $1.envelope.payload.count }) { [peer] in
-                onLane.set(
-                    others.map { ReleaseCheck.reading(of: $0.envelope, expecting: $0.release, from: peer, keys: keys) })
+            lane.run(bytes: others.reduce(0) { $0 + $1.envelope.payload.count }) {
+                onLane.set(others.map { ReleaseCheck.reading(of: $0.envelope, expecting: $0.release, keys: keys) })
             }
         }
-        let here = own.map { ReleaseCheck.reading(of: $0.envelope, expecting: $0.release, from: peer, keys: keys) }
+        let here = own.map { ReleaseCheck.reading(of: $0.envelope, expecting: $0.release, keys: keys) }
         if others.isEmpty { return here }
         lane.wait()
         return here + onLane.take()
     }
 
+    /// Among whose chunks a release's lie: what comes back to us is ours.
+    func namespace(of release: Digest) -> CityID { recovering.contains(release) ? context.own : peer }
+
     func forget(_ item: Wanted) {
+        recovering.remove(item.release)
         done(item.release)
         guard var state = views[item.view] else { return }
         state.listed?.remove(item.release)
@@ -165,7 +185,7 @@ extension Puller {
     private func markHeld(in transfers: [Transfer]) throws {
         guard !transfers.isEmpty else { return }
         let locations = try context.metadata.read { store in
-            try transfers.map { try store.chunkLocations(of: self.peer, $0.entries.map(\.id)) }
+            try transfers.map { try store.chunkLocations(of: self.namespace(of: $0.digest), $0.entries.map(\.id)) }
         }
         for (transfer, locations) in zip(transfers, locations) {
             let entries = transfer.entries

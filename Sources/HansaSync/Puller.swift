@@ -174,6 +174,13 @@ public final class Puller {
     /// A round without a line, while it is not answered: where no agreement is known it tells that what waited for us has come before.
     var bareRound: UInt64?
     var hasShownHoldings = false
+    /// Releases of our own on their way back, and those that were asked for in this session.
+    var recovering: Set<Digest> = []
+    var recoveryAsked: Set<Digest> = []
+    var recoveryLooked: Timestamp?
+    /// Within one transaction: releases that came or went and may be passed on, and packages of which their own city's release came.
+    var toPassOn: Set<Digest> = []
+    var ownersReleases: Set<PackageID> = []
 
     /// For the shell: documents that wait for the partner.
     var changes = ExchangeChanges()
@@ -263,6 +270,7 @@ public final class Puller {
                 }
                 return lines
             }
+            try recover(at: now)
             // What runs under an agreement that has ended goes no further.
             for id in views.keys.sorted() where !alive.contains(id) { cancel(id) }
             if alive.isEmpty, bareRound == nil {
@@ -327,6 +335,11 @@ public final class Puller {
             for id in retries { views[id]?.retry = nil }
             if !retries.isEmpty { frames += try askAgain(at: now) }
             try context.flushRefusals(at: now)
+            // A document that the partner showed us may have said what we lost.
+            if recoveryLooked.map({ now.milliseconds - $0.milliseconds >= 5000 }) ?? true {
+                recoveryLooked = now
+                try recover(at: now)
+            }
             if unflushedBytes > 0, let last = lastFlush, now.milliseconds - last.milliseconds >= context.limits.flushMilliseconds
             {
                 try flush(at: now)

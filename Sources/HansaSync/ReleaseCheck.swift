@@ -59,18 +59,43 @@ public enum ReleaseCheck {
     /// When a release under a keyring that is not here yet is looked at again.
     static let keyringWaitMilliseconds: Int64 = 5000
 
-    /// The keyrings of a publisher, which its documents name by their version.
+    /// The keyrings of those whose releases a publisher may show us: its own, and where it passes on what others published theirs.
     struct Keys: Sendable {
-        fileprivate let current: Keyring?
-        fileprivate let versions: [Int: Keyring]
+        fileprivate struct City: Sendable {
+            let current: Keyring?
+            let versions: [Int: Keyring]
+
+            init(_ city: CityID, in store: any MetadataReading) throws {
+                current = try store.currentKeyring(of: city)
+                var versions: [Int: Keyring] = [:]
+                for version in 1...max(1, current?.version ?? 1) {
+                    versions[version] = try store.keyring(of: city, version: version)
+                }
+                self.versions = versions
+            }
+        }
+
+        let publisher: CityID
+        fileprivate let cities: [CityID: City]
+        /// It may write packages of other cities.
+        fileprivate let maintains: Bool
 
         init(of publisher: CityID, in store: any MetadataReading) throws {
-            current = try store.currentKeyring(of: publisher)
-            var versions: [Int: Keyring] = [:]
-            for version in 1...max(1, current?.version ?? 1) {
-                versions[version] = try store.keyring(of: publisher, version: version)
+            self.publisher = publisher
+            var cities = [publisher: try City(publisher, in: store)]
+            var maintains = false
+            let policy = try store.policy()
+            if policy.hasMaintainers || policy.hasRelays {
+                for record in policy.agreements where record.isParty(publisher) {
+                    if record.agreement.maintainers != nil { maintains = true }
+                    guard record.agreement.isPassedOn else { continue }
+                    for party in record.agreement.parties where cities[party.city] == nil {
+                        cities[party.city] = try City(party.city, in: store)
+                    }
+                }
             }
-            self.versions = versions
+            self.cities = cities
+            self.maintains = maintains
         }
     }
 
@@ -85,22 +110,30 @@ public enum ReleaseCheck {
     }
 
     /// The part of the check that needs no rows, and nearly all of its time: several may be done side by side.
-    static func reading(of envelope: Envelope, expecting digest: Digest, from publisher: CityID, keys: Keys) -> Reading {
+    static func reading(of envelope: Envelope, expecting digest: Digest, keys: Keys) -> Reading {
         guard envelope.digest == digest else { return .refused(.wrongDigest, nil) }
         guard envelope.payloadType == DocumentType.release.rawValue, let release = try? Release(payload: envelope.payload) else {
             return .refused(.malformed, nil)
         }
-        guard release.writer == publisher, release.package.city == publisher else { return .refused(.notWriter, release) }
-        guard release.operation == .publish, release.index != nil else { return .refused(.operation, release) }
-        guard let current = keys.current else { return .refused(.keyring, release) }
+        let isOwners = release.writer == release.package.city
+        let isRelayed = release.writer != keys.publisher
+        guard isRelayed ? isOwners : isOwners || keys.maintains, let city = keys.cities[release.writer] else {
+            return .refused(.notWriter, release)
+        }
+        guard release.operation != .withdraw, release.index != nil else { return .refused(.operation, release) }
+        // A maintainer adds to what the owner began, and a withdrawal of the owner's must reach it.
+        guard release.seq(of: release.package.city) > 0 else { return .refused(.operation, release) }
+        guard let current = city.current else { return .refused(.keyring, release) }
         guard release.keyring <= current.version else { return .early(release) }
-        guard let keyring = keys.versions[release.keyring] else { return .refused(.keyring, release) }
+        guard let keyring = city.versions[release.keyring] else { return .refused(.keyring, release) }
         guard envelope.isSigned(by: keyring.packageKeys, threshold: keyring.packageThreshold) || SeededBug.isOn(.skippedSignature)
         else {
             return .refused(.signature, release)
         }
         // A superseded key is good for a release sent by its own writer in a current session, unless the keyring names it compromised (FORMATS.md §3).
         if keyring.packageKeys.contains(where: { current.revoked.contains($0.keyID) }) { return .revoked(release) }
+        // Only its own writer, in its own session, vouches for what a superseded key signed.
+        if isRelayed, !keyring.packageKeys.allSatisfy(current.packageKeys.contains) { return .refused(.keyring, release) }
         return .sound(release)
     }
 
@@ -125,12 +158,15 @@ public enum ReleaseCheck {
         {
             return .refused(.fork, release)
         }
-        if let package = try store.package(release.package), let withdrawn = package.withdrawnSeq, release.seq <= withdrawn {
+        if let package = try store.package(release.package), let withdrawn = package.withdrawnSeq,
+            release.seq(of: release.package.city) <= withdrawn
+        {
             return .refused(.withdrawn, release)
         }
         let request = AccessRequest(
-            package: release.package, kind: release.kind, tlp: release.tlp, withdrawn: false, publisher: publisher,
-            recipient: recipient)
+            package: release.package, kind: release.kind, tlp: release.tlp, withdrawn: false, writer: release.writer,
+            publisher: publisher, recipient: recipient)
+        guard agreement.agreement.passage(of: request) != nil else { return .refused(.notWriter, release) }
         if !SeededBug.isOn(.skippedTerms),
             case .deny(let denial) = Policy.receiverDecision(on: request, under: agreement, at: now)
         {
@@ -147,7 +183,7 @@ public enum ReleaseCheck {
         on envelope: Envelope, expecting digest: Digest, publisher: CityID, recipient: CityID, under agreement: AgreementRecord,
         aheadMillisecondsMax: Int64, store: any MetadataReading, at now: Timestamp
     ) throws -> ReleaseVerdict {
-        let reading = reading(of: envelope, expecting: digest, from: publisher, keys: try Keys(of: publisher, in: store))
+        let reading = reading(of: envelope, expecting: digest, keys: try Keys(of: publisher, in: store))
         return try verdict(
             on: reading, expecting: digest, publisher: publisher, recipient: recipient, under: agreement,
             aheadMillisecondsMax: aheadMillisecondsMax, store: store, at: now)

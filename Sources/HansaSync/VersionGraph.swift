@@ -65,7 +65,7 @@ public struct VersionGraph: Sendable {
                 operation: release.operation, content: release.manifest)
         }
 
-        func seq(of city: CityID) -> UInt64 { clock.first { $0.city == city }?.seq ?? 0 }
+        public func seq(of city: CityID) -> UInt64 { clock.first { $0.city == city }?.seq ?? 0 }
     }
 
     /// Two or more releases with one writer and seq: evidence, not a conflict.
@@ -108,6 +108,27 @@ public struct VersionGraph: Sendable {
     public mutating func insert(_ node: Node) -> Bool { nodes.updateValue(node, forKey: node.digest) == nil }
 
     public var count: Int { nodes.count }
+
+    public func node(_ digest: Digest) -> Node? { nodes[digest] }
+
+    /// The newest releases that both know, in order: what a merge of the two starts from. More than one where histories cross.
+    public func commonAncestors(of left: Digest, _ right: Digest) -> [Digest] {
+        let both = ancestors(of: left).intersection(ancestors(of: right))
+        let known = both.compactMap { nodes[$0] }
+        return known.filter { node in
+            !known.contains { $0.digest != node.digest && ClockOrder(node.clock, $0.clock) == .before }
+        }.map(\.digest).sorted()
+    }
+
+    /// Itself included.
+    private func ancestors(of digest: Digest) -> Set<Digest> {
+        var seen: Set<Digest> = []
+        var open = [digest]
+        while let next = open.popLast() {
+            if let node = nodes[next], seen.insert(next).inserted { open += node.parents }
+        }
+        return seen
+    }
 
     /// In order of digest.
     private var ordered: [Node] { nodes.keys.sorted().compactMap { nodes[$0] } }

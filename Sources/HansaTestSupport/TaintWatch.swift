@@ -72,7 +72,8 @@ public final class TaintWatch {
             let request = AccessRequest(
                 package: release.package, kind: release.kind, tlp: release.tlp,
                 // Who was put back to an earlier state may not know what it withdrew.
-                withdrawn: node.restores == 0 && release.seq <= withdrawn[release.package] ?? 0, publisher: node.city,
+                withdrawn: node.restores == 0 && release.seq(of: release.package.city) <= withdrawn[release.package] ?? 0,
+                writer: release.writer, publisher: node.city,
                 recipient: sight.peer)
             for record in sight.active {
                 if case .permit(let permit) = sight.policy.decision(on: request, under: record.digest, at: sight.now) {
@@ -117,7 +118,9 @@ public final class TaintWatch {
         }
         for id in ids.union(search(bytes)) {
             guard let origins = marks[TaintWatch.head(id.bytes[...])]?[id] else { continue }
-            let ours = origins.filter { $0.publisher == node.city }
+            // What a publisher says must be granted whoever wrote it; elsewhere it may speak of what others gave it.
+            let isPublishing = [.feed, .releases, .index, .chunks].contains(frame.type)
+            let ours = isPublishing ? origins : origins.filter { $0.publisher == node.city }
             guard !ours.isEmpty, !ours.contains(where: { level($0.release, node, &sight) != nil }) else { continue }
             if try isExcused(id, frame, node, &sight) { continue }
             report(node, sight.peer, frame, "an id of \(ours.map(\.release.short).sorted().joined(separator: ", ")) leaves")

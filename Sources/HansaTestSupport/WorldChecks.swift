@@ -68,16 +68,26 @@ extension World {
             let policy = try store.policy()
             var members = MemberSet()
             var errors: [String] = []
-            for package in try store.packages(of: publisher.city, after: nil, limit: .max) {
+            for package in try store.packages(of: nil, after: nil, limit: .max) {
                 let releases = try store.releases(of: package.package)
-                let withdrawn = releases.last { $0.release.operation == .withdraw }?.release.seq ?? 0
+                let withdrawn = max(
+                    releases.last { $0.release.operation == .withdraw }?.release.seq ?? 0,
+                    package.package.city == publisher.city ? 0 : package.withdrawnSeq ?? 0)
                 for row in releases where row.release.operation != .withdraw {
                     let request = AccessRequest(
                         package: row.release.package, kind: row.release.kind, tlp: row.release.tlp,
-                        withdrawn: row.release.seq <= withdrawn, publisher: publisher.city,
+                        withdrawn: row.release.ownerSeq <= withdrawn, writer: row.release.writer, publisher: publisher.city,
                         recipient: view.recipient)
                     let member = try store.member(id, row.digest)
-                    guard case .permit(let permit) = policy.decision(on: request, under: record.digest, at: publisher.now) else {
+                    // What is passed on is held from its writer.
+                    let isHere =
+                        try row.release.writer == publisher.city
+                        || store.holding(record.viewID(publisher: row.release.writer, recipient: publisher.city), row.digest).map
+                        {
+                            $0.state == .accepted && $0.level == .sync
+                        } ?? false
+                    guard isHere, case .permit(let permit) = policy.decision(on: request, under: record.digest, at: publisher.now)
+                    else {
                         if let member, member.dropped == nil {
                             errors.append("\(row.digest.short) is a member and not permitted")
                         }

@@ -57,7 +57,8 @@ extension World {
     /// An agreement in both directions, as its proposer signs it.
     public func propose(
         _ proposer: Int, _ others: Int..., id: String = "exchange", ceiling: TLP = .amberStrict, kinds: [String] = ["dataset"],
-        effective: String = "2026-01-01", expires: String = "2029-12-31"
+        effective: String = "2026-01-01", expires: String = "2029-12-31", redistribution: JSONValue = ["to": "none"],
+        maintainers: JSONValue? = nil
     ) throws -> Digest {
         let cities = ([proposer] + others).map { nodes[$0].city }
         let terms = cities.enumerated().map { number, from -> JSONValue in
@@ -66,10 +67,10 @@ extension World {
                 "to": .array(cities.filter { $0 != from }.map { .string($0.text) }),
                 "packages": [.string("\(from)/**")], "kinds": .array(kinds.map { .string($0) }),
                 "ceiling": .string(ceiling.rawValue),
-                "redistribution": ["to": "none"],
+                "redistribution": redistribution,
             ]
         }
-        let agreement = try Agreement(json: [
+        let members: JSONValue = [
             "schema": "hansa.agreement/1", "id": .string(id), "title": "An exchange",
             "parties": .array(
                 ([proposer] + others).map { number -> JSONValue in
@@ -81,10 +82,21 @@ extension World {
                 }),
             "term": ["effective": .string(effective), "expires": .string(expires)],
             "clauses": .array(cities.indices.map { ["id": .string("\($0 + 1)"), "text": "Words."] }), "terms": .array(terms),
-        ])
+        ]
+        let agreement = try Agreement(
+            json: .object((members.object ?? []) + (maintainers.map { [JSONMember("maintainers", $0)] } ?? [])))
         let envelope = Envelope.sign(agreement.payload(), as: .agreement, with: [nodes[proposer].officer])
         try nodes[proposer].sign(envelope)
         return envelope.digest
+    }
+
+    /// Signed by all at once: each node holds all signatures.
+    public func signByAll(_ digest: Digest, _ parties: [Int]) throws {
+        guard let envelope = try nodes[parties[0]].metadata.read({ try $0.agreement(digest)?.envelope }) else {
+            preconditionFailure("it was just proposed")
+        }
+        let all = Envelope.sign(envelope.payload, as: .agreement, with: parties.map { nodes[$0].officer })
+        for number in parties { try nodes[number].take(all) }
     }
 
     /// Proposed by the first and signed by all, without waiting for sessions: each node holds all signatures.
@@ -238,17 +250,21 @@ extension WorldNode {
     @discardableResult
     func publish(
         _ path: String, _ content: WorldContent, tlp: TLP = .green, kind: PackageKind = .dataset, issued: Timestamp? = nil,
-        deceit: Deceit?
+        deceit: Deceit?, of owner: CityID? = nil, merging: Bool = false
     ) throws -> Digest {
-        let package = try PackageID(city: city, path: path)
-        let head = try metadata.read { try $0.package(package) }
+        let package = try PackageID(city: owner ?? city, path: path)
+        let (head, lineage) = try metadata.read { store in
+            (try store.package(package), try self.context.lineage(of: package, merging: merging, in: store, at: self.now))
+        }
         let (entries, blocks, index) = try write(content)
-        let seq = (head?.lastSeq ?? 0) + (deceit == .sameNumber && head != nil ? 0 : 1)
+        let isTwin = deceit == .sameNumber && head != nil
+        let seq = isTwin ? head?.lastSeq ?? 1 : lineage.seq
         let release = try Release(
-            package: package, kind: kind, version: Version(1, 0, UInt32(seq)), operation: .publish, writer: city,
-            keyring: keyring.version,
-            seq: seq, previous: head?.last,
-            parents: head.map { [$0.last] } ?? [], clock: [ClockEntry(city: city, seq: seq)], issued: issued ?? now, tlp: tlp,
+            package: package, kind: kind, version: Version(1, 0, UInt32(seq)), operation: isTwin ? .publish : lineage.operation,
+            writer: city, keyring: keyring.version,
+            seq: seq, previous: isTwin ? head?.last : lineage.previous,
+            parents: isTwin ? head.map { [$0.last] } ?? [] : lineage.parents,
+            clock: isTwin ? [ClockEntry(city: city, seq: seq)] : lineage.clock, issued: issued ?? now, tlp: tlp,
             title: path,
             bytes: entries.reduce(0) { $0 + UInt64($1.length) }, files: content.files.count,
             manifest: SHA256.hash(Array("manifest \(package) \(seq)".utf8)),
@@ -268,7 +284,12 @@ extension WorldNode {
             try tx.insert(
                 ReleaseRow(
                     digest: envelope.digest, release: summary, document: document, table: table, pages: pages, committed: tx.now))
-            try tx.put(row)
+            if package.city == self.city {
+                try tx.put(row)
+            } else {
+                try tx.setOwnChain(OwnChain(lastSeq: seq, last: envelope.digest), of: package)
+            }
+            if release.clock.count > 1 { try self.context.updateHead(of: package, tx) }
             try tx.log(LogDraft(.packagePublished, package: package, release: envelope.digest))
             let update = try MembershipUpdate(self.context, tx)
             try update.released(envelope.digest, summary)
@@ -282,13 +303,27 @@ extension WorldNode {
         return envelope.digest
     }
 
-    /// Lists a release to every partner, whatever the policy says of it.
-    func offerToAll(_ digest: Digest) throws {
+    /// A release of another city's package, which an agreement has us write; `merging`: it follows all heads.
+    @discardableResult
+    public func publish(_ path: String, of owner: CityID, _ content: WorldContent, merging: Bool = false, tlp: TLP = .green)
+        throws -> Digest
+    {
+        try publish(path, content, tlp: tlp, kind: .dataset, issued: nil, deceit: nil, of: owner, merging: merging)
+    }
+
+    /// Lists a release to a partner, whatever the policy says of it.
+    public func offer(_ digest: Digest, to partner: CityID) throws { try offer(digest) { $0 == partner } }
+
+    func offerToAll(_ digest: Digest) throws { try offer(digest) { _ in true } }
+
+    private func offer(_ digest: Digest, _ isMeant: (CityID) -> Bool) throws {
         try change { tx in
             var changes = ExchangeChanges()
             guard let release = try tx.release(digest) else { return changes }
             for var view in try tx.publishedViews()
-            where try tx.member(view.id, digest)?.dropped != nil || tx.member(view.id, digest) == nil {
+            where try isMeant(view.recipient)
+                && (tx.member(view.id, digest)?.dropped != nil || tx.member(view.id, digest) == nil)
+            {
                 view.position += 1
                 view.members.insert(MemberSet.memberID(release: digest, level: Grant.Level.sync.code))
                 try tx.put(view)
@@ -366,12 +401,13 @@ extension WorldNode {
     public func withdraw(_ path: String) throws -> Bool {
         let package = try PackageID(city: city, path: path)
         guard let row = try metadata.read({ try $0.package(package) }), !row.isWithdrawn else { return false }
-        let seq = row.lastSeq + 1
+        let lineage = try metadata.read { try self.context.lineage(of: package, merging: true, in: $0, at: self.now) }
+        let seq = lineage.seq
         let release = try Release(
             package: package, kind: row.kind, version: row.headVersion, operation: .withdraw, writer: city,
             keyring: keyring.version, seq: seq,
-            previous: row.last,
-            parents: [row.last], clock: [ClockEntry(city: city, seq: seq)], issued: now, tlp: row.tlp, title: row.title, bytes: 0,
+            previous: lineage.previous,
+            parents: lineage.parents, clock: lineage.clock, issued: now, tlp: row.tlp, title: row.title, bytes: 0,
             files: 0, manifest: nil,
             index: nil, reason: "It was wrong.")
         let envelope = release.signed(with: [packageKey])
@@ -408,7 +444,7 @@ extension WorldNode {
         let parsed = try FileTable(encoded: table, chunks: row.release.chunks)
         var entries: [ChunkEntry] = []
         for page in row.pages { entries += try IndexPage.decode(try content.body(at: page)) }
-        let places = try metadata.read { try $0.chunkLocations(of: row.release.writer, entries.map(\.id)) }
+        let places = try metadata.read { try $0.chunkLocations(of: row.servedBy, entries.map(\.id)) }
         var files: [(path: String, chunks: [[UInt8]])] = []
         for (number, file) in parsed.files.enumerated() {
             var chunks: [[UInt8]] = []

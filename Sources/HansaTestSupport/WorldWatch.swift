@@ -26,7 +26,7 @@ final class WorldWatch {
     /// Chunks that one city sent another.
     private var served: [CityID: [CityID: Set<Digest>]] = [:]
     private var publications: [Digest: WorldPublication] = [:]
-    private var numbers: [PackageID: [UInt64: Digest]] = [:]
+    private var numbers: [Chain: [UInt64: Digest]] = [:]
     private var published = 0
     private var lanes = LaneCache()
 
@@ -64,7 +64,8 @@ final class WorldWatch {
                 continue
             }
             let release = publication.release
-            let before = numbers[release.package] ?? [:]
+            let chain = Chain(package: release.package, writer: release.writer)
+            let before = numbers[chain] ?? [:]
             if let other = before[release.seq], other != publication.digest {
                 find(
                     .s6, "\(node.city) signed \(publication.digest.short) and \(other.short) as \(release.package) \(release.seq)"
@@ -76,7 +77,7 @@ final class WorldWatch {
             {
                 find(.s7, "\(node.city) signed \(release.package) \(release.seq) after \(last ?? 0)")
             }
-            numbers[release.package, default: [:]][release.seq] = publication.digest
+            numbers[chain, default: [:]][release.seq] = publication.digest
         }
         published = world.publications.count
     }
@@ -145,11 +146,11 @@ final class WorldWatch {
                     for place in [held.document] + held.table + held.pages where !isDurable(place, node) {
                         find(.s2, "\(node.city) acknowledged \(release.short), and a record of it is not durable")
                     }
-                    let places = try node.metadata.read { try $0.chunkLocations(of: known.city, known.entries.map(\.id)) }
+                    let places = try node.metadata.read { try $0.chunkLocations(of: held.servedBy, known.entries.map(\.id)) }
                     for place in Set(places.compactMap { $0?.block }) where !isDurable(place, node) {
                         find(.s2, "\(node.city) acknowledged \(release.short), and a block of it is not durable")
                     }
-                    let came = served[node.city]?[known.city] ?? []
+                    let came = served[node.city]?[held.servedBy] ?? []
                     if !known.entries.allSatisfy({ came.contains($0.id) }) {
                         find(
                             .s1,
@@ -207,13 +208,18 @@ final class WorldWatch {
             find(.s6, "\(node.city) keeps a proof that \(fork.writer) signed \(fork.package) \(fork.seq) twice")
         }
         for (package, digests) in state.releasesOfPackage {
-            var seen: [UInt64: Digest] = [:]
+            var seen: [Chain: [UInt64: Digest]] = [:]
             for digest in digests {
                 guard let release = state.releases[digest]?.release else { continue }
-                if let other = seen.updateValue(digest, forKey: release.seq), isWhole || package.city != node.city {
+                let chain = Chain(package: package, writer: release.writer)
+                if let other = seen[chain, default: [:]].updateValue(digest, forKey: release.seq),
+                    isWhole || package.city != node.city
+                {
                     find(.s6, "\(node.city) holds \(digest.short) and \(other.short) as \(package) \(release.seq)")
                 }
             }
+            // Of several writers `VersionGraph` says what the head is; its tests and the convergence of worlds look at that.
+            guard seen.keys.allSatisfy({ $0.writer == package.city }) else { continue }
             // S5, one writer: the head is the highest that is no withdrawal.
             let highest = digests.compactMap { state.releases[$0]?.release }.filter { $0.operation != .withdraw }.map(\.seq).max()
             if let highest, !frozen.contains(package), state.packages[package]?.headSeq != highest {
@@ -232,12 +238,19 @@ final class WorldWatch {
         guard let known = publications[row.release] else {
             return find(.s3, "\(node.city) holds \(row.release.short), which nobody published")
         }
-        if known.city != view.publisher {
+        let isPassedOn = known.release.writer == known.release.package.city && isPassedOn(view.agreement, state)
+        if known.city != view.publisher, !isPassedOn {
             find(.s3, "\(node.city) holds \(row.release.short) of \(known.city) from \(view.publisher)")
         }
-        if let withdrawn = state.packages[known.release.package]?.withdrawnSeq, known.release.seq <= withdrawn {
+        if let withdrawn = state.packages[known.release.package]?.withdrawnSeq,
+            known.release.seq(of: known.release.package.city) <= withdrawn
+        {
             find(.s4, "\(node.city) holds \(known.release.package) \(known.release.seq), withdrawn at \(withdrawn)")
         }
+    }
+
+    private func isPassedOn(_ agreement: Digest, _ state: MemoryState) -> Bool {
+        state.policy.agreement(agreement)?.agreement.isPassedOn ?? false
     }
 
     private func isHonest(_ city: CityID) -> Bool { world.nodes.contains { $0.city == city && !$0.isHostile } }
@@ -303,7 +316,7 @@ final class WorldWatch {
                     // A recipient that was put back has forgotten what it acknowledged; it holds nothing of it.
                     if recipient.restores == 0, let withdrawn = state.packages[member.package]?.withdrawnSeq,
                         let release = state.releases[member.release],
-                        release.release.seq <= withdrawn,
+                        release.release.ownerSeq <= withdrawn,
                         theirs.packages[member.package].map({ ($0.withdrawnSeq ?? 0) < withdrawn }) ?? true
                     {
                         find(.s4, "\(city) was sent a release of \(member.package) and does not know that it was withdrawn")
@@ -330,7 +343,7 @@ final class WorldWatch {
             // S4 by the order of entries: rows of a moment later may have forgotten it.
             if let known = publications[release]?.release {
                 if event == .packageWithdrawn { withdrawn[known.package] = max(withdrawn[known.package] ?? 0, known.seq) }
-                if event == .releaseReceived, known.seq <= withdrawn[known.package] ?? 0 {
+                if event == .releaseReceived, known.seq(of: known.package.city) <= withdrawn[known.package] ?? 0 {
                     find(.s4, "\(node.city) took \(known.package) \(known.seq) after it knew that it was withdrawn")
                 }
             }
@@ -349,6 +362,12 @@ final class WorldWatch {
             }
         }
     }
+}
+
+/// What one city signs of one package.
+private struct Chain: Hashable {
+    let package: PackageID
+    let writer: CityID
 }
 
 /// Sums of lifted ids, lifted once each: a digest is computed anew after every step.

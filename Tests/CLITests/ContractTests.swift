@@ -144,7 +144,7 @@ struct ContractTests {
             "agreement show a --format odrl",
             "package match a", "obligation list", "audit proof 5",
             "audit receipt a b", "audit reconcile a", "audit export --format csv", "audit report --period 2026Q3",
-            "audit bundle a b --out c", "restore x",
+            "audit bundle a b --out c",
         ]
         for command in later {
             let result = try harness.run(command.split(separator: " ").map(String.init) + ["--json"])

@@ -301,6 +301,19 @@ public final class FakeServices: Services {
                 "merge": .bool(merge),
             ])
     }
+    public func conflictMerge(
+        _ caller: Caller, package: String, with reference: String?, publish: Bool, limit: Int, dryRun: Bool,
+        sink: (any CheckoutSink)?,
+        conversation: any Conversation
+    ) throws(Problem) -> JSONValue {
+        try answer(
+            "conflict merge", caller,
+            ["schema": "hansa.conflict-merge/1", "package": .string(package), "clean": true, "conflicts": 0, "files": []])
+    }
+    public func restore(_ caller: Caller, dryRun: Bool) throws(Problem) -> JSONValue {
+        try answer(
+            "restore", caller, ["schema": "hansa.restore/1", "packages": 0, "raisedBy": 1_048_576, "dryRun": .bool(dryRun)])
+    }
     public func packageVerify(_ caller: Caller, reader: any DirectoryReader) throws(Problem) -> JSONValue {
         try read("package verify", caller, reader)
     }

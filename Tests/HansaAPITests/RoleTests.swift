@@ -27,6 +27,7 @@ struct RoleTests {
         .packageCheckout(reference: "", payload: false, purpose: nil, force: false, dryRun: false), .packageVerify,
         .packageDiff(from: "", to: "", limit: 10), .conflictList, .conflictShow(package: ""),
         .conflictResolve(package: "", take: nil, merge: false, dryRun: false),
+        .restore(dryRun: false), .conflictMerge(package: "", with: nil, publish: false, limit: 10, writes: false, dryRun: false),
         .packageWithdraw(package: "", reason: "", dryRun: false),
         .sync(partners: [], wait: false, timeoutSeconds: nil, dryRun: false),
         .auditLog(LogFilter()), .auditShow(index: 0), .auditVerify(against: nil), .auditCheckpoint, .auditEvents, .configShow,
@@ -54,7 +55,7 @@ struct RoleTests {
                 "city rotate", "city renew", "partner pause", "partner resume", "partner add", "partner remove",
                 "agreement propose", "agreement accept", "agreement reject",
                 "agreement terminate", "access grant",
-                "access revoke", "conflict resolve", "config set",
+                "access revoke", "conflict resolve", "restore", "config set",
             ])
     }
 

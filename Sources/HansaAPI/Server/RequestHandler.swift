@@ -114,6 +114,11 @@ struct Dispatcher {
         case .conflictShow(let package): try services.conflictShow(caller, package: package)
         case .conflictResolve(let package, let take, let merge, let dryRun):
             try services.conflictResolve(caller, package: package, take: take, merge: merge, dryRun: dryRun)
+        case .conflictMerge(let package, let other, let publish, let limit, let writes, let dryRun):
+            try services.conflictMerge(
+                caller, package: package, with: other, publish: publish, limit: limit, dryRun: dryRun,
+                sink: writes ? RemoteTarget(conversation) : nil, conversation: conversation)
+        case .restore(let dryRun): try services.restore(caller, dryRun: dryRun)
         case .sync(let partners, let wait, let timeoutSeconds, let dryRun):
             try services.sync(
                 caller, partners: partners, wait: wait, timeoutSeconds: timeoutSeconds, dryRun: dryRun, conversation: conversation

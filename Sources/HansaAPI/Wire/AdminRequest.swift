@@ -53,6 +53,10 @@ public enum AdminRequest: Sendable, Codable, Equatable {
     case conflictList
     case conflictShow(package: String)
     case conflictResolve(package: String, take: String?, merge: Bool, dryRun: Bool)
+    /// `writes`: into the client's directory.
+    case conflictMerge(package: String, with: String?, publish: Bool, limit: Int, writes: Bool, dryRun: Bool)
+
+    case restore(dryRun: Bool)
 
     case sync(partners: [String], wait: Bool, timeoutSeconds: Int?, dryRun: Bool)
 
@@ -85,11 +89,11 @@ extension AdminRequest {
             .packageVerify, .conflictList, .conflictShow,
             .auditLog, .auditShow, .auditVerify, .auditCheckpoint, .auditEvents, .configShow:
             .read
-        case .packageNew, .packagePublish, .packageCheckout, .packageDiff, .packageWithdraw, .sync: .work
+        case .packageNew, .packagePublish, .packageCheckout, .packageDiff, .packageWithdraw, .conflictMerge, .sync: .work
         case .cityRotate, .cityRenew, .partnerAdd, .partnerPause, .partnerResume, .partnerRemove, .agreementPropose,
             .agreementAccept, .agreementReject, .agreementTerminate,
             .accessGrant, .accessRevoke,
-            .conflictResolve, .configSet:
+            .conflictResolve, .restore, .configSet:
             .rule
         }
     }
@@ -136,6 +140,8 @@ extension AdminRequest {
         case .conflictList: "conflict list"
         case .conflictShow: "conflict show"
         case .conflictResolve: "conflict resolve"
+        case .conflictMerge: "conflict merge"
+        case .restore: "restore"
         case .sync: "sync"
         case .auditLog: "audit log"
         case .auditShow: "audit show"

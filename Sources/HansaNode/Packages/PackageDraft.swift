@@ -12,6 +12,7 @@ internal import HansaCrypto
 internal import HansaDocuments
 internal import HansaPackages
 internal import HansaSync
+internal import HansaTerms
 
 final class PackageDraft {
     /// What is the same for all drafts of a run.
@@ -20,6 +21,13 @@ final class PackageDraft {
         let source: any PublishSource
         let options: PublishOptions
         let tlp: TLP
+        /// As it stood when the run began.
+        let policy: Policy
+
+        /// Whether an agreement in force has us write this package of another city.
+        func maintains(_ package: PackageID) -> Bool {
+            policy.maintenance(of: package, at: node.clock.now)?.cities.contains(node.city) == true
+        }
     }
 
     /// A file of the bag, cut.
@@ -45,6 +53,8 @@ final class PackageDraft {
     private let frame: Frame
 
     private(set) var problem: Problem?
+    /// Why nothing may follow, unless the directory says what is there already.
+    private var diverged: Problem?
     /// Set by `read`.
     private(set) var package: PackageID?
     private var declared: DataPackageDocument?
@@ -53,6 +63,8 @@ final class PackageDraft {
     private var cut: [CutFile] = []
     /// The package as it stands, and the release that is its head where that may say the same as the directory.
     private var head: PackageRow?
+    /// What the release follows.
+    private(set) var lineage: Lineage?
     private var headRelease: ReleaseRow?
     /// With `--bump auto`: what this is compared with, and the version that comes of it.
     private var bumpBase: ReleaseRow?
@@ -93,7 +105,8 @@ final class PackageDraft {
         let package: PackageID
         do throws(NameFault) {
             package = try PackageName.derive(
-                city: frame.node.city, option: frame.options.name, declared: declared?.package, directory: listing.derivedName)
+                city: frame.node.city, option: frame.options.name, declared: declared?.package, directory: listing.derivedName,
+                maintains: frame.maintains)
         } catch {
             throw Problem(.badName, "\(listing.path): \(error.description)", try: error.suggestion.map { "--name \($0)" })
         }
@@ -103,15 +116,18 @@ final class PackageDraft {
 
         // Content is written in the index's order, so that stored blocks go over the wire as they lie. The first two tag files say only sizes,
         // which the listing knows; the others come after the payload they are about.
-        for tag in Bag.leadingTagFiles(payloadBytes: plan.bytes, files: plan.files.count, info: bagInfo(package, at: now)) {
+        for tag in Bag.leadingTagFiles(payloadBytes: plan.bytes, files: plan.files.count, info: try bagInfo(package, at: now)) {
             cut.append(try write(tag))
         }
         let reader = ChunkReader(filesUpTo: plan.files.reduce(0) { max($0, $1.size) })
         for file in plan.files { try read(file, with: reader) }
     }
 
-    private func bagInfo(_ package: PackageID, at now: Timestamp) -> BagInfo {
-        BagInfo(organisation: frame.node.keyring.name, identifier: package.description, date: now.date)
+    /// It names the package's own city, whoever writes it: the same content gives the same bag at each maintainer.
+    private func bagInfo(_ package: PackageID, at now: Timestamp) throws -> BagInfo {
+        let node = frame.node
+        let owner = package.city == node.city ? nil : try node.read { try $0.currentKeyring(of: package.city)?.name }
+        return BagInfo(organisation: owner ?? node.keyring.name, identifier: package.description, date: now.date)
     }
 
     private func read(_ file: PublishPlan.File, with reader: ChunkReader) throws {
@@ -184,21 +200,64 @@ final class PackageDraft {
     /// Looks up what the package is now.
     func lookUpHead(in store: any MetadataReading) throws {
         head = try package.flatMap { try store.package($0) }
-        if let head { try frame.node.mustNotBeFenced(head.package, store) }
-        headRelease = try head.flatMap { mayBeSame(as: $0) ? try store.release($0.head) : nil }
+        guard let package else { return }
+        if head != nil { try frame.node.mustNotBeFenced(package, store) }
+        lineage = try lineage(of: package, in: store)
+        headRelease = try head.flatMap { mayBeSame(as: $0) ? try sameCandidate(upon: $0, in: store) : nil }
         guard frame.options.bumpAuto, let head, !head.isWithdrawn else { return }
         bumpBase = try headRelease ?? store.release(head.head)
     }
 
+    /// Notes where the directory would write over another city's release that nobody here has looked at.
+    private func lineage(of package: PackageID, in store: any MetadataReading) throws -> Lineage {
+        guard frame.policy.hasMaintainers else { return Lineage(upon: head, by: frame.node.city) }
+        if package.city != frame.node.city {
+            guard let head, head.headSeq > 0, !head.isWithdrawn else {
+                throw Problem(
+                    .notAuthoritative, "\(package) is \(package.city)'s to begin: nothing of it is here to build upon",
+                    try: "hansa sync \(package.city)")
+            }
+            if let tlp = frame.options.tlp.flatMap({ TLP(lenient: $0) }), tlp < head.tlp {
+                throw Problem(
+                    .notAuthoritative,
+                    "only \(package.city) lowers the classification of \(package), which is \(head.tlp.rawValue)",
+                    try: "--tlp \(head.tlp.rawValue)")
+            }
+        }
+        let known = try store.snapshot(ofDirectory: PackageDraft.memory(listing, frame.options))
+        let lineage = try frame.node.context.lineage(
+            of: package, merging: frame.options.merge, upon: known.flatMap { $0.package == package ? $0.release : nil },
+            in: store,
+            at: frame.node.clock.now)
+        if let unseen = try lineage.unseen.first.flatMap({ try store.release($0) }) {
+            diverged = Problem(
+                .packageDiverged,
+                "\(unseen.release.writer) published \(package) \(unseen.release.version) since \(listing.path) was published last, and "
+                    + "the directory may not hold it",
+                try: "hansa conflict merge \(package) DIR, or publish with --merge once it does")
+        }
+        return lineage
+    }
+
+    /// What the directory may say again: our own release where it is a head that does not count, else the one that counts.
+    private func sameCandidate(upon head: PackageRow, in store: any MetadataReading) throws -> ReleaseRow? {
+        if let lineage, let last = lineage.previous, last != head.head, lineage.heads.contains(last) {
+            return try store.release(last)
+        }
+        return try store.release(head.head)
+    }
+
     private func mayBeSame(as head: PackageRow) -> Bool {
-        frame.options.version == nil && !head.isWithdrawn && head.tlp == label(upon: head)
+        !(frame.options.merge && lineage?.isOpen == true) && frame.options.version == nil && !head.isWithdrawn
+            && head.tlp == label(upon: head)
             && declared?.version.flatMap({ Version($0) }).map({ $0 <= head.headVersion }) ?? true
     }
 
     /// A package keeps its label until another is asked for; one that was withdrawn begins anew.
     private func label(upon head: PackageRow?) -> TLP {
         guard frame.options.tlp == nil, let head, !head.isWithdrawn else { return frame.tlp }
-        return head.tlp
+        // What several cities said together is told to nobody who might not have each of it.
+        return frame.options.merge ? max(head.tlp, lineage?.tlp ?? head.tlp) : head.tlp
     }
 
     /// The version that what changed since the head asks for. Tables that changed are read a second time, so this runs for one draft at a time.
@@ -242,7 +301,7 @@ final class PackageDraft {
         var version: Version
         do throws(VersionFault) {
             version = try VersionChoice.choose(
-                given: frame.options.version, declared: declared?.version, head: head?.headVersion)
+                given: frame.options.version, declared: declared?.version, head: lineage?.version ?? head?.headVersion)
         } catch { throw error.problem }
         if let bumped { version = max(version, bumped) }
         let title = title(of: package)
@@ -253,11 +312,12 @@ final class PackageDraft {
             }
         }
         // Touched, copied or read again, and still the same: no new release.
-        if let head, let headRelease, try saysTheSame(headRelease, SHA256.hash(try descriptor(head.headVersion))) {
+        if let headRelease, try saysTheSame(headRelease, SHA256.hash(try descriptor(headRelease.release.version))) {
             same = headRelease
             return
         }
-        let bag = Bag(payload: digests, datapackage: try descriptor(version), info: bagInfo(package, at: now))
+        if let diverged { throw diverged }
+        let bag = Bag(payload: digests, datapackage: try descriptor(version), info: try bagInfo(package, at: now))
         for tag in bag.tagFiles[2...] { cut.append(try write(tag)) }
         composed = Plan(version: version, tlp: label(upon: head), title: title, bag: bag)
     }
@@ -289,6 +349,8 @@ final class PackageDraft {
         let row: PackageRow
     }
 
+    private func chained() -> Lineage { lineage ?? Lineage(upon: head, by: frame.node.city) }
+
     /// `ContentWriter.plan` comes before, and what this packs is appended also when the draft fails here: others count on it.
     func finish(at now: Timestamp) throws {
         guard let package, let composed else { preconditionFailure("compose comes first") }
@@ -303,12 +365,12 @@ final class PackageDraft {
         let built = try builder.finish()
         if let last = built.lastPage { pages.append(last) }
         let (node, bag) = (frame.node, composed.bag)
-        let seq = (head?.lastSeq ?? 0) + 1
+        let lineage = chained()
         let identity = node.currentIdentity
         let release = try Release(
-            package: package, kind: .dataset, version: composed.version, operation: .publish, writer: node.city,
-            keyring: identity.keyring.version, seq: seq,
-            previous: head?.last, parents: head.map { [$0.last] } ?? [], clock: [ClockEntry(city: node.city, seq: seq)],
+            package: package, kind: .dataset, version: composed.version, operation: lineage.operation, writer: node.city,
+            keyring: identity.keyring.version, seq: lineage.seq,
+            previous: lineage.previous, parents: lineage.parents, clock: lineage.clock,
             issued: now, tlp: composed.tlp,
             title: composed.title, bytes: bag.payloadBytes, files: bag.payloadFiles, manifest: bag.manifest,
             index: IndexReference(root: built.root, chunks: built.chunkCount))
@@ -320,8 +382,8 @@ final class PackageDraft {
                 + pages.map { .page(digest: $0.digest, bytes: $0.bytes) },
             tableParts: table.count,
             row: PackageRow(
-                package: package, kind: .dataset, head: envelope.digest, headVersion: composed.version, headSeq: seq,
-                lastSeq: seq, last: envelope.digest, tlp: composed.tlp,
+                package: package, kind: .dataset, head: envelope.digest, headVersion: composed.version, headSeq: lineage.seq,
+                lastSeq: lineage.seq, last: envelope.digest, tlp: composed.tlp,
                 title: composed.title, bytes: bag.payloadBytes, withdrawnSeq: head?.withdrawnSeq))
     }
 

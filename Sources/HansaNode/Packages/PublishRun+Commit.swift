@@ -145,16 +145,21 @@ extension Node {
     ) throws -> Bool {
         let (release, digest) = (item.release, item.digest)
         // So is what was signed with a key that was named compromised meanwhile.
-        guard try tx.package(release.package)?.last == release.previous,
+        guard try tx.ownChain(of: release.package, by: city).last == release.previous,
             try !tx.isRevoked(packageKeyOf: release.writer, release.keyring)
         else { return false }
         let summary = ReleaseSummary(release)
         // The package first: its row is made or found once for all that follows.
-        try tx.put(item.row)
+        if release.package.city == city {
+            try tx.put(item.row)
+        } else {
+            try tx.setOwnChain(OwnChain(lastSeq: release.seq, last: digest), of: release.package)
+        }
         try tx.insert(
             ReleaseRow(
                 digest: digest, release: summary, document: item.document, table: item.table, pages: item.pages,
                 committed: tx.now))
+        if release.clock.count > 1 { try context.updateHead(of: release.package, tx) }
         try tx.put(item.snapshot)
         try tx.log(
             LogDraft(

@@ -14,6 +14,7 @@ internal import HansaDocuments
 internal import HansaPackages
 internal import HansaStore
 internal import HansaSync
+internal import HansaTerms
 
 final class PublishRun {
     static let batchStoredBytes: UInt64 = 128 * 1024 * 1024
@@ -61,7 +62,8 @@ final class PublishRun {
         if let version = options.version, Version(version) == nil {
             throw Problem(.usage, "'\(version.printable())' is no version: MAJOR.MINOR.PATCH", try: "--version 1.0.0")
         }
-        frame = PackageDraft.Frame(node: node, source: source, options: options, tlp: tlp)
+        let policy = try node.read { try $0.policy() }
+        frame = PackageDraft.Frame(node: node, source: source, options: options, tlp: tlp, policy: policy)
         writer = ContentWriter(content: node.content, metadata: node.metadata, city: node.city, stores: !options.dryRun)
     }
 
@@ -106,7 +108,10 @@ final class PublishRun {
             let earlier = try? DirectorySnapshot(encoded: known.snapshot),
             DirectorySnapshot(of: entries, takenAt: listing.listedAt).isUnchanged(comparedTo: earlier),
             let package = try store.package(known.package),
-            package.head == known.release, !package.isWithdrawn, options.tlp == nil || package.tlp == frame.tlp,
+            try package.head == known.release
+                || (frame.policy.hasMaintainers
+                    && store.ownChain(of: package.package, by: node.city).last == known.release && !options.merge),
+            !package.isWithdrawn, options.tlp == nil || package.tlp == frame.tlp,
             let release = try store.release(known.release)
         else { return nil }
         return PublishRun.row(unchanged: release)

@@ -38,7 +38,7 @@ final class ReleaseContent {
             }
             let end = min(range.upperBound, next + 1024)
             let entries = try entries(next..<end)
-            let locations = try node.metadata.read { try $0.chunkLocations(of: release.release.writer, entries.map(\.id)) }
+            let locations = try node.metadata.read { try $0.chunkLocations(of: release.servedBy, entries.map(\.id)) }
             let ahead = BlocksAhead(locations.compactMap { $0?.block }, from: node.content, max: ReleaseContent.blocksAhead)
             for (entry, location) in zip(entries, locations) {
                 guard let location, location.length == entry.length else {

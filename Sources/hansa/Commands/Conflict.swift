@@ -8,12 +8,13 @@ struct Conflict: ParsableCommand {
         abstract: "Packages about which releases contradict each other.",
         discussion: """
             A fork: a city signed two releases under one number. A fence: a partner holds a release of ours that we do not know.
+            Heads: several cities write the package and published beside one another. Waiting: a maintainer's release that the owner has not taken up.
             Examples:
               hansa conflict list
               hansa conflict show kitchener.ca/roads
               hansa conflict resolve kitchener.ca/roads --take kitchener.ca/roads@1.2.0
             """,
-        subcommands: [List.self, Show.self, Resolve.self])
+        subcommands: [List.self, Show.self, Resolve.self, Merge.self])
 
     struct List: HansaCommand {
         static let configuration = CommandConfiguration(
@@ -60,11 +61,12 @@ struct Conflict: ParsableCommand {
         static let configuration = CommandConfiguration(
             abstract: "Decide how a package goes on.",
             discussion: """
+                Of several heads, the one taken, or the merged directory, becomes a release of ours that follows all of them.
                 Of a partner's fork, a release that is held becomes the head again. Of a fence, our numbers go on far above what was shown.
                 Examples:
                   hansa conflict resolve kitchener.ca/roads --take kitchener.ca/roads@1.2.0
+                  hansa conflict resolve kitchener.ca/regional/assets --merge ./merged
                   hansa conflict resolve kitchener.ca/roads --take kitchener.ca/roads@latest -n
-                  hansa conflict show kitchener.ca/roads
                 """)
         @Argument(help: ArgumentHelp("city/path.", valueName: "PACKAGE")) var package: String
         @Option(help: ArgumentHelp("The release that counts.", valueName: "REF")) var take: String?
@@ -78,8 +80,56 @@ struct Conflict: ParsableCommand {
         }
 
         func execute(_ terminal: Terminal) throws(Problem) -> Problem.Exit {
-            try ask(
-                .conflictResolve(package: package, take: take, merge: merge != nil, dryRun: global.dryRun), terminal)
+            guard let merge else {
+                return try ask(.conflictResolve(package: package, take: take, merge: false, dryRun: global.dryRun), terminal)
+            }
+            // The node says whether a directory may decide it; then it is published as any other, upon all heads.
+            let files = try ListedDirectories(publishing: [merge], name: package, base: nil)
+            let options = PublishOptions(dryRun: global.dryRun, name: package, merge: true)
+            let published = try withNode(terminal) { node throws(Problem) in
+                _ = try node.run(.conflictResolve(package: package, take: nil, merge: true, dryRun: true))
+                return try node.run(.packagePublish(options), files: .listed(files))
+            }
+            let document: JSONValue = [
+                "schema": "hansa.conflict-resolve/1", "package": .string(package), "head": published["release"] ?? .null,
+                "version": published["version"] ?? .null, "resolved": 1, "dryRun": .bool(global.dryRun),
+            ]
+            terminal.show(document, text: { Outline.render($0, $1) })
+            return .ok
+        }
+    }
+
+    struct Merge: HansaCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Propose one version from two heads, cell by cell.",
+            discussion: """
+                Tables are merged by primary key against the version both came from; each cell taken from the other head is listed. What
+                contradicts itself stays as the head that counts has it, and is listed for a person. Nothing is signed without --publish.
+                Examples:
+                  hansa conflict merge kitchener.ca/regional/assets
+                  hansa conflict merge kitchener.ca/regional/assets ./merged
+                  hansa conflict merge kitchener.ca/regional/assets --publish
+                """)
+        @Argument(help: ArgumentHelp("city/path.", valueName: "PACKAGE")) var package: String
+        @Argument(help: ArgumentHelp("A new directory for the merged files.", valueName: "DIR"), completion: .directory)
+        var directory: String?
+        @Option(help: ArgumentHelp("The other head, where there are more than two.", valueName: "REF")) var with: String?
+        @Flag(help: "Sign the merge, if nothing is left to decide.") var publish = false
+        @Option(help: ArgumentHelp("How many cells and conflicts to list for each table.", valueName: "N")) var limit = 100
+        @OptionGroup var global: GlobalOptions
+
+        mutating func validate() throws {
+            guard (0...1000).contains(limit) else { throw ValidationError("--limit is between 0 and 1000") }
+        }
+
+        func execute(_ terminal: Terminal) throws(Problem) -> Problem.Exit {
+            let request = AdminRequest.conflictMerge(
+                package: package, with: with, publish: publish, limit: limit, writes: directory != nil, dryRun: global.dryRun)
+            guard let directory else { return try ask(request, terminal) }
+            let target = try CheckoutTarget(
+                directory: directory, outside: HomeLocation.find(option: global.home, environment: terminal.environment),
+                changesNothing: global.dryRun)
+            return try ask(request, terminal, files: .target(target))
         }
     }
 }

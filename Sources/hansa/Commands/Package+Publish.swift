@@ -25,6 +25,7 @@ extension Package {
         @Option(help: ArgumentHelp("Choose the version by what changed.", valueName: "auto")) var bump: Bump?
         @Option(help: ArgumentHelp("CLEAR, GREEN, AMBER, AMBER+STRICT (when not given) or RED.", valueName: "LEVEL")) var tlp:
             String?
+        @Flag(help: "DIR holds what all heads of the package say together; for packages of several writers.") var merge = false
         @Flag(help: "Read every file, also those that look unchanged.") var rehash = false
         @Flag(name: .customLong("exit-code"), help: "Exit with 5 when nothing changed.") var exitCode = false
         @OptionGroup var global: GlobalOptions
@@ -48,7 +49,8 @@ extension Package {
             }
             let files = try ListedDirectories(publishing: directories, name: name, base: base)
             let options = PublishOptions(
-                version: version, bumpAuto: bump == .auto, tlp: tlp, rehash: rehash, dryRun: global.dryRun, name: name)
+                version: version, bumpAuto: bump == .auto, tlp: tlp, rehash: rehash, dryRun: global.dryRun, name: name,
+                merge: merge)
             return try ask(.packagePublish(options), terminal, files: .listed(files), wantsNothingToDo: exitCode, text: Self.text)
         }
 

@@ -1,9 +1,19 @@
 internal import ArgumentParser
+internal import HansaAPI
 internal import HansaCore
 
-struct Restore: NotYetCommand {
-    static let configuration = notYetConfiguration("Bring a home back from a backup.", example: "hansa restore /backup/hansa")
-    static let comesWith = "the issue on the sync engine"
-    @Argument(parsing: .allUnrecognized) var words: [String] = []
+struct Restore: HansaCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Say that this home was put back from a backup, before anything is published.",
+        discussion: """
+            Raises every number under which this city signs releases by 2^20, so that none is given out twice. What was published since comes
+            back from the partners that hold it, with the next sync.
+            Examples:
+              hansa restore -n
+              hansa restore
+              hansa sync --wait
+            """)
     @OptionGroup var global: GlobalOptions
+
+    func execute(_ terminal: Terminal) throws(Problem) -> Problem.Exit { try ask(.restore(dryRun: global.dryRun), terminal) }
 }
