@@ -33,6 +33,7 @@ public struct ByteWriter: Sendable {
     public mutating func u64(_ value: UInt64) { integer(value.bigEndian) }
     public mutating func digest(_ value: Digest) { value.withUnsafeBytes { bytes.append(contentsOf: $0) } }
     public mutating func raw(_ value: some Sequence<UInt8>) { bytes.append(contentsOf: value) }
+    public mutating func raw(_ value: [UInt8]) { bytes.append(contentsOf: value) }
 
     /// A QUIC varint in its shortest form. Traps above 2^62 − 1.
     public mutating func varint(_ value: UInt64) {
@@ -52,7 +53,14 @@ public struct ByteWriter: Sendable {
         varint(UInt64(value.count))
         bytes.append(contentsOf: value)
     }
-    public mutating func prefixed(_ text: String) { prefixed(Array(text.utf8)) }
+    public mutating func prefixed(_ value: [UInt8]) {
+        varint(value.count)
+        bytes.append(contentsOf: value)
+    }
+    public mutating func prefixed(_ text: String) {
+        varint(text.utf8.count)
+        bytes.append(contentsOf: text.utf8)
+    }
 
     private mutating func integer<T: FixedWidthInteger>(_ value: T) {
         Swift.withUnsafeBytes(of: value) { bytes.append(contentsOf: $0) }

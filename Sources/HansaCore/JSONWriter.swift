@@ -179,13 +179,8 @@ public struct JSONWriter: Sendable {
     }
 
     private mutating func digest(_ value: Digest) {
-        bytes.append(contentsOf: [0x22, 0x73, 0x68, 0x61, 0x32, 0x35, 0x36, 0x3A])  // "sha256:
-        value.withUnsafeBytes { digest in
-            for byte in digest {
-                bytes.append(JSONWriter.hexDigit(byte >> 4))
-                bytes.append(JSONWriter.hexDigit(byte & 15))
-            }
-        }
+        bytes.append(0x22)
+        bytes.append(contentsOf: value.prefixed.utf8)
         bytes.append(0x22)
     }
 

@@ -16,8 +16,9 @@ public struct NameFault: Error, Equatable, Sendable, CustomStringConvertible {
 public struct CityID: Hashable, Comparable, Sendable, CustomStringConvertible {
     public let text: String
 
-    public init(_ text: some StringProtocol) throws(NameFault) {
-        let text = String(text)
+    public init(_ text: some StringProtocol) throws(NameFault) { try self.init(String(text)) }
+
+    public init(_ text: String) throws(NameFault) {
         guard CityID.isName(text) else {
             let lowered = Characters.suggestion(for: text, allowing: [UInt8(ascii: "."), UInt8(ascii: "-")])
             throw NameFault(
@@ -57,8 +58,9 @@ public struct PackageID: Hashable, Comparable, Sendable, CustomStringConvertible
     public let city: CityID
     public let path: String
 
-    public init(city: CityID, path: some StringProtocol) throws(NameFault) {
-        let path = String(path)
+    public init(city: CityID, path: some StringProtocol) throws(NameFault) { try self.init(city: city, path: String(path)) }
+
+    public init(city: CityID, path: String) throws(NameFault) {
         guard PackageID.isPath(path) else {
             let suggested = PackageID.suggestion(for: path)
             throw NameFault(
@@ -71,12 +73,15 @@ public struct PackageID: Hashable, Comparable, Sendable, CustomStringConvertible
     }
 
     /// Reads `city/path`.
-    public init(_ text: some StringProtocol) throws(NameFault) {
+    public init(_ text: some StringProtocol) throws(NameFault) { try self.init(String(text)) }
+
+    public init(_ text: String) throws(NameFault) {
         guard let slash = text.utf8.firstIndex(of: 0x2F) else {
             throw NameFault(
-                "'\(Characters.printable(String(text)))' is no package id: write city/path, such as kitchener.ca/roads/breaks")
+                "'\(Characters.printable(text))' is no package id: write city/path, such as kitchener.ca/roads/breaks")
         }
-        try self.init(city: CityID(text[..<slash]), path: text[text.index(after: slash)...])
+        // By bytes: a combining character after the slash would be one character with it, and be passed over.
+        try self.init(city: CityID(String(text[..<slash])), path: String(text[text.utf8.index(after: slash)...]))
     }
 
     private static func isPath(_ path: String) -> Bool {
@@ -104,7 +109,7 @@ public struct PackageID: Hashable, Comparable, Sendable, CustomStringConvertible
         return segments.filter { !$0.isEmpty }.prefix(segmentsMax).joined(separator: "/")
     }
 
-    public var description: String { "\(city)/\(path)" }
+    public var description: String { city.text + "/" + path }
     public static func < (left: PackageID, right: PackageID) -> Bool {
         // As the whole texts order: `.` and `-` sort before the slash that ends a city.
         left.city == right.city

@@ -37,8 +37,9 @@ public struct Timestamp: Hashable, Comparable, Sendable, CustomStringConvertible
     public var description: String {
         let day = date
         let inDay = milliseconds - day.daysSinceEpoch * 86_400_000
-        var text = Array(day.description.utf8)
+        var text: [UInt8] = []
         text.reserveCapacity(24)
+        day.append(to: &text)
         text.append(0x54)
         Digits.append(inDay / 3_600_000, width: 2, to: &text)
         text.append(0x3A)
@@ -121,15 +122,19 @@ public struct CalendarDate: Hashable, Comparable, Sendable, CustomStringConverti
     }
 
     public var description: String {
-        let (year, month, day) = components
         var text: [UInt8] = []
-        text.reserveCapacity(24)
+        text.reserveCapacity(10)
+        append(to: &text)
+        return String(decoding: text, as: UTF8.self)
+    }
+
+    fileprivate func append(to text: inout [UInt8]) {
+        let (year, month, day) = components
         Digits.append(Int64(year), width: 4, to: &text)
         text.append(0x2D)
         Digits.append(Int64(month), width: 2, to: &text)
         text.append(0x2D)
         Digits.append(Int64(day), width: 2, to: &text)
-        return String(decoding: text, as: UTF8.self)
     }
 
     public static func < (left: CalendarDate, right: CalendarDate) -> Bool { left.daysSinceEpoch < right.daysSinceEpoch }

@@ -55,6 +55,7 @@ private func suggestion(package text: String) -> String? {
 
     @Test(arguments: [
         "", "kitchener.ca", "kitchener.ca/", "/a", "a.b//c", "a.b/c/", "a.b/../c", "a.b/.c", "a.b/_c", "a.b/-c", "a.b/C",
+        "a.b/\u{301}c",
         "a.b/c d", "a.b/c\u{0}",
         "a.b/1/2/3/4/5/6/7/8/9", "a.b/\(String(repeating: "x", count: 201))", "A.b/c", "a/b/c", "a.b/é", "a.b\\c", "a.b/*",
         "a.b/c@1.0.0",

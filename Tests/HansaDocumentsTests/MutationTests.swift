@@ -56,6 +56,23 @@ import Testing
         #expect(read > 0, "seed \(seed): no mutation was ever read, so nothing behind the scanner was tested")
     }
 
+    /// With a space before it a text is no longer as we write it, and the decoder's.
+    @Test(arguments: seeds) func aReleaseIsReadAsTheDecoderReadsIt(seed: UInt64) throws {
+        var random = SeededRandom(seed: seed)
+        let written = [
+            try Fixture.release().payload(),
+            try Fixture.release(seq: 1, previous: nil, parents: [], clock: [(Fixture.kitchener, 1)]).payload(),
+            try Fixture.release(title: "Åker \"9\" \\ väg\n").payload(),
+        ]
+        for round in 0..<3000 {
+            let start = written[round % written.count]
+            let bytes = round < written.count ? start : mutated(start, &random)
+            let read = try? Release(payload: bytes)
+            #expect(read == (try? Release(payload: [0x20] + bytes)), "seed \(seed): \(String(decoding: bytes, as: UTF8.self))")
+            #expect(round >= written.count || read != nil)
+        }
+    }
+
     @Test(arguments: seeds) func aMutatedReleaseIsReadOrRefused(seed: UInt64) throws {
         run(try Fixture.release(), seed: seed, rounds: 2000)
     }
