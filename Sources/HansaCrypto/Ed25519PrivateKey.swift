@@ -59,7 +59,7 @@ public final class Ed25519PrivateKey: Sendable {
         defer { EVP_MD_CTX_free(context) }
         var signature = [UInt8](repeating: 0, count: Ed25519PublicKey.signatureByteCount)
         var count = signature.count
-        guard EVP_DigestSignInit(context, nil, nil, nil, handle.pointer) == 1,
+        guard handle.readyToSign(context),
             EVP_DigestSign(context, &signature, &count, message, message.count) == 1, count == signature.count
         else { preconditionFailure("cannot sign: \(OpenSSLError(draining: "EVP_DigestSign"))") }
         return signature

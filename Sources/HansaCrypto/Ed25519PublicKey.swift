@@ -49,7 +49,7 @@ public struct Ed25519PublicKey: Hashable, Sendable {
         defer { ERR_clear_error() }
         guard let context = EVP_MD_CTX_new() else { return false }
         defer { EVP_MD_CTX_free(context) }
-        guard EVP_DigestVerifyInit(context, nil, nil, nil, handle.pointer) == 1 else { return false }
+        guard handle.readyToVerify(context) else { return false }
         return EVP_DigestVerify(context, signature, signature.count, message, message.count) == 1
     }
 
