@@ -36,6 +36,26 @@ struct ClientFilesTests {
         #expect(Int64(status.st_ctim.tv_sec) * 1_000_000_000 + Int64(status.st_ctim.tv_nsec) >= listing.listedAt)
     }
 
+    @Test func manyPathsAreResolvedAsEachOfThem() {
+        let directory = TemporaryDirectory()
+        for name in ["a/one", "a/two", "b/one"] { directory.file(name + "/x") }
+        symlink("a", directory.path + "/link")
+        symlink("../b/one", directory.path + "/a/other")
+        symlink("nowhere", directory.path + "/a/broken")
+        var resolver = UserPath.Resolver()
+        for path in [
+            "a/one", "a/two", "b/one", "link/one", "link/two", "a/other", "link/other", "a/broken", "a/none", "none/one",
+            "a/one/",
+            "a//one", "a/.", "a/..", "a/../b/one", "link", "a/one/x/", "a/one/x/y",
+        ] {
+            let whole = "\(directory.path)/\(path)"
+            #expect(resolver.resolved(whole) == UserPath.resolved(whole), "\(path)")
+        }
+        for path in ["", ".", "..", "/", "//", "/etc", "Sources", "./Sources", "none"] {
+            #expect(resolver.resolved(path) == UserPath.resolved(path), "\(path)")
+        }
+    }
+
     @Test func hiddenDirectoriesAreEnteredWhereEverythingCounts() throws {
         let directory = TemporaryDirectory()
         directory.file("data/.hidden/x")

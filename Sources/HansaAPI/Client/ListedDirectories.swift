@@ -38,9 +38,11 @@ public final class ListedDirectories: Sendable {
         var items: [Item] = []
         items.reserveCapacity(directories.count)
         var seen: Set<String> = []
+        seen.reserveCapacity(directories.count)
+        var resolver = UserPath.Resolver()
         for directory in directories {
-            let path: String
-            do throws(Problem) { path = try ListedDirectories.resolve(directory) } catch {
+            guard let path = resolver.resolved(directory) else {
+                let error = FileFault.problem("read", directory, errno)
                 // One of several fails alone; the others are published.
                 guard directories.count > 1 else { throw error }
                 items.append(Item(path: UserPath.absolute(directory), derivedName: nil, fault: error))

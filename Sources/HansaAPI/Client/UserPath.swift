@@ -24,6 +24,29 @@ public enum UserPath {
         return String(validatingCString: resolved)
     }
 
+    /// Resolves many paths, most of which lie side by side: of a directory whose parent is known only its own name is looked at.
+    struct Resolver {
+        private var parents: [String: String] = [:]
+        private static let parentsMax = 4096
+
+        /// As `UserPath.resolved`, but for links that are changed at the same time.
+        mutating func resolved(_ path: String) -> String? {
+            guard let slash = path.utf8.lastIndex(of: 0x2F) else { return UserPath.resolved(path) }
+            let name = path[path.utf8.index(after: slash)...]
+            guard slash != path.startIndex, !name.isEmpty, name != ".", name != ".." else { return UserPath.resolved(path) }
+            let given = String(path[..<slash])
+            if parents[given] == nil {
+                if parents.count == Resolver.parentsMax { parents = [:] }
+                parents[given] = UserPath.resolved(given)
+            }
+            guard let parent = parents[given], parent != "/" else { return UserPath.resolved(path) }
+            let whole = "\(parent)/\(name)"
+            var byte: CChar = 0
+            // EINVAL: it is there, and no link. Everything else is for realpath(3) to follow or to refuse.
+            return readlink(whole, &byte, 1) == -1 && errno == EINVAL ? whole : UserPath.resolved(path)
+        }
+    }
+
     /// Whether a path, existing or to be made, is this directory or lies in it, by inode: links and bind mounts do not hide it.
     static func lies(_ path: String, in directory: String) -> Bool {
         var wanted = stat()
