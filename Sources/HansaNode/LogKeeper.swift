@@ -6,7 +6,8 @@ internal import Synchronization
 
 /// Carries committed entries into tiles and a signed checkpoint on a thread of its own: soon after commits, not for each of them.
 final class LogKeeper: Sendable {
-    private static let delaySeconds = 0.05
+    /// Each growth writes the right edge of the tree and the index anew, whether for one entry or for a thousand.
+    private static let delaySeconds = 0.2
 
     private let service: LogService
     private let log: Logger
@@ -46,9 +47,9 @@ final class LogKeeper: Sendable {
             condition.lock()
             while !state.withLock({ $0.isWaiting || $0.isStopping }) { condition.wait() }
             // A little later there are more entries, and one checkpoint covers them all.
-            if !state.withLock({ $0.isStopping }) {
-                _ = condition.wait(until: Date(timeIntervalSinceNow: LogKeeper.delaySeconds))
-            }
+            // Further commits wake this thread too, and do not end its wait.
+            let due = Date(timeIntervalSinceNow: LogKeeper.delaySeconds)
+            while !state.withLock({ $0.isStopping }), condition.wait(until: due) {}
             let isLast = state.withLock { state in
                 state.isWaiting = false
                 return state.isStopping
