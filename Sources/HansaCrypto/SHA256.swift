@@ -28,21 +28,20 @@ public struct SHA256: ~Copyable, Sendable {
     /// One byte, such as the domain byte of a Merkle node.
     public mutating func update(byte: UInt8) { withUnsafeBytes(of: byte) { update($0) } }
 
-    /// Feeds `bytes`, and gives the hash of them alone: both in little more than the time of one, where the processor has the instructions.
-    public mutating func updateAndHash(_ bytes: UnsafeRawBufferPointer) -> Digest {
-        guard let start = bytes.baseAddress, bytes.count > 0 else { return SHA256.hash(bytes) }
-        var alone = SHA256()
-        hansa_sha256_update_two(&context, start, bytes.count, &alone.context, start, bytes.count)
-        return alone.finish()
-    }
+    /// What both hashes of `updateAndHash` read at a time: the second finds it in the processor's first cache.
+    private static let sliceBytes = 16 * 1024
 
-    /// The hashes of two buffers, which take no longer together than the longer of them, where the processor has the instructions.
-    public static func hashes(_ one: UnsafeRawBufferPointer, _ other: UnsafeRawBufferPointer) -> (Digest, Digest) {
-        guard let first = one.baseAddress, let second = other.baseAddress else { return (hash(one), hash(other)) }
-        var a = SHA256()
-        var b = SHA256()
-        hansa_sha256_update_two(&a.context, first, one.count, &b.context, second, other.count)
-        return (a.finish(), b.finish())
+    /// Feeds `bytes`, and gives the hash of them alone.
+    public mutating func updateAndHash(_ bytes: UnsafeRawBufferPointer) -> Digest {
+        var alone = SHA256()
+        var rest = bytes[...]
+        while !rest.isEmpty {
+            let slice = UnsafeRawBufferPointer(rebasing: rest.prefix(SHA256.sliceBytes))
+            update(slice)
+            alone.update(slice)
+            rest = rest.dropFirst(SHA256.sliceBytes)
+        }
+        return alone.finish()
     }
 
     /// The state so far, to go on two ways.

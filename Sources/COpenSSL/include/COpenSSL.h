@@ -27,13 +27,6 @@ static inline void hansa_sha256(const void *bytes, size_t count, uint8_t *digest
     SHA256_Final(digest, &context);
 }
 
-/// SHA256_Update for two contexts, together in about the time of the longer one where the processor allows (sha256pair.c).
-void hansa_sha256_update_two(
-    SHA256_CTX *one, const uint8_t *a, size_t a_count, SHA256_CTX *other, const uint8_t *b, size_t b_count);
-
-/// Whether it does here.
-int hansa_sha256_pairs(void);
-
 static inline int hansa_err_reason(unsigned long code) { return ERR_GET_REASON(code); }
 
 // EVP_EC_gen is a macro over a variadic function.
