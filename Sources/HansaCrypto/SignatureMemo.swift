@@ -35,7 +35,10 @@ package enum SignatureMemo {
         let signature = compute()
         memory.withLock { memory in
             if memory.signatures.count >= entriesMax { memory.signatures = [:] }
+            if memory.verdicts.count >= entriesMax { memory.verdicts = [:] }
             memory.signatures[name] = signature
+            // What a key has signed is valid under it (RFC 8032 §5.1.7).
+            memory.verdicts[SHA256.hash([key.bytes, signature, message])] = true
         }
         return signature
     }

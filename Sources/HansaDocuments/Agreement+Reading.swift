@@ -3,6 +3,10 @@ public import HansaCore
 
 extension Agreement {
     public init(payload: [UInt8]) throws(DocumentFault) {
+        self = try DocumentMemo.document(payload) { () throws(DocumentFault) in try Agreement(reading: payload) }
+    }
+
+    private init(reading payload: [UInt8]) throws(DocumentFault) {
         let value = try StrictJSON.decodePayload(JSONValue.self, from: payload)
         try self.init(json: value)
     }

@@ -121,6 +121,10 @@ extension Keyring {
     }
 
     public init(payload: [UInt8]) throws(DocumentFault) {
+        self = try DocumentMemo.document(payload) { () throws(DocumentFault) in try Keyring(reading: payload) }
+    }
+
+    private init(reading payload: [UInt8]) throws(DocumentFault) {
         let wire = try StrictJSON.decodePayload(Wire.self, from: payload)
         guard wire.type == "root" else { throw .schema(wire.type) }
         guard wire.specVersion.hasPrefix("1.0.") else { throw .schema("TUF \(wire.specVersion)") }

@@ -148,6 +148,10 @@ extension Receipt {
     }
 
     public init(payload: [UInt8]) throws(DocumentFault) {
+        self = try DocumentMemo.document(payload) { () throws(DocumentFault) in try Receipt(reading: payload) }
+    }
+
+    private init(reading payload: [UInt8]) throws(DocumentFault) {
         let wire = try StrictJSON.decodePayload(Wire.self, from: payload)
         try Field.schema(wire.schema, is: Receipt.schema)
         var items: [Item] = []

@@ -251,6 +251,10 @@ extension Release {
     }
 
     public init(payload: [UInt8]) throws(DocumentFault) {
+        self = try DocumentMemo.document(payload) { () throws(DocumentFault) in try Release(reading: payload) }
+    }
+
+    private init(reading payload: [UInt8]) throws(DocumentFault) {
         if let release = Release(written: payload) {
             self = release
         } else {

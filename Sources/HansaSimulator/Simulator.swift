@@ -68,7 +68,7 @@ struct Simulator: ParsableCommand {
             tally.histories += 1
             if twice {
                 tally.histories += 1
-                if try WorldHistory.run(seed: number, options: options).trace != outcome.trace {
+                if try WorldHistory.retrace(outcome, options: options) != outcome.trace {
                     findings.append("the second run's trace differs")
                 }
             }
@@ -159,6 +159,7 @@ private struct Tally {
     var histories: UInt64 = 0
     var failed: [UInt64] = []
     private var (frames, events, sessions, restarts, releases, healSecondsMax) = (0, 0, 0, 0, 0, Int64(0))
+    private var (repairs, roundsMost) = (0, 0)
     private var cities: [Int: Int] = [:]
     private var troubles: [Trouble: Int] = [:]
     private let begun = ContinuousClock.now
@@ -171,6 +172,8 @@ private struct Tally {
         sessions += outcome.sessions
         restarts += outcome.restarts
         releases += outcome.releases
+        repairs += outcome.repairs
+        roundsMost = max(roundsMost, outcome.repairRoundsMost)
         healSecondsMax = max(healSecondsMax, outcome.healSeconds)
         cities[outcome.cities, default: 0] += 1
         for trouble in outcome.troubles { troubles[trouble, default: 0] += 1 }
@@ -185,6 +188,7 @@ private struct Tally {
             """
             seeds \(seeds), failed \(failed.count); \(histories) histories in \(String(format: "%.1f", seconds)) s, \(rate) a second
             releases \(releases), sessions \(sessions), restarts \(restarts), frames \(frames), events \(events)
+            repairs \(repairs), of \(roundsMost) rounds at most
             cities \(cities.sorted { $0.key < $1.key }.map { "\($0.key): \($0.value)" }.joined(separator: ", "))
             troubles \(troubles.sorted { $0.key.rawValue < $1.key.rawValue }.map { "\($0.key.rawValue) \($0.value)" }.joined(separator: ", "))
             longest heal \(healSecondsMax) s of virtual time

@@ -57,13 +57,13 @@ public struct MemberSet: Sendable, Equatable {
     }
 
     private var laneBytes: [UInt8] {
-        var bytes: [UInt8] = []
-        bytes.reserveCapacity(MemberSet.laneCount * 2)
-        for lane in lanes {
-            bytes.append(UInt8(truncatingIfNeeded: lane))
-            bytes.append(UInt8(truncatingIfNeeded: lane >> 8))
+        [UInt8](unsafeUninitializedCapacity: MemberSet.laneCount * 2) { buffer, count in
+            for (index, lane) in lanes.enumerated() {
+                buffer[index * 2] = UInt8(truncatingIfNeeded: lane)
+                buffer[index * 2 + 1] = UInt8(truncatingIfNeeded: lane >> 8)
+            }
+            count = MemberSet.laneCount * 2
         }
-        return bytes
     }
 
     /// Count u64 BE and the lanes: 2,056 bytes; an empty set is no bytes, as most views begin.

@@ -3,6 +3,10 @@ internal import HansaCore
 internal import HansaCrypto
 internal import Synchronization
 
+#if canImport(Glibc)
+    internal import Glibc
+#endif
+
 /// What publishing the same chunks again and again would compute anew: histories draw them from one pool. All of it is a function of the bytes,
 /// or of ids that name them.
 enum ContentMemo {
@@ -16,6 +20,8 @@ enum ContentMemo {
         var made: [Key: [UInt8]] = [:]
         var files: [[Digest]: Digest] = [:]
         var blocks: [[Digest]: (Block.Codec, [UInt8])] = [:]
+        var contents: [Digest: [UInt8]] = [:]
+        var payloads: [String: [UInt8]] = [:]
     }
 
     private static let memory = Mutex(Memory())
@@ -38,12 +44,42 @@ enum ContentMemo {
         let key = Key(head: chunk.prefix(8).reduce(0) { $0 << 8 | UInt64($1) }, count: chunk.count)
         return memory.withLock { memory in
             // Equal heads and lengths are not yet equal bytes.
-            if let known = memory.chunks[key], known.bytes == chunk { return known.entry }
+            if let known = memory.chunks[key], isSame(known.bytes[...], chunk[...]) { return known.entry }
             if memory.chunks.count >= entriesMax { memory.chunks = [:] }
             let entry = chunk.withUnsafeBytes { ChunkEntry(of: $0) }
             memory.chunks[key] = (chunk, entry)
+            if memory.contents.count >= entriesMax { memory.contents = [:] }
+            memory.contents[entry.id] = chunk
             return entry
         }
+    }
+
+    /// Whether these bytes are what the id says: compared with what is known to have it, or else hashed.
+    static func isChunk(_ bytes: ArraySlice<UInt8>, _ entry: ChunkEntry) -> Bool {
+        guard bytes.count == Int(entry.length) else { return false }
+        if let known = memory.withLock({ $0.contents[entry.id] }) { return isSame(bytes, known[...]) }
+        return SHA256.hash(bytes) == entry.id
+    }
+
+    static func isSame(_ left: ArraySlice<UInt8>, _ right: ArraySlice<UInt8>) -> Bool {
+        guard left.count == right.count else { return false }
+        return left.withUnsafeBytes { left in
+            right.withUnsafeBytes { right in
+                guard let one = left.baseAddress, let other = right.baseAddress else { return true }
+                return memcmp(one, other, left.count) == 0
+            }
+        }
+    }
+
+    /// The payload that these words decide.
+    static func payload(_ words: String, _ make: () throws -> [UInt8]) rethrows -> [UInt8] {
+        if let known = memory.withLock({ $0.payloads[words] }) { return known }
+        let made = try make()
+        memory.withLock { memory in
+            if memory.payloads.count >= entriesMax { memory.payloads = [:] }
+            memory.payloads[words] = made
+        }
+        return made
     }
 
     static func digest(of chunks: [[UInt8]], _ ids: [Digest]) -> Digest {
@@ -56,11 +92,11 @@ enum ContentMemo {
         }
     }
 
-    static func packed(_ raw: [UInt8], _ ids: [Digest]) -> (codec: Block.Codec, bytes: [UInt8]) {
+    static func packed(_ parts: [[UInt8]], _ ids: [Digest]) -> (codec: Block.Codec, bytes: [UInt8]) {
         memory.withLock { memory in
             if let known = memory.blocks[ids] { return known }
             if memory.blocks.count >= entriesMax { memory.blocks = [:] }
-            let packed = Block.encode(raw: raw)
+            let packed = Block.encode(raw: parts.reduce(into: []) { $0 += $1 })
             memory.blocks[ids] = packed
             return packed
         }

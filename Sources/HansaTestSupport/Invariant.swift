@@ -32,7 +32,7 @@ public enum Invariant: String, CaseIterable, Sendable {
         case .s4: "after every step: nothing at or below a known withdrawal is accepted; at the end every recipient knows of it"
         case .s5: "one writer only: the head is the highest release held; heads of several writers: not there yet"
         case .s6:
-            "an honest city never signs two releases of one number, nobody holds two, and nobody keeps a proof against an honest city"
+            "an honest city never signs two releases of one number unless it was put back; nobody holds two; a proof is kept of those refused as forks, and of no other"
         case .s7: "numbers, chain and clocks of what honest cities sign; the canonical head of several writers: not there yet"
         case .s8: "after every step: each digest against its rows; honest cities never differ at one cursor"
         case .s9: "after every step: what a session keeps in memory for its partner, against the limits; CPU: not looked at"
@@ -41,11 +41,15 @@ public enum Invariant: String, CaseIterable, Sendable {
         case .s13: "after every step: each marked chunk is held and hashes to its id; `equal` only with equal digests"
         case .s14: "hostile partners and repeated frames; a trap ends the run and names its seed"
         case .l1: "after faults end all honest pairs reach equal digests"
+        case .l2: "each repair between honest cities: its rounds as frames number them, 8 at most; that it mends is L1"
+        case .l3:
+            "no session idles in two turns while content is wanted and there is credit; sharing among sessions is the node's, not the world's"
         case .l4: "world `hostile`: L1 among the honest, in the same time, while the hostile go on"
         case .l5: "no frame leaves within a minute when all is equal"
         case .log: "each release that was offered and delivered stands in the log; numbers of transfers are given once"
         case .wire: "no honest city calls another's frame a violation; every receipt reaches its publisher"
-        case .s11, .l2, .l3: nil
+        // There is no collection yet that could delete a chunk.
+        case .s11: nil
         }
     }
 

@@ -59,14 +59,24 @@ public final class MemoryDisk: Disk {
         var durable: [UInt8] = []
         var pending: [Change] = []
         var reserved = 0
+        /// A bit was flipped: `durable` and `pending` do not make `bytes` any more.
+        var isFlipped = false
 
         mutating func apply(_ change: Change) {
             Node.apply(change, to: &bytes)
             pending.append(change)
         }
 
+        /// Only what is new is copied: a whole copy would be shared, and copied again by the next write.
+        mutating func sync() {
+            if isFlipped { durable = bytes } else { for change in pending { Node.apply(change, to: &durable) } }
+            pending = []
+            isFlipped = false
+        }
+
         static func apply(_ change: Change, to bytes: inout [UInt8]) {
             switch change {
+            case .write(let offset, let written) where offset == bytes.count: bytes.append(contentsOf: written)
             case .write(let offset, let written):
                 if bytes.count < offset + written.count {
                     bytes.append(contentsOf: [UInt8](repeating: 0, count: offset + written.count - bytes.count))
@@ -145,6 +155,7 @@ public final class MemoryDisk: Disk {
                 preconditionFailure("no byte \(byte) in \(path)")
             }
             state.nodes[node]?.bytes[byte] ^= 1 << UInt8(bit)
+            state.nodes[node]?.isFlipped = true
             if byte < content.durable.count { state.nodes[node]?.durable[byte] ^= 1 << UInt8(bit) }
         }
     }
@@ -394,8 +405,7 @@ private final class MemoryFile: DiskFile {
     func sync() throws(DiskFault) {
         try change(.sync) { around, content throws(DiskFault) in
             if around.faults.failsSync { throw .syncFailed(path: path, code: 5) }
-            content.durable = content.bytes
-            content.pending = []
+            content.sync()
         }
     }
 

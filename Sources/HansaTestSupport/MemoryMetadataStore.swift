@@ -17,10 +17,10 @@ public final class MemoryMetadataStore: MetadataStore {
     /// One transaction at a time; a read does not wait for it.
     private let writer = NSLock()
     /// Threads inside a body: a store on disk is not reentrant, so this one is not either.
-    private let inside = Mutex<Set<UInt>>([])
+    private let inside = Mutex<[UInt]>([])
 
     private struct Shared: Sendable {
-        var state: MemoryState
+        var reading: MemoryReading
         var commitFault: StoreFault?
         var hasCrashed = false
         var commits: UInt64 = 0
@@ -30,11 +30,11 @@ public final class MemoryMetadataStore: MetadataStore {
 
     private init(random: any RandomSource, state: MemoryState) {
         self.random = random
-        shared = Mutex(Shared(state: state))
+        shared = Mutex(Shared(reading: MemoryReading(state)))
     }
 
     public func read<T>(_ body: (any MetadataReading) throws -> T) throws -> T {
-        try alone { try body(MemoryReading(state())) }
+        try alone { try body(reading()) }
     }
 
     public func write<T>(at now: Timestamp, _ body: (any MetadataWriting) throws -> T) throws -> T {
@@ -44,7 +44,7 @@ public final class MemoryMetadataStore: MetadataStore {
     private func transaction<T>(at now: Timestamp, _ body: (any MetadataWriting) throws -> T) throws -> T {
         writer.lock()
         defer { writer.unlock() }
-        let state = try state()
+        let state = try reading().beginning
         let writing = MemoryWriting(state, at: try TransactionTime.at(now, after: state.lastLogTime), random: random)
         let result = try body(writing)
         try commit(writing.state)
@@ -53,16 +53,19 @@ public final class MemoryMetadataStore: MetadataStore {
 
     private func alone<T>(_ body: () throws -> T) rethrows -> T {
         let thread = UInt(pthread_self())
-        let isFirst = inside.withLock { $0.insert(thread).inserted }
+        let isFirst = inside.withLock { inside in
+            defer { inside.append(thread) }
+            return !inside.contains(thread)
+        }
         precondition(isFirst, "a body of read or write called the store again")
-        defer { _ = inside.withLock { $0.remove(thread) } }
+        defer { inside.withLock { inside in inside.removeAll { $0 == thread } } }
         return try body()
     }
 
-    private func state() throws -> MemoryState {
+    private func reading() throws -> MemoryReading {
         try shared.withLock { shared in
             if shared.hasCrashed { throw StoreFault.inputOutput("this store crashed") }
-            return shared.state
+            return shared.reading
         }
     }
 
@@ -70,13 +73,13 @@ public final class MemoryMetadataStore: MetadataStore {
         try shared.withLock { shared in
             if shared.hasCrashed { throw StoreFault.inputOutput("this store crashed") }
             if let fault = shared.commitFault.take() { throw fault }
-            shared.state = state
+            shared.reading = MemoryReading(state)
             shared.commits += 1
         }
     }
 
     /// Everything, as of the last commit; and how many there were in this process.
-    var contents: MemoryState { shared.withLock { $0.state } }
+    var contents: MemoryState { shared.withLock { $0.reading.state } }
     var commits: UInt64 { shared.withLock { $0.commits } }
 
     // MARK: Faults
@@ -97,22 +100,28 @@ public final class MemoryMetadataStore: MetadataStore {
     public func crash() -> MemoryMetadataStore {
         let state = shared.withLock { shared in
             shared.hasCrashed = true
-            return shared.state
+            return shared.reading.state
         }
         return MemoryMetadataStore(random: random, state: state)
     }
 
     /// What a backup taken now would hold.
-    public func backup() -> MemoryMetadataStore { MemoryMetadataStore(random: random, state: shared.withLock { $0.state }) }
+    public func backup() -> MemoryMetadataStore {
+        MemoryMetadataStore(random: random, state: shared.withLock { $0.reading.state })
+    }
 
     /// Rows that a damaged database no longer has; nothing else knows of it.
-    public func lose(holding release: Digest, in view: Digest) {
-        shared.withLock { $0.state.holdings[view]?[release] = nil }
-    }
-    public func lose(member release: Digest, in view: Digest) {
-        shared.withLock { $0.state.members[view]?[release] = nil }
+    public func lose(holding release: Digest, in view: Digest) { change { $0.holdings[view]?[release] = nil } }
+    public func lose(member release: Digest, in view: Digest) { change { $0.members[view]?[release] = nil } }
+
+    private func change(_ body: (inout MemoryState) -> Void) {
+        shared.withLock { shared in
+            var state = shared.reading.state
+            body(&state)
+            shared.reading = MemoryReading(state)
+        }
     }
 
     /// The log's entries as they were committed, by index.
-    public var logEntries: [[UInt8]] { shared.withLock { $0.state.log } }
+    public var logEntries: [[UInt8]] { shared.withLock { $0.reading.state.log } }
 }

@@ -3,15 +3,35 @@ internal import HansaDocuments
 internal import HansaStore
 internal import HansaSync
 internal import HansaTerms
+internal import Synchronization
 
-/// One snapshot. Small worlds: lists are filtered and sorted when asked for.
-class MemoryReading {
-    var state: MemoryState
+/// One snapshot, the same object for all who read it.
+final class MemoryReading: MemoryRows, Sendable {
+    let state: MemoryState
+    /// Made when it is asked for, once.
+    private let policies: Mutex<PolicyState>
 
-    init(_ state: MemoryState) { self.state = state }
+    init(_ state: MemoryState) {
+        self.state = state
+        policies = Mutex(state.policy)
+    }
+
+    func policy() -> Policy { policies.withLock { $0.policy() } }
+
+    /// Where a transaction begins: with the policy, if it was made.
+    var beginning: MemoryState {
+        var beginning = state
+        beginning.policy = policies.withLock { $0 }
+        return beginning
+    }
 }
 
-extension MemoryReading: MetadataReading {
+/// What reading answers, from a snapshot or from within a transaction. Small worlds: lists are filtered and sorted when asked for.
+protocol MemoryRows: AnyObject, MetadataReading {
+    var state: MemoryState { get }
+}
+
+extension MemoryRows {
     // MARK: Policy
 
     func keyringEnvelopes(of city: CityID) -> [Envelope] { state.policy.keyringEnvelopes(of: city) }
@@ -23,7 +43,6 @@ extension MemoryReading: MetadataReading {
     func agreement(_ digest: Digest) -> AgreementRecord? { state.policy.agreement(digest) }
     func agreementEnvelopes(_ digest: Digest) -> [Envelope] { state.policy.agreementEnvelopes(digest) }
     func grants() -> [Grant] { state.policy.grants() }
-    func policy() -> Policy { state.policy.policy() }
 
     // MARK: Packages
 
@@ -44,7 +63,10 @@ extension MemoryReading: MetadataReading {
     }
 
     func releaseDigest(of package: PackageID, writer: CityID, seq: UInt64) -> Digest? {
-        releases(of: package).first { $0.release.writer == writer && $0.release.seq == seq }?.digest
+        (state.releasesOfPackage[package] ?? []).sorted().first {
+            let release = state.releases[$0]?.release
+            return release?.writer == writer && release?.seq == seq
+        }
     }
 
     func disputes(of package: PackageID?) -> [DisputeRow] {

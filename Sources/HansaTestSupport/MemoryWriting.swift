@@ -8,15 +8,18 @@ internal import HansaSync
 internal import HansaTerms
 
 /// One transaction: its changes are in its own `state` until the store takes it.
-final class MemoryWriting: MemoryReading {
+final class MemoryWriting: MemoryRows {
     let now: Timestamp
+    var state: MemoryState
     private let random: any RandomSource
 
     init(_ state: MemoryState, at now: Timestamp, random: any RandomSource) {
         self.now = now
         self.random = random
-        super.init(state)
+        self.state = state
     }
+
+    func policy() -> Policy { state.policy.policy() }
 }
 
 extension MemoryWriting: MetadataWriting {

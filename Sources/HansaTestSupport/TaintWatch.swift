@@ -229,7 +229,7 @@ public final class TaintWatch {
         var offset = 0
         return entries.allSatisfy { entry in
             defer { offset += Int(entry.length) }
-            return SHA256.hash(raw[offset..<(offset + Int(entry.length))]) == entry.id
+            return ContentMemo.isChunk(raw[offset..<(offset + Int(entry.length))], entry)
         }
     }
 

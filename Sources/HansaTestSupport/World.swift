@@ -59,6 +59,13 @@ public final class World {
     public private(set) var frameCount = 0
     public private(set) var eventCount = 0
 
+    /// L3: so many turns a partner with credit may wait.
+    static let idleTurnsMax = 2
+    /// L2: so many rounds a repair may take.
+    static let repairRoundsMax = 8
+    /// Proofs of one package that a city keeps.
+    static let disputesMax = 16
+
     public static let start = Timestamp(milliseconds: 1_790_000_000_000)
 
     public init(seed: UInt64, cities: [String], options: Options = Options()) throws {

@@ -56,6 +56,8 @@ final class WorldConnection {
     /// Counts changes after which content that was made is to be judged again.
     private var contentGeneration = 0
     private var isWritingContent = false
+    /// Turns of the publishing worker in which content was wanted, the partner had credit, and none was made.
+    private var idleTurns = 0
 
     init(
         _ world: World, _ node: WorldNode, link: WorldLink, line: WorldLink.Line, side: Int, dialler: CityID,
@@ -75,6 +77,15 @@ final class WorldConnection {
             contentCreditBytes: world.options.limits.contentCreditBytes, ownExpiry: { node.expiry(ofOwnKeyring: $0) })
     }
 
+    /// L3: what keeps content from a partner that has credit; nil where nothing does.
+    var neglect: String? {
+        guard let parts, !isClosing, !isDead else { return nil }
+        if idleTurns > World.idleTurnsMax { return "\(idleTurns) turns without content" }
+        guard parts.publisher.hasContent, !isPublishing, contentReady.isEmpty, !isWritingContent, session.contentAllowance > 0
+        else { return nil }
+        return "content is wanted, there is credit, and no turn comes"
+    }
+
     var puller: Puller? { parts?.puller }
     var publisher: Publisher? { parts?.publisher }
     /// The hello was taken.
@@ -90,7 +101,8 @@ final class WorldConnection {
         if let hello = session.start(peerKeyring: known, at: node.now) { send([hello], to: peerOfLink) }
     }
 
-    private var peerOfLink: CityID { link.left === node ? link.right.city : link.left.city }
+    private var peerNode: WorldNode { link.left === node ? link.right : link.left }
+    private var peerOfLink: CityID { peerNode.city }
 
     func arrived(_ bytes: [UInt8]) {
         guard !isClosing, !isDead, let spki else { return }
@@ -130,7 +142,11 @@ final class WorldConnection {
     }
 
     private func violated(_ fault: ProtocolFault, _ farewell: Frame) {
-        if !line.isDisturbed, !link.isHostile { world.violations.append("\(node.city) from \(peerOfLink): \(fault)") }
+        // The key that this session shows came out after it was dialled; the refusal comes to the other end before any hello.
+        if case .pinUnknown = fault, spki != peerNode.spki(shownTo: node.city) { line.isRefused = true }
+        if !line.isDisturbed, !line.isRefused, !link.isHostile {
+            world.violations.append("\(node.city) from \(peerOfLink): \(fault)")
+        }
         world.note("violation \(fault)")
         send([farewell], to: peerOfLink)
         end()
@@ -189,6 +205,11 @@ final class WorldConnection {
                 link.send(frame.encoded, from: self, line)
                 continue
             }
+            let isKept = hostility.keeps(frame) { [weak self] in
+                guard let self, !self.isClosing, !self.isDead else { return }
+                self.link.send(frame.encoded, from: self, self.line)
+            }
+            if isKept { continue }
             for bytes in hostility.change(frame, to: peer) { link.send(bytes, from: self, line) }
         }
     }
@@ -328,7 +349,9 @@ final class WorldConnection {
                     }
                 }
                 if parts.publisher.hasIndex { frames += try parts.publisher.index(upTo: 1024 * 1024, at: now) }
+                let hadContent = parts.publisher.hasContent
                 if allowance > 0 { content = try parts.publisher.content(upTo: allowance, at: now) }
+                self.idleTurns = hadContent && allowance > 0 && content.isEmpty ? self.idleTurns + 1 : 0
             } catch {
                 fault = error
             }

@@ -5,10 +5,10 @@ internal import HansaTerms
 
 extension WorldHistory {
     /// Work, and troubles of each kind with how often they come among the rest.
-    private enum Deed {
+    enum Deed {
         case publish, grant, revoke, withdraw, agree, terminate, ask, announce
         case breakLink, cutOrJoin, dialAgain, disturb, slow, crash, stop, fill, failSync, failWrites, misread, failCommit, jump,
-            end, restore
+            end, restore, rotate, changeTwins
         case deceive
     }
 
@@ -32,13 +32,18 @@ extension WorldHistory {
         case .clocks: [(.jump, 3)]
         case .endings: [(.end, 8)]
         case .restores: [(.restore, 5)]
+        case .rotations: [(.rotate, 4)]
+        case .clones: [(.changeTwins, 8)]
         case .hostility: [(.deceive, 12)]
         }
     }
 
+    static func choices(_ troubles: Set<Trouble>) -> [(Deed, Int)] {
+        work + Trouble.allCases.filter(troubles.contains).flatMap(deeds)
+    }
+
     mutating func step() throws {
         let number = below(world.nodes.count)
-        let choices = WorldHistory.work + Trouble.allCases.filter(troubles.contains).flatMap(WorldHistory.deeds)
         var draw = below(choices.reduce(0) { $0 + $1.1 })
         guard
             let deed = choices.first(where: { (_, weight) in
@@ -96,8 +101,20 @@ extension WorldHistory {
             let jump = Int64(below(7_200_000)) - 3_600_000
             tell("\(node.city)'s clock jumps by \(jump / 1000) s")
             node.clockOffsetMilliseconds = jump
+        case .rotate: rotate(node)
+        case .changeTwins:
+            guard let here = node.backup() else { return }
+            if let other = twins[node.number], node.isKeyring(of: other) {
+                tell("\(node.city) runs on as its twin")
+                twins[node.number] = here
+                node.restore(other)
+            } else {
+                tell("\(node.city) is cloned")
+                twins[node.number] = here
+            }
         case .restore:
-            if let backup = backups[node.number], chance(1, in: 2) {
+            // Keys that a city has thrown away do not come back with its rows.
+            if let backup = backups[node.number], node.isKeyring(of: backup), chance(1, in: 2) {
                 tell(
                     "\(node.city) is put back to its state of \((backup.clock.milliseconds - World.start.milliseconds) / 1000) s")
                 node.restore(backup)
@@ -107,6 +124,19 @@ extension WorldHistory {
             }
         default: diskTrouble(deed, node)
         }
+    }
+
+    private mutating func rotate(_ node: WorldNode) {
+        guard !node.isHostile else { return }
+        let what = WorldNode.Rotated.allCases[below(WorldNode.Rotated.allCases.count)]
+        // A TLS key that came out is shown to nobody again: who has not heard of its successor must be told by hand.
+        let isTold = what == .tls
+        let isCompromised = what != .nothing && chance(1, in: 4) && !(isTold && world.nodes.contains(where: \.isDown))
+        tell("\(node.city) rotates \(what)\(isCompromised ? ", which came out" : "")")
+        let before = node.keyring.version
+        attempt(node) { try node.rotate(what, isCompromised: isCompromised) }
+        guard isTold, isCompromised, node.keyring.version > before else { return }
+        for other in world.nodes where other !== node { attempt(other) { try other.learnByHand(node) } }
     }
 
     private mutating func diskTrouble(_ deed: Deed, _ node: WorldNode) {
@@ -299,7 +329,8 @@ extension WorldHistory {
         guard let node = world.nodes.last, node.isHostile, !node.isDown else { return }
         let content = content(chunksMax: 5, big: false)
         let path = ["roads/a", "plans"][below(2)]
-        let deed = below(4)
+        let deed = below(5)
+        if deed == 4 { return withdrawBeforeContent(node) }
         attempt(node) {
             switch deed {
             case 0:
@@ -323,5 +354,31 @@ extension WorldHistory {
                 tell("\(node.city) offers \(digest.short), signed with another key")
             }
         }
+    }
+
+    /// A city withdraws what it offers, and lets the content that it was asked for before come after the withdrawal: a recipient that looks at
+    /// withdrawals only when it asks takes what it must not.
+    private mutating func withdrawBeforeContent(_ node: WorldNode) {
+        let others = agreements.compactMap { (agreement, parties) in
+            parties.contains(node.number) ? parties.first { $0 != node.number }.map { (agreement, $0) } : nil
+        }
+        guard !others.isEmpty else { return }
+        let (agreement, other) = others[below(others.count)]
+        let content = content(chunksMax: 2, big: false)
+        node.hostility?.keep([.chunks])
+        attempt(node) {
+            try node.grant(world.nodes[other].city, "\(node.city)/late", under: agreement)
+            try node.publish("late", content)
+        }
+        world.run(milliseconds: 1000 + Int64(below(4000)))
+        node.hostility?.keep([.chunks, .feed])
+        attempt(node) {
+            let isWithdrawn = try node.withdraw("late")
+            tell("\(node.city) withdraws late before its content comes\(isWithdrawn ? "" : ", and cannot")")
+        }
+        world.run(milliseconds: 500 + Int64(below(2000)))
+        node.hostility?.keep([.feed])
+        world.run(milliseconds: 500 + Int64(below(2000)))
+        node.hostility?.keep([])
     }
 }

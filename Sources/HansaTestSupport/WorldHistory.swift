@@ -31,10 +31,14 @@ public struct WorldHistory {
         public let sessions: Int
         public let restarts: Int
         public let releases: Int
+        /// Repairs between honest cities, and the rounds that the longest took.
+        public let repairs: Int
+        public let repairRoundsMost: Int
         public let cities: Int
         public let troubles: Set<Trouble>
         /// Virtual seconds from the end of faults until all pairs were equal.
         public let healSeconds: Int64
+        let healRounds: Int
         /// Steps that were come to, left out ones included.
         public let stepsTaken: Int
         /// Empty when everything held. Each begins with the name of an `Invariant`.
@@ -46,6 +50,7 @@ public struct WorldHistory {
     let world: World
     let options: Options
     let troubles: Set<Trouble>
+    let choices: [(Deed, Int)]
     var random: SplitMix64
     var stepNumber = 0
     private var story: [String] = []
@@ -53,10 +58,14 @@ public struct WorldHistory {
     var grants: [(node: Int, id: String)] = []
     var paths: [Int: Set<String>] = [:]
     var backups: [Int: WorldBackup] = [:]
+    /// Those of two that run from one backup that wait for their turn.
+    var twins: [Int: WorldBackup] = [:]
     var lastIssued = World.start
     private var findings: [String] = []
     let watch: WorldWatch
     private let taint: TaintWatch?
+    /// How long this history took to heal when it was told before: now only its trace is wanted.
+    private let knownRounds: Int?
 
     private static let cities = [
         "kitchener.ca", "auckland.nz", "boston.gov", "dublin.ie", "espoo.fi", "fukuoka.jp", "ghent.be", "helsinki.fi", "izmir.tr",
@@ -69,17 +78,27 @@ public struct WorldHistory {
         return try history.tell()
     }
 
-    private init(seed: UInt64, options: Options) throws {
+    /// The trace of the same history told again. Where everything held, the watches are left out: they see and do not touch, and saw it all the
+    /// first time.
+    public static func retrace(_ outcome: Outcome, options: Options = Options()) throws -> Digest {
+        guard outcome.findings.isEmpty else { return try run(seed: outcome.seed, options: options).trace }
+        var history = try WorldHistory(seed: outcome.seed, options: options, knownRounds: outcome.healRounds)
+        return try history.tell().trace
+    }
+
+    private init(seed: UInt64, options: Options, knownRounds: Int? = nil) throws {
         self.options = options
+        self.knownRounds = knownRounds
         random = SplitMix64(seed: World.mix(seed, 77))
         let chosen = options.kind.troubles(&random)
         let troubles = options.faults ? chosen : []
         let drawn = options.kind.nodes(&random, troubles)
         let count = options.cities ?? drawn
         // Stores in SQLite can be put back as files only, which a world in memory has none of.
-        self.troubles = options.engine == .sqlite ? troubles.subtracting([.restores, .commitFaults]) : troubles
+        self.troubles = options.engine == .sqlite ? troubles.subtracting([.restores, .clones, .commitFaults]) : troubles
         var world = World.Options()
         world.engine = options.engine
+        choices = WorldHistory.choices(self.troubles)
         // Small batches and windows now and then, so that their edges are met by small histories.
         if random.next() % 2 == 0 {
             world.limits.contentAskedBytesMax = 64 * 1024
@@ -95,7 +114,7 @@ public struct WorldHistory {
         let made = try World(seed: seed, cities: Array(WorldHistory.cities.prefix(count)), options: world)
         self.world = made
         watch = WorldWatch(made)
-        taint = options.watchesTaint ? TaintWatch(made) : nil
+        taint = options.watchesTaint && knownRounds == nil ? TaintWatch(made) : nil
         if self.troubles.contains(.hostility), let last = made.nodes.last {
             last.hostility = WorldHostility(made, last, seed: World.mix(seed, 88))
         }
@@ -139,15 +158,17 @@ public struct WorldHistory {
             try step()
             world.run(milliseconds: Int64(below(chance(1, in: 4) ? 8000 : 900)))
             for node in world.nodes where !node.isDown { attempt(node) { try node.timePasses() } }
-            watch.afterStep()
+            if knownRounds == nil { watch.afterStep() }
         }
         let healed = world.now
+        var healRounds = 0
         if world.findings.isEmpty {
             story.append("heal")
             let untilIssued = lastIssued.milliseconds - world.now.milliseconds
             if untilIssued > 0 { world.runLong(milliseconds: untilIssued) }
-            let left = try world.heal()
-            watch.afterStep()
+            let (left, rounds) = try world.heal(knownRounds: knownRounds)
+            healRounds = rounds
+            if knownRounds == nil { watch.afterStep() }
             // With a liar among them, that the others are held up is his doing.
             let isHostile = world.nodes.contains(where: \.isHostile)
             findings += left.map { isHostile && $0.hasPrefix("L1") ? "L4" + $0.dropFirst(2) : $0 }
@@ -158,8 +179,10 @@ public struct WorldHistory {
         return Outcome(
             seed: world.seed, trace: world.traceHash, frames: world.frameCount, events: world.eventCount,
             sessions: world.links.reduce(0) { $0 + $1.sessions },
-            restarts: world.nodes.reduce(0) { $0 + $1.restarts }, releases: world.publications.count, cities: world.nodes.count,
-            troubles: troubles, healSeconds: healSeconds, stepsTaken: stepNumber, findings: findings, story: story)
+            restarts: world.nodes.reduce(0) { $0 + $1.restarts }, releases: world.publications.count,
+            repairs: watch.repairs, repairRoundsMost: watch.roundsMost, cities: world.nodes.count,
+            troubles: troubles, healSeconds: healSeconds, healRounds: healRounds, stepsTaken: stepNumber, findings: findings,
+            story: story)
     }
 
     /// A command at a node that may fail with its disk: then the process ends and begins again, as `hansa serve` under systemd.
@@ -171,6 +194,7 @@ public struct WorldHistory {
     private mutating func checkQuiet() throws {
         // News of the last second are still under way.
         world.runLong(milliseconds: 120_000, tickMilliseconds: 5000)
+        guard knownRounds == nil else { return world.runLong(milliseconds: 60_000, tickMilliseconds: 5000) }
         watch.afterStep()
         // S13 and completion: nothing says it is behind when the digests are equal.
         for node in world.nodes where !node.isHostile {
@@ -180,7 +204,9 @@ public struct WorldHistory {
                     let record = try node.metadata.read { store in
                         try store.subscribedView(view).flatMap { try store.agreement($0.agreement) }
                     }
-                    guard record?.state(at: node.now) == .active else { continue }
+                    guard let record, record.state(at: node.now) == .active else { continue }
+                    // A partner that was put back has forgotten an agreement that was new; a person brings it again.
+                    if peer.restores > 0, try peer.metadata.read({ try $0.agreement(record.digest) }) == nil { continue }
                     if standing != .equal { findings.append("S13: \(node.city) of \(peer.city): \(standing)") }
                 }
             }

@@ -15,6 +15,8 @@ public final class WorldHostility {
     private let rarity: Int
     private var held: [CityID: [UInt8]] = [:]
     private var seen: [Frame] = []
+    /// Frames of these types wait here, to be sent later.
+    private var kept: (types: Set<FrameType>, frames: [(type: FrameType, send: () -> Void)]) = ([], [])
     /// What it did, by name.
     private(set) var deeds: [String: Int] = [:]
 
@@ -27,6 +29,20 @@ public final class WorldHostility {
 
     private func below(_ bound: Int) -> Int { Int(random.next() % UInt64(max(1, bound))) }
     private func digest() -> Digest { Digest(random.next(), random.next(), random.next(), random.next()) }
+
+    /// From now on frames of these types wait; those of other types that waited go out, in their order.
+    func keep(_ types: Set<FrameType>) {
+        let frames = kept.frames
+        kept = (types, frames.filter { types.contains($0.type) })
+        for frame in frames where !types.contains(frame.type) { frame.send() }
+    }
+
+    /// Whether a frame waits until `keep` lets it go.
+    func keeps(_ frame: Frame, _ send: @escaping () -> Void) -> Bool {
+        guard kept.types.contains(frame.type) else { return false }
+        kept.frames.append((frame.type, send))
+        return true
+    }
 
     /// What goes out instead of a frame.
     func change(_ frame: Frame, to peer: CityID?) -> [[UInt8]] {

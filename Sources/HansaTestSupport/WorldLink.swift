@@ -10,6 +10,8 @@ public final class WorldLink {
         /// Frames were repeated or came out of order: what the ends say of each other's manners means nothing.
         fileprivate(set) var isDisturbed = false
         fileprivate var isOver = false
+        /// One end's TLS key was given up while the session began.
+        var isRefused = false
     }
 
     private unowned let world: World

@@ -17,7 +17,10 @@ public struct WorldContent: Sendable, Equatable {
 
     public static func == (left: WorldContent, right: WorldContent) -> Bool {
         left.files.count == right.files.count
-            && zip(left.files, right.files).allSatisfy { $0.path == $1.path && $0.chunks == $1.chunks }
+            && zip(left.files, right.files).allSatisfy {
+                $0.path == $1.path && $0.chunks.count == $1.chunks.count
+                    && zip($0.chunks, $1.chunks).allSatisfy { ContentMemo.isSame($0[...], $1[...]) }
+            }
     }
 
     /// A chunk that a number decides: incompressible at its head, repetitive after it.
@@ -60,7 +63,26 @@ extension World {
         effective: String = "2026-01-01", expires: String = "2029-12-31", redistribution: JSONValue = ["to": "none"],
         maintainers: JSONValue? = nil
     ) throws -> Digest {
-        let cities = ([proposer] + others).map { nodes[$0].city }
+        let parties = ([proposer] + others).map { nodes[$0] }
+        let more = [redistribution, maintainers ?? .null].map { String(decoding: $0.serialized(), as: UTF8.self) }
+        let words =
+            [id, ceiling.rawValue, effective, expires] + kinds + parties.map { "\($0.city) \($0.keyring.version)" } + more
+        let payload = try ContentMemo.payload(words.joined(separator: "|")) {
+            try agreement(
+                parties, id: id, ceiling: ceiling, kinds: kinds, effective: effective, expires: expires,
+                redistribution: redistribution, maintainers: maintainers
+            ).payload()
+        }
+        let envelope = Envelope.sign(payload, as: .agreement, with: [nodes[proposer].officer])
+        try nodes[proposer].sign(envelope)
+        return envelope.digest
+    }
+
+    private func agreement(
+        _ parties: [WorldNode], id: String, ceiling: TLP, kinds: [String], effective: String, expires: String,
+        redistribution: JSONValue, maintainers: JSONValue?
+    ) throws -> Agreement {
+        let cities = parties.map(\.city)
         let terms = cities.enumerated().map { number, from -> JSONValue in
             [
                 "clause": .string("\(number + 1)"), "from": .string(from.text),
@@ -73,9 +95,8 @@ extension World {
         let members: JSONValue = [
             "schema": "hansa.agreement/1", "id": .string(id), "title": "An exchange",
             "parties": .array(
-                ([proposer] + others).map { number -> JSONValue in
-                    let node = nodes[number]
-                    return [
+                parties.map { node -> JSONValue in
+                    [
                         "city": .string(node.city.text), "keyring": JSONValue(node.keyring.version),
                         "role": "provider and recipient",
                     ]
@@ -83,11 +104,8 @@ extension World {
             "term": ["effective": .string(effective), "expires": .string(expires)],
             "clauses": .array(cities.indices.map { ["id": .string("\($0 + 1)"), "text": "Words."] }), "terms": .array(terms),
         ]
-        let agreement = try Agreement(
+        return try Agreement(
             json: .object((members.object ?? []) + (maintainers.map { [JSONMember("maintainers", $0)] } ?? [])))
-        let envelope = Envelope.sign(agreement.payload(), as: .agreement, with: [nodes[proposer].officer])
-        try nodes[proposer].sign(envelope)
-        return envelope.digest
     }
 
     /// Signed by all at once: each node holds all signatures.
@@ -154,9 +172,10 @@ extension WorldNode {
     @discardableResult
     public func accept(_ digest: Digest) throws -> Bool {
         let record = try metadata.read { try $0.agreement(digest) }
-        guard let record, record.state(at: now) == .proposed, record.isParty(city), !record.rejecters.contains(city) else {
-            return false
-        }
+        guard let record, record.state(at: now) == .proposed, record.isParty(city), !record.rejecters.contains(city),
+            // It names the keyring whose officers sign; a later one's cannot.
+            record.agreement.parties.contains(where: { $0.city == city && $0.keyring == keyring.version })
+        else { return false }
         try sign(Envelope.sign(record.envelope.payload, as: .agreement, with: [officer]))
         return true
     }
@@ -361,17 +380,15 @@ extension WorldNode {
         let known = try metadata.read { try $0.chunkLocations(of: self.city, all.map(\.entry.id)) }
         var held = Set(zip(all, known).compactMap { $1 == nil ? nil : $0.entry.id })
         var blocks: [(location: ContentLocation, chunks: [ChunkEntry])] = []
-        var run: (raw: [UInt8], chunks: [ChunkEntry]) = ([], [])
-        var seam: (raw: [UInt8], chunks: [ChunkEntry]) = ([], [])
+        // Chunks are joined only where their block was not packed before.
+        var run: (parts: [[UInt8]], chunks: [ChunkEntry]) = ([], [])
+        var seam: (parts: [[UInt8]], chunks: [ChunkEntry]) = ([], [])
         func flush() throws {
             guard !run.chunks.isEmpty else { return }
-            let packed = ContentMemo.packed(run.raw, run.chunks.map(\.id))
-            blocks.append(
-                (
-                    try self.content.append(
-                        block: StoredBlock(codec: packed.codec, rawLength: run.raw.count, chunks: run.chunks, bytes: packed.bytes)
-                    ), run.chunks
-                ))
+            let packed = ContentMemo.packed(run.parts, run.chunks.map(\.id))
+            let rawLength = run.parts.reduce(0) { $0 + $1.count }
+            let block = StoredBlock(codec: packed.codec, rawLength: rawLength, chunks: run.chunks, bytes: packed.bytes)
+            blocks.append((try self.content.append(block: block), run.chunks))
             run = ([], [])
             seam = ([], [])
         }
@@ -383,13 +400,13 @@ extension WorldNode {
             }
             window += bytes.count
             if held.insert(entry.id).inserted {
-                run.raw += seam.raw + bytes
+                run.parts += seam.parts + [bytes]
                 run.chunks += seam.chunks + [entry]
                 seam = ([], [])
             } else if !run.chunks.isEmpty {
-                seam.raw += bytes
+                seam.parts.append(bytes)
                 seam.chunks.append(entry)
-                if seam.raw.count > Limits.seamBytesMax { try flush() }
+                if seam.parts.reduce(0, { $0 + $1.count }) > Limits.seamBytesMax { try flush() }
             }
         }
         try flush()
@@ -446,16 +463,37 @@ extension WorldNode {
         for page in row.pages { entries += try IndexPage.decode(try content.body(at: page)) }
         let places = try metadata.read { try $0.chunkLocations(of: row.servedBy, entries.map(\.id)) }
         var files: [(path: String, chunks: [[UInt8]])] = []
+        var blocks = WorldBlocks(content)
         for (number, file) in parsed.files.enumerated() {
             var chunks: [[UInt8]] = []
             for chunk in parsed.chunks(of: number) {
                 guard let place = places[chunk] else { throw StoreFault.damaged("chunk \(entries[chunk].id.short) is not here") }
-                let stored = try content.block(at: place.block)
-                let raw = try Block.decode(stored.codec, stored.bytes, rawLength: stored.rawLength)
-                chunks.append(Array(raw[Int(place.offset)..<Int(place.offset + place.length)]))
+                chunks.append(Array(try blocks.bytes(at: place)))
             }
             files.append((file.path, chunks))
         }
         return WorldContent(files)
+    }
+}
+
+/// Chunks read from a node's blocks, each block unpacked once.
+struct WorldBlocks {
+    private let content: any ContentStore
+    private var unpacked: [ContentLocation: [UInt8]] = [:]
+
+    init(_ content: any ContentStore) { self.content = content }
+
+    mutating func bytes(at place: ChunkLocation) throws -> ArraySlice<UInt8> {
+        let raw = try block(at: place.block)
+        guard Int(place.offset) + Int(place.length) <= raw.count else { throw StoreFault.damaged("a block is too short") }
+        return raw[Int(place.offset)..<(Int(place.offset) + Int(place.length))]
+    }
+
+    private mutating func block(at location: ContentLocation) throws -> [UInt8] {
+        if let known = unpacked[location] { return known }
+        let stored = try content.block(at: location)
+        let raw = try Block.decode(stored.codec, stored.bytes, rawLength: stored.rawLength)
+        unpacked[location] = raw
+        return raw
     }
 }

@@ -31,6 +31,8 @@ public final class WorldNode {
     public private(set) var card: [Envelope]
     private let signing: SigningIdentity
     var connections: [CityID: WorldConnection] = [:]
+    /// Whose cards came by another way.
+    private var toldByHand: Set<Int> = []
 
     /// What this node's clock shows beyond the world's.
     public var clockOffsetMilliseconds: Int64 = 0
@@ -66,6 +68,7 @@ public final class WorldNode {
         random = SplitMix64(seed: World.mix(seed, 3))
         func key(_ job: UInt64) throws -> Ed25519PrivateKey { try WorldKeys.key(UInt64(number) << 8 | job) }
         SignatureMemo.remember()
+        DocumentMemo.remember()
         officer = try key(1)
         packageKey = try key(2)
         spki = SHA256.hash(Array("tls of \(city)".utf8))
@@ -122,6 +125,15 @@ public final class WorldNode {
         }
     }
 
+    /// The card comes by another way, as after a telephone call: it is taken also where the first attempt fails.
+    func learnByHand(_ other: WorldNode) throws {
+        toldByHand.insert(other.number)
+        do { try learn(other) } catch { try learn(other) }
+        var changes = ExchangeChanges()
+        changes.keyrings = [other.city]
+        notify(changes)
+    }
+
     func acquaintance(of city: CityID) -> HansaSync.Session.Acquaintance? {
         // A store that fails answers as one that knows nobody.
         try? metadata.read { store in
@@ -140,28 +152,30 @@ public final class WorldNode {
     /// until it ends.
     public func rotate(_ what: Rotated, isCompromised: Bool = false, expires: Timestamp? = nil) throws {
         let fresh = try Ed25519PrivateKey(seed: DeterministicRandom(seed: random.next()).bytes(32))
-        let before = officer
+        var (nextOfficer, nextPackageKey, nextSPKI) = (officer, packageKey, spki)
         var change = KeyringChange(
             nil, isCompromised: isCompromised, name: keyring.name, country: keyring.country, endpoints: keyring.endpoints)
         switch what {
         case .officer:
             change.rotation = .officer(officer.publicKey, by: fresh.publicKey)
-            officer = fresh
+            nextOfficer = fresh
         case .package:
             change.rotation = .package(packageKey.publicKey, by: fresh.publicKey)
-            packageKey = fresh
+            nextPackageKey = fresh
         case .tls:
-            let old = spki
-            spki = SHA256.hash(fresh.publicKey.bytes)
-            tlsKeys.insert(spki, at: 0)
-            change.rotation = .tls(old, by: spki)
+            nextSPKI = SHA256.hash(fresh.publicKey.bytes)
+            change.rotation = .tls(spki, by: nextSPKI)
         case .nothing: break
         }
-        let next = try keyring.successor(change, tls: spki, expires: expires ?? now.adding(seconds: 86_400 * 700), at: now)
-        let envelope = next.signed(with: before.publicKey == officer.publicKey ? [officer] : [before, officer])
-        keyring = next
-        card.append(envelope)
+        let next = try keyring.successor(
+            change, tls: nextSPKI, expires: expires ?? now.adding(seconds: 86_400 * 700), at: now)
+        let envelope = next.signed(with: what == .officer ? [officer, nextOfficer] : [officer])
         try metadata.write(at: now) { try $0.insertKeyring(envelope, next) }
+        // Where the transaction fails the old keys go on.
+        (officer, packageKey, keyring) = (nextOfficer, nextPackageKey, next)
+        if nextSPKI != spki { tlsKeys.insert(nextSPKI, at: 0) }
+        spki = nextSPKI
+        card.append(envelope)
         signing.replace(SigningIdentity.Current(keyring: next.version, packageKey: packageKey))
         var changes = ExchangeChanges()
         changes.outboxes = Set(world.nodes.map(\.city))
@@ -232,8 +246,10 @@ public final class WorldNode {
 
     func failed(_ fault: ExchangeFault) {
         guard case .store(let error) = fault else { return }
-        world.note("store \(city) \(error)")
-        switch error as? StoreFault {
+        let known = error as? StoreFault
+        // Printing an error by reflection costs as much as a session; the name of its case says enough.
+        world.note("store \(city) \(known?.word ?? "other")")
+        switch known {
         case .diskFull, .clockBehind: return
         case .damaged(let what): if !isMisread { world.findings.append("S3: \(city): damaged: \(what)") }
         case .inputOutput, .logUnavailable, nil: break
@@ -289,8 +305,12 @@ public final class WorldNode {
     /// Rows and bytes as they are now, durable ones only. Nil with rows in SQLite.
     public func backup() -> WorldBackup? {
         guard let memory = metadata as? MemoryMetadataStore, !isDown else { return nil }
-        return WorldBackup(metadata: memory.contents, disk: disk.durableContents, clock: now)
+        return WorldBackup(
+            metadata: memory.contents, disk: disk.durableContents, clock: now, keyring: keyring.version)
     }
+
+    /// Made under the keys that the node has now.
+    func isKeyring(of backup: WorldBackup) -> Bool { backup.keyring == keyring.version }
 
     /// The machine is lost, and the backup put in its place.
     public func restore(_ backup: WorldBackup) {
@@ -302,6 +322,8 @@ public final class WorldNode {
         disk.restore(backup.disk)
         metadata = memory.replaced(by: backup.metadata)
         restart()
+        // What came by hand is not pushed: it must be given to the older state again.
+        for number in toldByHand.sorted() where !isDown { try? learnByHand(world.nodes[number]) }
     }
 
     /// The end of the last record in each segment that committed rows name.
@@ -333,11 +355,24 @@ public final class WorldNode {
     func bytes(_ count: Int) -> [UInt8] { (0..<count).map { _ in UInt8(truncatingIfNeeded: random.next()) } }
 }
 
+extension StoreFault {
+    fileprivate var word: String {
+        switch self {
+        case .diskFull: "full"
+        case .clockBehind: "clock"
+        case .damaged(let what): "damaged " + what
+        case .inputOutput(let what): "input or output " + what
+        case .logUnavailable: "log"
+        }
+    }
+}
+
 /// What a node's stores held at one moment.
 public struct WorldBackup {
     let metadata: MemoryState
     let disk: MemoryDisk.Contents
     let clock: Timestamp
+    let keyring: Int
 }
 
 /// Keys by number, made once a process: no seed needs keys of its own, and a key costs as much as a signature.

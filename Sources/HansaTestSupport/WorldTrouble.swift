@@ -19,13 +19,17 @@ public enum Trouble: String, CaseIterable, Sendable {
     case endings
     /// A node's stores are put back to an earlier state.
     case restores
+    /// Keys get successors, some because they came out.
+    case rotations
+    /// A city runs twice, from one backup: each of the two publishes and meets partners in its turn.
+    case clones
     /// One city lies.
     case hostility
 }
 
 /// A family of histories, by name.
 public enum WorldKind: String, CaseIterable, Sendable {
-    case calm, links, crashes, disks, clocks, endings, restores, repeats, hostile, many, mixed
+    case calm, links, crashes, disks, clocks, endings, restores, keys, clones, repeats, hostile, many, mixed
 
     public var summary: String {
         switch self {
@@ -36,6 +40,8 @@ public enum WorldKind: String, CaseIterable, Sendable {
         case .clocks: "clocks jump by up to an hour"
         case .endings: "grants, agreements and packages end while content is under way"
         case .restores: "nodes are put back to an older state of themselves"
+        case .keys: "officers, package keys and TLS keys get successors while links break and power fails"
+        case .clones: "a city runs twice from one backup, and both publish"
         case .repeats: "frames come twice and out of order"
         case .hostile: "one of three to five cities lies"
         case .many: "four to twelve cities, all honest troubles"
@@ -52,14 +58,16 @@ public enum WorldKind: String, CaseIterable, Sendable {
         case .clocks: return [.clocks, .cuts]
         case .endings: return [.endings, .cuts, .slowness]
         case .restores: return [.restores, .crashes]
+        case .keys: return [.rotations, .cuts, .crashes]
+        case .clones: return [.clones, .cuts]
         case .repeats: return [.repeats, .cuts]
         case .hostile: return [.hostility, .cuts, .crashes]
         case .many, .mixed:
             // Half of the seeds see all that honest cities see; the others a part, so that each trouble has room to do harm.
-            let honest = Trouble.allCases.filter { ![.hostility, .repeats, .restores].contains($0) }
+            let honest = Trouble.allCases.filter { ![.hostility, .repeats, .restores, .clones].contains($0) }
             var chosen = Set(random.next() % 2 == 0 ? honest : honest.filter { _ in random.next() % 3 == 0 })
             if self == .mixed {
-                for rare in [Trouble.hostility, .repeats, .restores] where random.next() % 6 == 0 { chosen.insert(rare) }
+                for rare in [Trouble.hostility, .repeats, .restores, .clones] where random.next() % 6 == 0 { chosen.insert(rare) }
             }
             return chosen
         }

@@ -28,6 +28,10 @@ final class WorldWatch {
     private var publications: [Digest: WorldPublication] = [:]
     private var numbers: [Chain: [UInt64: Digest]] = [:]
     private var published = 0
+    /// Rounds of the last repair of each view so far.
+    private var rounds: [Digest: Int] = [:]
+    private(set) var repairs = 0
+    private(set) var roundsMost = 0
     private var lanes = LaneCache()
 
     init(_ world: World) { self.world = world }
@@ -99,6 +103,7 @@ final class WorldWatch {
                 let ids = message.runs.filter { $0.upperBound <= known.entries.count }.flatMap { known.entries[$0].map(\.id) }
                 served[sent.to, default: [:]][sent.from, default: []].formUnion(ids)
             case .feed:
+                readRepair(sent, node)
                 guard !node.isHostile, let feed = try? Feed(sent.frame) else { continue }
                 for case .add(let release, _, let transfer) in feed.changes {
                     let known = transfers[feed.view]?[transfer]
@@ -117,10 +122,28 @@ final class WorldWatch {
                         unread.append((node.number, item.release))
                     }
                 }
+            case .reconcile: readRepair(sent, node)
             default: break
             }
         }
         framesRead = world.sent.count
+    }
+
+    /// L2: the publisher's words of one repair are rounds 1, 2, 3 to 8 at most, and one that goes on has an end.
+    private func readRepair(_ sent: World.Sent, _ node: WorldNode) {
+        guard !node.isHostile, isHonest(sent.to), !isDisturbed(node, sent.to) else { return }
+        if sent.frame.type == .feed {
+            if let feed = try? Feed(sent.frame), feed.status == .repair { (rounds[feed.view], repairs) = (0, repairs + 1) }
+            return
+        }
+        guard let message = try? Reconcile(sent.frame), message.speaker == .publisher, message.state == .whole,
+            let before = rounds[message.view]
+        else { return }
+        rounds[message.view] = message.round
+        roundsMost = max(roundsMost, message.round)
+        if message.round != before + 1 || message.round > World.repairRoundsMax {
+            find(.l2, "\(node.city) is in round \(message.round) of a repair for \(sent.to) after round \(before)")
+        }
     }
 
     /// S2: what a receipt says is accepted is here, whole, whatever happened since; S1: and came from this publisher.
@@ -204,6 +227,7 @@ final class WorldWatch {
         // Where two releases have one number the head stands still; only who signed both is ever proved to have.
         let forks = state.disputes.filter { $0.kind == .fork }
         let frozen = Set(forks.filter { $0.resolved == nil }.map(\.package))
+        for fork in forks { checkFork(node, fork) }
         for fork in forks where isHonest(fork.writer) && isWhole {
             find(.s6, "\(node.city) keeps a proof that \(fork.writer) signed \(fork.package) \(fork.seq) twice")
         }
@@ -230,6 +254,25 @@ final class WorldWatch {
         }
         if !node.isMisread, node.disk.faults.stopAtOperation == nil {
             for transfer in state.transfers.values { checkTransfer(node, state, transfer) }
+        }
+    }
+
+    /// S6: a proof is of two releases that were signed under one number, and where a release is refused for that there is a proof.
+    private func checkFork(_ node: WorldNode, _ fork: DisputeRow) {
+        guard let known = fork.known.flatMap({ publications[$0] })?.release, let other = publications[fork.other]?.release,
+            known.package == other.package, known.writer == other.writer, known.seq == other.seq, fork.known != fork.other
+        else { return find(.s6, "\(node.city) keeps a proof for \(fork.package) \(fork.seq) of what is no fork") }
+    }
+
+    private func checkForkProofs(_ node: WorldNode, _ state: MemoryState) {
+        let proven = Set(state.disputes.filter { $0.kind == .fork }.map(\.other))
+        for rows in state.holdings.values {
+            for row in rows.values where row.state == .refused && row.reason == ReleaseRefusal.fork.word {
+                guard !proven.contains(row.release), isHonest(publications[row.release]?.city ?? node.city),
+                    state.disputes.count(where: { $0.package == row.package }) < World.disputesMax
+                else { continue }
+                find(.s6, "\(node.city) refuses \(row.release.short) as a fork and keeps no proof")
+            }
         }
     }
 
@@ -264,15 +307,12 @@ final class WorldWatch {
         guard row.chunksHeld <= row.chunksTotal, row.bitmap.reduce(0, { $0 + $1.nonzeroBitCount }) == row.chunksHeld else {
             return find(.s13, "\(node.city): the marks of \(row.release.short) are not as many as it says")
         }
+        var blocks = WorldBlocks(node.content)
         for (number, entry) in known.entries.enumerated() where row.bitmap[number >> 3] & (1 << UInt8(number & 7)) != 0 {
             guard let place = state.chunks[view.publisher]?[entry.id] else {
                 return find(.s13, "\(node.city): chunk \(number) of \(row.release.short) is marked and not here")
             }
-            guard let stored = try? node.content.block(at: place.block),
-                let raw = try? Block.decode(stored.codec, stored.bytes, rawLength: stored.rawLength),
-                Int(place.offset + place.length) <= raw.count,
-                SHA256.hash(raw[Int(place.offset)..<Int(place.offset + place.length)]) == entry.id
-            else {
+            guard let bytes = try? blocks.bytes(at: place), ContentMemo.isChunk(bytes, entry) else {
                 return find(.s13, "\(node.city): chunk \(number) of \(row.release.short) is marked and is not what it should be")
             }
         }
@@ -283,6 +323,7 @@ final class WorldWatch {
     private func checkBounds(_ node: WorldNode) {
         let limits = world.options.limits
         for peer in node.connections.keys.sorted() {
+            if let why = node.connections[peer]?.neglect { find(.l3, "\(node.city) for \(peer): \(why)") }
             guard let puller = node.connections[peer]?.puller, let publisher = node.connections[peer]?.publisher else { continue }
             let load = puller.load
             if load.outstanding > limits.outstandingMax
@@ -307,6 +348,7 @@ final class WorldWatch {
         let isWhole = world.nodes.allSatisfy { $0.restores == 0 }
         for publisher in world.nodes where !publisher.isHostile && !publisher.isDown {
             guard let state = (publisher.metadata as? MemoryMetadataStore)?.contents else { continue }
+            checkForkProofs(publisher, state)
             for (id, members) in state.members.sorted(by: { $0.key < $1.key }) {
                 guard let city = state.recipients[id], let recipient = world.nodes.first(where: { $0.city == city }),
                     !recipient.isHostile,
