@@ -146,6 +146,9 @@ extension World {
         let last = try nodes.compactMap { node in try node.metadata.read { try $0.lastLogTime } }.max() ?? now
         runLong(milliseconds: max(0, last.milliseconds - now.milliseconds) + 1000)
         for node in nodes where node.isDown { node.restart() }
+        for node in nodes where !node.isDown {
+            for other in nodes where other !== node && (other.hasGivenUpTLS || node.restores > 0) { try node.learnByHand(other) }
+        }
         for link in links {
             link.redials = true
             link.framesDisturbed = 0

@@ -142,8 +142,9 @@ final class WorldConnection {
     }
 
     private func violated(_ fault: ProtocolFault, _ farewell: Frame) {
-        // The key that this session shows came out after it was dialled; the refusal comes to the other end before any hello.
-        if case .pinUnknown = fault, spki != peerNode.spki(shownTo: node.city) { line.isRefused = true }
+        // Who gave up a TLS key, or forgot a partner's when it was put back, needs the card by hand until then. The refusal comes to the other end
+        // before any hello.
+        if case .pinUnknown = fault, peerNode.hasGivenUpTLS || node.restores > 0 { line.isRefused = true }
         if !line.isDisturbed, !line.isRefused, !link.isHostile {
             world.violations.append("\(node.city) from \(peerOfLink): \(fault)")
         }

@@ -127,11 +127,13 @@ extension WorldHistory {
     }
 
     private mutating func rotate(_ node: WorldNode) {
-        guard !node.isHostile else { return }
+        guard !node.isHostile, twins[node.number] == nil else { return }
         let what = WorldNode.Rotated.allCases[below(WorldNode.Rotated.allCases.count)]
         // A TLS key that came out is shown to nobody again: who has not heard of its successor must be told by hand.
         let isTold = what == .tls
-        let isCompromised = what != .nothing && chance(1, in: 4) && !(isTold && world.nodes.contains(where: \.isDown))
+        // What a key signed before it came out is refused where it has not arrived: so it comes out when nothing is on its way, and nobody forgets.
+        let isQuiet = !node.hasOutbox && !troubles.contains(.restores) && !troubles.contains(.clones)
+        let isCompromised = what != .nothing && chance(1, in: 4) && isQuiet && !(isTold && world.nodes.contains(where: \.isDown))
         tell("\(node.city) rotates \(what)\(isCompromised ? ", which came out" : "")")
         let before = node.keyring.version
         attempt(node) { try node.rotate(what, isCompromised: isCompromised) }
@@ -237,6 +239,7 @@ extension WorldHistory {
     }
 
     private mutating func terminate(_ number: Int, _ digest: Digest) {
+        guard twins[number] == nil else { return }
         tell("\(world.nodes[number].city) terminates \(digest.short)")
         attempt(world.nodes[number]) { try world.nodes[number].terminate(digest) }
     }
@@ -244,6 +247,8 @@ extension WorldHistory {
     private mutating func agree(_ number: Int) {
         // A proposal that waits for us is accepted; otherwise we make one.
         let node = world.nodes[number]
+        // A person who runs a city twice must not say yes with one and no with the other.
+        guard twins[number] == nil else { return }
         let waiting =
             (try? node.metadata.read { store in
                 try store.agreements().filter {

@@ -31,6 +31,8 @@ public final class WorldNode {
     public private(set) var card: [Envelope]
     private let signing: SigningIdentity
     var connections: [CityID: WorldConnection] = [:]
+    /// A TLS key of ours came out: partners that have not heard of its successor refuse us.
+    private(set) var hasGivenUpTLS = false
     /// Whose cards came by another way.
     private var toldByHand: Set<Int> = []
 
@@ -174,6 +176,7 @@ public final class WorldNode {
         // Where the transaction fails the old keys go on.
         (officer, packageKey, keyring) = (nextOfficer, nextPackageKey, next)
         if nextSPKI != spki { tlsKeys.insert(nextSPKI, at: 0) }
+        if what == .tls, isCompromised { hasGivenUpTLS = true }
         spki = nextSPKI
         card.append(envelope)
         signing.replace(SigningIdentity.Current(keyring: next.version, packageKey: packageKey))
@@ -308,6 +311,9 @@ public final class WorldNode {
         return WorldBackup(
             metadata: memory.contents, disk: disk.durableContents, clock: now, keyring: keyring.version)
     }
+
+    /// Documents of ours have not arrived everywhere.
+    var hasOutbox: Bool { (metadata as? MemoryMetadataStore).map { !$0.contents.outbox.isEmpty } ?? false }
 
     /// Made under the keys that the node has now.
     func isKeyring(of backup: WorldBackup) -> Bool { backup.keyring == keyring.version }

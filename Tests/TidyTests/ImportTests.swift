@@ -42,6 +42,8 @@ struct ImportTests {
         "HansaYAML": ["Yams"],
         // A pool of compressors that threads share, and memcmp.
         "HansaContent": ["Synchronization", "Glibc"],
+        // The memory of what simulations read again and again.
+        "HansaDocuments": ["Synchronization"],
         // A mutex around what the publishing and the pulling worker of one session share.
         "HansaSync": ["Synchronization"],
         "HansaStore": ["GRDB", "GRDBSQLite", "Dispatch", "Synchronization", "Glibc", "Foundation"],
