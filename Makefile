@@ -3,11 +3,12 @@
 #   make test      all tests, and the checks by foreign tools
 #   make check     format lint, a build with warnings as errors, all tests: run it before a commit
 #   make simulate  seeded histories of the exchange, with faults: SEEDS=5000 WORLD=mixed; simulate-bugs: how soon seeded bugs are found
+#   make fuzz      libFuzzer at every decoder: SECONDS_EACH=60 for each target, TARGETS="frame json"
 #   make build | release | format | bench | clean
 SHELL := /bin/bash
 SOURCES := Sources Tests Package.swift
 
-.PHONY: demo test check build release simulate simulate-bugs format lint bench clean
+.PHONY: demo test check build release simulate simulate-bugs fuzz format lint bench clean
 .DEFAULT_GOAL := build
 
 demo:
@@ -44,6 +45,11 @@ simulate-bugs:
 	deploy/setup build
 	swift build --configuration release --product hansa-simulator --scratch-path .build/seeded-bugs
 	.build/seeded-bugs/release/hansa-simulator --bugs
+
+# A build of its own, with coverage and the address sanitizer. Every test run reads the corpus without them (FuzzCorpusTests).
+fuzz:
+	deploy/setup build
+	Tests/Fuzz/run $(TARGETS)
 
 lint:
 	swift format lint --strict --recursive --parallel --configuration .swift-format $(SOURCES)

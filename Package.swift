@@ -7,6 +7,10 @@ let strict = Context.environment["HANSA_STRICT"] == "1"
 // Bugs for the simulator to find (Sources/HansaSync/SeededBug.swift): in no build but `make simulate-bugs`.
 let seededBugs = Context.environment["HANSA_SEEDED_BUGS"] == "1"
 
+// The coverage that libFuzzer steers by, in every room: in no build but `make fuzz` (Tests/Fuzz/run).
+let fuzzing = Context.environment["HANSA_FUZZ"] == "1"
+let sanitizers = ["-sanitize=fuzzer,address"]
+
 let settings: [SwiftSetting] =
     [
         .enableUpcomingFeature("ExistentialAny"),
@@ -15,6 +19,7 @@ let settings: [SwiftSetting] =
         .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
         .enableUpcomingFeature("InferIsolatedConformances"),
     ] + (strict ? [.treatAllWarnings(as: .error)] : []) + (seededBugs ? [.define("HANSA_SEEDED_BUGS")] : [])
+    + (fuzzing ? [.unsafeFlags(sanitizers)] : [])
 
 func room(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
     .target(name: name, dependencies: dependencies, swiftSettings: settings)
@@ -126,7 +131,22 @@ let package = Package(
             swiftSettings: settings),
         tests("HansaYAMLTests", ["HansaCore", "HansaDocuments", "HansaTerms", "HansaYAML"]),
         tests("TidyTests", []),
+        .target(
+            name: "FuzzTargets",
+            dependencies: [
+                "HansaCore", "HansaCrypto", "HansaDocuments", "HansaTerms", "HansaYAML", "HansaPackages", "HansaContent",
+                "HansaLog",
+                "HansaSync",
+            ], path: "Tests/Fuzz/Targets", swiftSettings: settings),
+        tests("FuzzCorpusTests", ["FuzzTargets"]),
         // The tests run the program itself; the dependency has it built.
         tests("EndToEndTests", ["hansa"]),
     ]
+        + (fuzzing
+            ? [
+                .executableTarget(
+                    name: "hansa-fuzz", dependencies: ["FuzzTargets"], path: "Tests/Fuzz/Driver",
+                    swiftSettings: settings + [.unsafeFlags(["-parse-as-library"])],
+                    linkerSettings: [.unsafeFlags(sanitizers + ["-use-ld=lld"])])
+            ] : [])
 )

@@ -130,7 +130,9 @@ extension JSONValue: Codable {
         } else if let value = try? single?.decode(Bool.self) {
             self = .bool(value)
         } else {
-            self = .double(try decoder.singleValueContainer().decode(Double.self))
+            // A fraction that a double cannot hold may leave a whole number: it is one at once, as it will be when it was written and is read again.
+            let value = try decoder.singleValueContainer().decode(Double.self)
+            self = Int64(exactly: value).map(JSONValue.integer) ?? .double(value)
         }
     }
 
