@@ -6,35 +6,45 @@ internal import HansaTerms
 
 extension Publisher {
     func enqueue(_ message: GetChunks) throws {
-        guard queue.count - queueHead + message.runs.count <= context.limits.queuedRunsMax else {
-            throw ProtocolFault.tooManyAsks
-        }
-        for run in message.runs { queue.append((message.view, run)) }
+        guard queuedRuns + message.runs.count <= context.limits.queuedRunsMax else { throw ProtocolFault.tooManyAsks }
+        for run in message.runs { enqueue(run, of: message.view) }
     }
 
-    /// The next content frames, about `bytes` of them and at least one while something is queued.
+    func enqueue(_ run: GetChunks.Run, of view: Digest) {
+        let line = Line(view: view, release: run.release)
+        queue[line, default: RunLine()].append(run)
+        queuedRunsCount += 1
+        order.set(line, left: max(1, queue[line]?.chunks ?? 0))
+    }
+
+    /// The next content frames, about `bytes` of them and at least one while something is queued: releases of which little is queued first
+    /// (`TransferOrder`), each in the order in which it was asked for. `shortOnly`: none but such of which little is queued.
     ///
     /// All of them are made from one state of the rows: a revocation stops a transfer between two calls, and takes back what was made and has not
     /// left (`requeue`).
-    public func content(upTo bytes: Int, at now: Timestamp) throws(ExchangeFault) -> [Frame] {
+    public func content(upTo bytes: Int, shortOnly: Bool = false, at now: Timestamp) throws(ExchangeFault) -> [Frame] {
         do {
             return try context.metadata.read { store in
                 var authority = Authority(of: self.peer, by: store, at: now)
                 var frames: [Frame] = []
                 var total = 0
-                while self.hasContent, total < bytes {
-                    guard self.queueHead < self.queue.count else {
+                while total < bytes, shortOnly || self.hasContent {
+                    if !shortOnly, !self.deltaQueue.isEmpty, self.isDeltasTurn || self.order.isEmpty, !self.hasShortContent() {
+                        self.isDeltasTurn = false
                         if let frame = try self.nextDelta(by: &authority, in: store) {
                             total += frame.bodyCount
                             frames.append(frame)
                         }
                         continue
                     }
-                    let (view, run) = self.queue[self.queueHead]
-                    let sent = try self.block(view, run, by: &authority, in: store)
+                    guard let line = shortOnly ? self.nextShort() : self.order.next(), let run = self.queue[line]?.first else {
+                        break
+                    }
+                    self.isDeltasTurn = true
+                    let sent = try self.block(line.view, run, by: &authority, in: store)
                     total += sent.frame.bodyCount
                     frames.append(sent.frame)
-                    self.advance(to: sent.rest)
+                    self.advance(line, to: sent.rest, after: sent.frame.bodyCount)
                 }
                 self.contentBytesSent += UInt64(total)
                 return frames
@@ -44,37 +54,46 @@ extension Publisher {
         }
     }
 
-    private func advance(to rest: GetChunks.Run?) {
-        if let rest {
-            queue[queueHead].run = rest
-            return
-        }
-        queueHead += 1
-        if queueHead == queue.count || queueHead > 4096 {
-            queue.removeFirst(queueHead)
-            queueHead = 0
-        }
+    private func nextShort() -> Line? { hasShortContent() ? order.shortest() : nil }
+
+    private func advance(_ line: Line, to rest: GetChunks.Run?, after bytes: Int) {
+        queue[line]?.advance(to: rest)
+        if rest == nil { queuedRunsCount -= 1 }
+        let isDone = queue[line]?.first == nil
+        if isDone { queue[line] = nil }
+        // A run of no chunks is an answer that is still owed.
+        order.handedOut(bytes, of: line, left: isDone ? 0 : max(1, queue[line]?.chunks ?? 0))
     }
 
-    /// Takes back content frames that `content` made and that have not left, in their order: their runs are handed out again before all others,
-    /// and authority is looked up again then. Frames of a transfer that was stopped become the answer for what is not there; an answer of that kind
-    /// stays one, as a run of no chunks: how many it was for is not known any more.
+    /// Takes back content frames that `content` made and that have not left, in their order: of each release they are handed out again before
+    /// all else, and authority is looked up again then. Frames of a transfer that was stopped become the answer for what is not there; an answer of
+    /// that kind stays one, as a run of no chunks: how many it was for is not known any more.
     public func requeue(_ frames: [Frame]) {
-        var runs: [(view: Digest, run: GetChunks.Run)] = []
+        var returned: [Line: [GetChunks.Run]] = [:]
+        var lines: [Line] = []
         for frame in frames where frame.type.isContent {
+            let line: Line
+            let runs: [GetChunks.Run]
             if frame.type == .delta {
                 // As it lies, this time: which base it was against is not in it.
                 guard let delta = try? Delta(frame) else { preconditionFailure("a frame that this publisher did not make") }
-                contentBytesSent -= UInt64(frame.bodyCount)
-                runs += delta.runs.map { (delta.view, chunkRun(delta.release, $0)) }
-                continue
+                line = Line(view: delta.view, release: delta.release)
+                runs = delta.runs.map { chunkRun(delta.release, $0) }
+            } else {
+                guard let chunks = try? Chunks(frame) else { preconditionFailure("a frame that this publisher did not make") }
+                line = Line(view: chunks.view, release: chunks.release)
+                runs = [GetChunks.Run(release: chunks.release, first: chunks.first, count: chunks.count)]
             }
-            guard let chunks = try? Chunks(frame) else { preconditionFailure("a frame that this publisher did not make") }
             contentBytesSent -= UInt64(frame.bodyCount)
-            runs.append((chunks.view, GetChunks.Run(release: chunks.release, first: chunks.first, count: chunks.count)))
+            if returned[line] == nil { lines.append(line) }
+            returned[line, default: []] += runs
         }
-        queue.replaceSubrange(0..<queueHead, with: runs)
-        queueHead = 0
+        for line in lines {
+            guard let runs = returned[line] else { continue }
+            queue[line, default: RunLine()].prepend(runs)
+            queuedRunsCount += runs.count
+            order.set(line, left: max(1, queue[line]?.chunks ?? 0))
+        }
     }
 
     private func block(_ view: Digest, _ run: GetChunks.Run, by authority: inout Authority, in store: any MetadataReading) throws
@@ -176,5 +195,34 @@ extension Publisher {
             raw += bytes[Int(place.offset)..<Int(place.offset + place.length)]
         }
         return raw
+    }
+}
+
+extension Publisher.RunLine {
+    var first: GetChunks.Run? { head < runs.count ? runs[head] : nil }
+
+    mutating func append(_ run: GetChunks.Run) {
+        runs.append(run)
+        chunks += Int(run.count)
+    }
+
+    mutating func prepend(_ more: [GetChunks.Run]) {
+        runs.replaceSubrange(..<head, with: more)
+        head = 0
+        chunks += more.reduce(0) { $0 + Int($1.count) }
+    }
+
+    /// The first run is answered but for `rest`.
+    mutating func advance(to rest: GetChunks.Run?) {
+        chunks -= Int(runs[head].count) - Int(rest?.count ?? 0)
+        if let rest {
+            runs[head] = rest
+        } else {
+            head += 1
+            if head > 1024 {
+                runs.removeFirst(head)
+                head = 0
+            }
+        }
     }
 }

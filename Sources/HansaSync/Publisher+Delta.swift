@@ -71,7 +71,7 @@ extension Publisher {
         guard !batch.runs.isEmpty else { return nil }
         guard let frame = try encode(batch, ask, base, row, in: store) else {
             ask.failures += 1
-            for run in batch.runs { queue.append((ask.view, chunkRun(ask.release, run))) }
+            for run in batch.runs { enqueue(chunkRun(ask.release, run), of: ask.view) }
             return ask.failures >= Publisher.deltaFailuresMax ? plain(&ask) : nil
         }
         ask.failures = 0
@@ -80,7 +80,7 @@ extension Publisher {
 
     /// All that is left of an ask goes without a base.
     private func plain(_ ask: inout DeltaAsk) -> Frame? {
-        for run in ask.runs { queue.append((ask.view, chunkRun(ask.release, run))) }
+        for run in ask.runs { enqueue(chunkRun(ask.release, run), of: ask.view) }
         ask.runs = []
         return nil
     }
@@ -119,7 +119,7 @@ extension Publisher {
             let count = try base.bytes(of: reference)
             if count * 8 < bytes, bytes > Publisher.deltaAloneBytes {
                 // The rest of the run is as new.
-                queue.append((ask.view, chunkRun(ask.release, run)))
+                enqueue(chunkRun(ask.release, run), of: ask.view)
                 ask.runs.removeFirst()
                 ask.begun = nil
                 continue

@@ -63,7 +63,11 @@ extension Publisher {
             throw ProtocolFault.malformed(.getIndex, "a release twice")
         }
         guard indexQueue.count + message.asks.count <= context.limits.queuedIndexAsksMax else { throw ProtocolFault.tooManyAsks }
-        for ask in message.asks { indexQueue.append((message.view, ask)) }
+        for ask in message.asks {
+            indexAsksTaken += 1
+            indexQueue[indexAsksTaken] = (message.view, ask)
+            indexOrder.set(indexAsksTaken, left: Int(clamping: ask.pageCount) + 1)
+        }
     }
 
     /// Whether parts of indexes were asked for and not yet handed out.
@@ -76,24 +80,21 @@ extension Publisher {
             return try context.metadata.read { store in
                 var authority = Authority(of: self.peer, by: store, at: now)
                 var parts = IndexFrames()
-                var done = 0
-                while done < self.indexQueue.count, parts.bytes < bytes {
-                    let (view, ask) = self.indexQueue[done]
-                    guard try authority.member(ask.release, of: view)?.level == .sync, let row = try store.release(ask.release),
+                while parts.bytes < bytes, let number = self.indexOrder.next(), let (view, ask) = self.indexQueue[number] {
+                    let before = parts.bytes
+                    var rest: GetIndex.Ask?
+                    if try authority.member(ask.release, of: view)?.level == .sync, let row = try store.release(ask.release),
                         row.release.operation != .withdraw
-                    else {
-                        parts.add(.absent(release: ask.release), of: view, bytes: 40)
-                        done += 1
-                        continue
-                    }
-                    let base = try ask.base.flatMap { try self.base($0, of: row, in: view, by: &authority, store) }
-                    if let rest = try self.answer(ask, row, base, of: view, to: &parts, upTo: bytes) {
-                        self.indexQueue[done].ask = rest
+                    {
+                        let base = try ask.base.flatMap { try self.base($0, of: row, in: view, by: &authority, store) }
+                        rest = try self.answer(ask, row, base, of: view, to: &parts, upTo: bytes)
                     } else {
-                        done += 1
+                        parts.add(.absent(release: ask.release), of: view, bytes: 40)
                     }
+                    self.indexQueue[number] = rest.map { (view, $0) }
+                    self.indexOrder.handedOut(
+                        parts.bytes - before, of: number, left: rest.map { Int(clamping: $0.pageCount) + 1 } ?? 0)
                 }
-                self.indexQueue.removeFirst(done)
                 if self.indexQueue.isEmpty { self.openIndex = nil }
                 return parts.end()
             }
@@ -106,12 +107,14 @@ extension Publisher {
     private func answer(
         _ ask: GetIndex.Ask, _ row: ReleaseRow, _ base: BaseIndex?, of view: Digest, to parts: inout IndexFrames, upTo bytes: Int
     ) throws -> GetIndex.Ask? {
-        if openIndex?.release != ask.release || openIndex?.view != view {
-            var table: [UInt8] = []
+        var table: [UInt8] = []
+        if let openIndex, openIndex.release == ask.release, openIndex.view == view {
+            table = openIndex.table
+        } else {
             for location in row.table { table += try context.content.body(at: location) }
-            openIndex = (view, ask.release, table)
+            // A small one that comes between two parts of a large one is read at once, and does not take its place.
+            if row.table.count > 1 || row.pages.count > 64 { openIndex = (view, ask.release, table) }
         }
-        let table = openIndex?.table ?? []
         var from = Int(clamping: ask.tableFrom)
         // A part for the whole table, or several for a long one; an ask that begins at its end wants no table.
         while from < table.count, parts.bytes < bytes {

@@ -19,12 +19,21 @@ public final class Publisher {
     var followed: [Digest: UInt64] = [:]
     /// The policy epoch under which the partner asked last; its acknowledgements speak under the same.
     var epochs: [Digest: Epoch] = [:]
-    var indexQueue: [(view: Digest, ask: GetIndex.Ask)] = []
+    /// Asks for indexes that are not answered in full, by the order in which they came.
+    var indexQueue: [UInt64: (view: Digest, ask: GetIndex.Ask)] = [:]
+    var indexAsksTaken: UInt64 = 0
+    /// Of these which goes next, by pages.
+    var indexOrder = TransferOrder<UInt64>()
+    /// The table of a large index, from one part of the answer to the next.
     var openIndex: (view: Digest, release: Digest, table: [UInt8])?
-    var queue: [(view: Digest, run: GetChunks.Run)] = []
-    var queueHead = 0
-    /// After what is in `queue`, in order.
+    /// Runs that were asked for and not handed out, by release and view; a line is never empty.
+    var queue: [Line: RunLine] = [:]
+    var queuedRunsCount = 0
+    /// Of these which goes next, by chunks.
+    var order = TransferOrder<Line>()
+    /// What was asked for against a base, in order: by turns with `queue`, after what is short there.
     var deltaQueue: ArraySlice<DeltaAsk> = []
+    var isDeltasTurn = true
     /// The base that was used last.
     var openBase: BaseIndex?
     /// The pages of the release being sent, kept from one content frame to the next.
@@ -45,6 +54,18 @@ public final class Publisher {
         case known(Digest)
         /// One that is not ours: nothing can be compared until it asks anew.
         case other
+    }
+
+    /// What is sent in the order in which it was asked for: one release under one view.
+    struct Line: Hashable, Sendable {
+        var view: Digest
+        var release: Digest
+    }
+
+    struct RunLine {
+        var runs: [GetChunks.Run] = []
+        var head = 0
+        var chunks = 0
     }
 
     /// A release's row never changes; who may have it is asked each time.
@@ -71,7 +92,14 @@ public final class Publisher {
     }
 
     /// Whether content was asked for and not yet handed out.
-    public var hasContent: Bool { queueHead < queue.count || !deltaQueue.isEmpty }
+    public var hasContent: Bool { !order.isEmpty || !deltaQueue.isEmpty }
+
+    /// Whether some of it is short, and should not wait until what was made ahead has left.
+    public func hasShortContent() -> Bool {
+        order.shortest().flatMap { queue[$0] }.map { $0.chunks <= Publisher.shortChunksMax } ?? false
+    }
+    /// Of chunks of the usual profiles a content frame's worth.
+    static let shortChunksMax = 8
 
     public func receive(_ frame: Frame, at now: Timestamp) throws(ExchangeFault) -> [Frame] {
         do {

@@ -19,7 +19,7 @@ extension Puller {
                 late[message.release] = transfer.askedBytes
                 contentAskedBytes = max(0, contentAskedBytes - transfer.askedBytes)
                 transfer.forgetAsked(transfer.entries.indices)
-                contentQueue.append((message.release, 0))
+                askForChunks(of: transfer)
                 return
             }
             // Gone, or unreadable at the publisher: nothing of it comes now; the next round asks again.
@@ -125,7 +125,7 @@ extension Puller {
         if SeededBug.isOn(.marksBeforeCheck) { for number in range.dropLast() { transfer.mark(number) } }
         transfer.failures += 1
         guard transfer.failures < 3 else { return refuse(transfer, .contentHash) }
-        contentQueue.append((transfer.digest, 0))
+        askForChunks(of: transfer)
     }
 
     func complete(_ transfer: Transfer) throws {

@@ -103,7 +103,7 @@ extension Puller {
         transfer.isDeltaUseless = true
         transfer.deltaFailures += 1
         guard transfer.deltaFailures <= Puller.deltaFailuresMax else { return damaged(transfer, runs[0]) }
-        contentQueue.append((transfer.digest, 0))
+        askForChunks(of: transfer)
     }
 
     /// The bytes of chunks that are here, one after the other.

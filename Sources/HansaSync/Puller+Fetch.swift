@@ -50,7 +50,7 @@ extension Puller {
                 transfers[wanted.release] = transfer
                 begun.append(transfer)
                 documentBytes += Int(location.length)
-                indexQueue.append(wanted.release)
+                indexOrder.set(wanted.release, left: index.chunks)
             }
         }
         guard !begun.isEmpty else { return }
@@ -153,7 +153,7 @@ extension Puller {
         try markHeld(in: whole)
         // A part further on in the message may have ended one again.
         for transfer in whole where transfers[transfer.digest] === transfer {
-            if transfer.isComplete { try complete(transfer) } else { contentQueue.append((transfer.digest, 0)) }
+            if transfer.isComplete { try complete(transfer) } else { askForChunks(of: transfer) }
         }
     }
 
@@ -165,7 +165,7 @@ extension Puller {
                 // The base as it lies here may not be what it was: all of it is asked for, once.
                 transfer.isDeltaUseless = true
                 transfer.forgetIndex()
-                indexQueue.append(transfer.digest)
+                indexOrder.set(transfer.digest, left: transfer.release.index?.chunks ?? 1)
                 return false
             }
             refuse(transfer, .index)
@@ -242,7 +242,7 @@ extension Puller {
         documentBytes += Int(row.document.length)
         transfers[item.release] = transfer
         // The last session may have ended between the last chunk and the commit; its files are checked outside of this transaction.
-        if transfer.isComplete { resumedWhole.append(transfer) } else { contentQueue.append((item.release, 0)) }
+        if transfer.isComplete { resumedWhole.append(transfer) } else { askForChunks(of: transfer) }
         return true
     }
 
@@ -260,12 +260,14 @@ extension Puller {
 
     /// Counts a transfer's index among the bytes in memory, if there is room; the first is admitted whatever its size.
     private func admit(_ transfer: Transfer) -> Bool {
-        guard indexBytesAdmitted == 0 || indexBytesAdmitted + transfer.indexBytesMax <= context.limits.indexBytesMax else {
-            return false
-        }
+        guard hasRoom(for: transfer) else { return false }
         indexBytesAdmitted += transfer.indexBytesMax
         transfer.isAdmitted = true
         return true
+    }
+
+    private func hasRoom(for transfer: Transfer) -> Bool {
+        indexBytesAdmitted == 0 || indexBytesAdmitted + transfer.indexBytesMax <= context.limits.indexBytesMax
     }
 
     func refuse(_ transfer: Transfer, _ reason: ReleaseRefusal) {
@@ -299,44 +301,84 @@ extension Puller {
             releaseAsks.append((lastReleaseAsk, Set(batch)))
             frames.append(GetReleases(view: view, releases: batch).frame)
         }
-        while !indexQueue.isEmpty, indexAsked.count < context.limits.indexAsksMax * GetIndex.countMax {
+        frames += indexAsks()
+        return frames + chunkAsks()
+    }
+
+    private func indexAsks() -> [Frame] {
+        var frames: [Frame] = []
+        while indexAsked.count < context.limits.indexAsksMax * GetIndex.countMax {
             var asks: [GetIndex.Ask] = []
             var view: Digest?
-            var taken = 0
-            defer { indexQueue.removeFirst(taken) }
-            while taken < indexQueue.count, asks.count < GetIndex.countMax {
-                let digest = indexQueue[taken]
-                guard let transfer = transfers[digest], !indexAsked.contains(digest), transfer.files.isEmpty else {
-                    taken += 1
-                    continue
-                }
-                guard view == nil || view == transfer.view, transfer.isAdmitted || admit(transfer) else { break }
+            while asks.count < GetIndex.countMax, let digest = nextIndex() {
+                guard let transfer = transfers[digest], view == nil || view == transfer.view,
+                    transfer.isAdmitted || admit(transfer)
+                else { break }
                 view = transfer.view
-                taken += 1
+                let index = transfer.release.index
+                indexOrder.handedOut((index?.chunks ?? 0) * ChunkEntry.byteCount, of: digest, left: 0)
                 indexAsked.insert(digest)
                 asks.append(
                     GetIndex.Ask(
-                        release: digest, tableFrom: 0, firstPage: 0, pageCount: UInt64(transfer.release.index?.pages ?? 0),
+                        release: digest, tableFrom: 0, firstPage: 0, pageCount: UInt64(index?.pages ?? 0),
                         base: transfer.isDeltaUseless ? nil : transfer.base))
             }
             guard let view, !asks.isEmpty else { break }
             frames.append(GetIndex(view: view, asks: asks).frame)
         }
+        return frames
+    }
+
+    /// A transfer whose index is still to be asked for: the one whose turn it is, or the shortest where that one has no room yet.
+    private func nextIndex() -> Digest? {
+        while let digest = indexOrder.next(), let shortest = indexOrder.shortest() {
+            if let gone = [digest, shortest].first(where: { !wantsIndex($0) }) {
+                indexOrder.remove(gone)
+            } else if let transfer = transfers[digest], transfer.isAdmitted || hasRoom(for: transfer) {
+                return digest
+            } else {
+                return shortest
+            }
+        }
+        return nil
+    }
+
+    private func wantsIndex(_ release: Digest) -> Bool {
+        transfers[release].map { $0.files.isEmpty && !indexAsked.contains(release) } ?? false
+    }
+
+    /// Puts a transfer among those whose chunks are asked for, from its first chunk on: what is here or was asked for is passed over.
+    func askForChunks(of transfer: Transfer) {
+        contentCursors[transfer.digest] = 0
+        contentOrder.set(transfer.digest, left: max(1, transfer.entries.count - transfer.held))
+    }
+
+    private func chunkAsks() -> [Frame] {
         var runs: [Digest: [GetChunks.Run]] = [:]
         var deltas: [Digest: [GetDelta.Ask]] = [:]
         var count = 0
         // In large steps, each of which wakes the other end: the next are asked for when an eighth of what may be under way has come.
         let askedMax = context.limits.contentAskedBytesMax
         let isLow = contentAskedBytes <= askedMax - askedMax / 8
-        var done = 0
-        while isLow, done < contentQueue.count, contentAskedBytes < askedMax, count < GetChunks.countMax {
-            guard let transfer = transfers[contentQueue[done].release] else {
-                done += 1
+        while count < GetChunks.countMax, let digest = isLow ? contentOrder.next() : contentOrder.shortest() {
+            guard let transfer = transfers[digest] else {
+                contentOrder.remove(digest)
+                contentCursors[digest] = nil
                 continue
             }
-            let budget = min(askedMax - contentAskedBytes, 8 * 1024 * 1024)
+            var cursor = contentCursors[digest] ?? 0
+            var limit = min(askedMax - contentAskedBytes, 8 * 1024 * 1024)
+            if limit > 0, contentOrder.count > 1, digest != contentOrder.shortest() {
+                limit = min(limit, TransferOrder<Digest>.turnBytes)
+            }
+            if !isLow || limit <= 0 {
+                // A large transfer fills what may be under way for as long as it runs: a short one is asked for beside it.
+                guard transfer.isShort(from: cursor), shortAskedBytes < askedMax / 8 else { break }
+                limit = Transfer.shortBytesMax
+                transfer.wasAskedAsShort = true
+            }
             let next = transfer.nextRuns(
-                bytes: budget, from: &contentQueue[done].cursor, runsMax: GetChunks.countMax - count,
+                bytes: limit, from: &cursor, runsMax: GetChunks.countMax - count,
                 wholeGroups: askedMax >= Limits.blockRawBytesMax)
             if let base = transfer.base, !transfer.isDeltaUseless, !next.runs.isEmpty {
                 let ranges = next.runs.map { Int($0.first)..<Int($0.first + $0.count) }
@@ -346,11 +388,15 @@ extension Puller {
             }
             count += next.runs.count
             contentAskedBytes += next.bytes
-            if contentQueue[done].cursor >= transfer.entries.count { done += 1 }
+            let isDone = cursor >= transfer.entries.count
+            contentCursors[digest] = isDone ? nil : cursor
+            contentOrder.handedOut(
+                next.bytes, of: digest, left: isDone ? 0 : max(1, transfer.entries.count - max(cursor, transfer.held)))
         }
-        contentQueue.removeFirst(done)
-        for view in deltas.keys.sorted() { frames.append(GetDelta(view: view, asks: deltas[view] ?? []).frame) }
-        for view in runs.keys.sorted() { frames.append(GetChunks(view: view, runs: runs[view] ?? []).frame) }
-        return frames
+        return deltas.keys.sorted().map { GetDelta(view: $0, asks: deltas[$0] ?? []).frame }
+            + runs.keys.sorted().map { GetChunks(view: $0, runs: runs[$0] ?? []).frame }
     }
+
+    /// What was asked for beyond the window and has not come.
+    private var shortAskedBytes: Int { transfers.values.reduce(0) { $1.wasAskedAsShort ? $0 + $1.askedBytes : $0 } }
 }

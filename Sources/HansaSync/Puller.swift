@@ -125,14 +125,17 @@ public final class Puller {
     /// The ask whose answer counts for a release that is wanted; none before it was asked for.
     var askOfWanted: [Digest: UInt64] = [:]
     var transfers: [Digest: Transfer] = [:]
-    var indexQueue: [Digest] = []
+    /// Releases whose index is to be asked for, the shortest first.
+    var indexOrder = TransferOrder<Digest>()
     var indexAsked: Set<Digest> = []
     /// Sum over the transfers whose index was asked for or is here.
     var indexBytesAdmitted = 0
     var documentBytes = 0
     /// Raw bytes that were asked for a transfer that ended, and may still come.
     var late: [Digest: Int] = [:]
-    var contentQueue: [(release: Digest, cursor: Int)] = []
+    /// Transfers of which chunks are to be asked for, the one with the fewest left first; up to which number that was done.
+    var contentOrder = TransferOrder<Digest>()
+    var contentCursors: [Digest: Int] = [:]
     var contentAskedBytes = 0
     var parked: [Digest: (wanted: Wanted, until: Timestamp)] = [:]
     var settled: [Settled] = []

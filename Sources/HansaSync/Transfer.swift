@@ -171,6 +171,19 @@ final class Transfer: @unchecked Sendable {
     /// Raw bytes that were asked for and have not come.
     private(set) var askedBytes = 0
 
+    /// Asked for although as much as may be under way was asked for already.
+    var wasAskedAsShort = false
+    /// What may be asked for so.
+    static let shortBytesMax = 256 * 1024
+
+    /// Whether the chunks that are neither here nor asked for are few bytes. O(1): a long list is not looked through.
+    func isShort(from cursor: Int) -> Bool {
+        guard entries.count - cursor <= 64 else { return false }
+        var bytes = 0
+        for number in cursor..<entries.count where !has(number) && !wasAsked(number) { bytes += Int(entries[number].length) }
+        return bytes <= Transfer.shortBytesMax
+    }
+
     /// An ask was answered. Chunks that failed their hash may be asked for again.
     func forgetAsked(_ range: Range<Int>) {
         for number in range where wasAsked(number) {

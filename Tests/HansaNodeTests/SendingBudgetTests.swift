@@ -88,4 +88,39 @@ import Testing
         budget.leave(Self.cities[1])
         #expect(budget.take(1, for: Self.cities[1], at: start + .seconds(60), Self.now) == nil)
     }
+
+    /// A cycle gives each partner a frame at most. Whoever has something to send and is told to wait is passed by each other for two cycles
+    /// and no more, whatever the sizes of their frames.
+    @Test(arguments: 1...24 as ClosedRange<UInt64>) func nobodyWaitsMoreThanTwoCycles(seed: UInt64) throws {
+        var random = seed
+        func next(_ bound: Int) -> Int {
+            random = random &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
+            return Int(random >> 33) % bound
+        }
+        let cities = try (0..<(2 + next(6))).map { try CityID("city-\($0).example") }
+        let budget = Self.budget(node: UInt64(1_000_000 << next(6)))
+        // Some send large frames only, some small ones, some both.
+        let largest = cities.map { _ in [2_000, 64 << 10, Self.frame][next(3)] }
+        var due = cities.map { _ in ContinuousClock.now }
+        var sizes = largest.map { 1 + next($0) }
+        // While it waits: what each other was given.
+        var passed: [Int: [Int: Int]] = [:]
+        for _ in 0..<4000 {
+            let sender = try #require(due.indices.min { due[$0] < due[$1] })
+            let instant = due[sender]
+            if let delay = budget.take(sizes[sender], for: cities[sender], at: instant, Self.now) {
+                if passed[sender] == nil { passed[sender] = [:] }
+                due[sender] = instant + delay + .microseconds(50)
+            } else {
+                passed[sender] = nil
+                for waiting in Array(passed.keys) {
+                    passed[waiting]?[sender, default: 0] += sizes[sender]
+                    let bytes = passed[waiting]?[sender] ?? 0
+                    #expect(bytes <= 2 * Self.frame, "seed \(seed): \(waiting) waits, \(sender) was given \(bytes)")
+                }
+                sizes[sender] = 1 + next(largest[sender])
+                due[sender] = instant + .microseconds(100)
+            }
+        }
+    }
 }

@@ -70,7 +70,12 @@ final class Connection: ChannelDuplexHandler, @unchecked Sendable {
     /// while an agreement is still on its way.
     private var areDocumentsOut = false
     private var contentReady = CircularBuffer<Frame>()
+    /// Content of short transfers, which does not wait behind what was made ahead of a long one.
+    private var shortReady = CircularBuffer<Frame>()
+    private static let shortReadyBytesMax = 256 * 1024
+    /// Of both.
     private var contentReadyBytes = 0
+    private var shortReadyBytes = 0
     private var contentPending = 0
     /// Bytes of answers handed to the channel and not yet on the socket. A peer that asks and never reads makes no more of them.
     private var answersPending = 0
@@ -78,6 +83,7 @@ final class Connection: ChannelDuplexHandler, @unchecked Sendable {
     /// Reading does not wait for our own output: two nodes that both did could wait for ever. Only far beyond what answers can reach.
     private static let answersLastResortBytes = 32 * 1024 * 1024
     private var hasContent = false
+    private var hasShortContent = false
     private var contentGeneration: UInt64 = 0
     /// Parts of indexes were asked for and are made as they go.
     private var hasIndex = false
@@ -366,9 +372,8 @@ final class Connection: ChannelDuplexHandler, @unchecked Sendable {
         onLoop {
             // What was made before the change is judged again; so is what a running job is making (`contentGeneration`).
             // A chunks body begins with its view: what other views prepared goes on.
-            let concerned = self.contentReady.contains { frame in
-                Digest(frame.head.prefix(Digest.byteCount)).map(views.contains) != false
-            }
+            let isConcerned = { (frame: Frame) in Digest(frame.head.prefix(Digest.byteCount)).map(views.contains) != false }
+            let concerned = self.shortReady.contains(where: isConcerned) || self.contentReady.contains(where: isConcerned)
             if concerned || self.isPublishing { self.contentGeneration += 1 }
             if concerned {
                 self.enqueue(publish: .requeue(self.takeReady()))
@@ -487,7 +492,9 @@ final class Connection: ChannelDuplexHandler, @unchecked Sendable {
     private struct PublishResult: Sendable {
         var frames: [Frame] = []
         var content: [Frame] = []
+        var short: [Frame] = []
         var hasContent = false
+        var hasShortContent = false
         var hasIndex = false
         /// Events that were not looked at.
         var left: [PublishEvent] = []
@@ -501,8 +508,10 @@ final class Connection: ChannelDuplexHandler, @unchecked Sendable {
         guard !isPublishing, areDocumentsOut, !isClosing, isDrained, let parts else { return }
         // One batch ahead, never more; what is ready has not cost its credit yet.
         let isDue = hasContent && contentReadyBytes < Connection.contentBatchBytes
-        let allowance = isDue ? min(session.contentAllowance - contentReadyBytes, Connection.contentBatchBytes) : 0
-        guard !publishInbox.isEmpty || allowance > 0 || hasIndex else { return }
+        let credit = session.contentAllowance - contentReadyBytes
+        let allowance = isDue ? min(credit, Connection.contentBatchBytes) : 0
+        let shortAllowance = min(credit, Connection.shortReadyBytesMax - shortReadyBytes)
+        guard !publishInbox.isEmpty || allowance > 0 || hasIndex || hasShortContent && shortAllowance > 0 else { return }
         isPublishing = true
         let generation = contentGeneration
         let events = publishInbox
@@ -530,11 +539,16 @@ final class Connection: ChannelDuplexHandler, @unchecked Sendable {
                 if parts.publisher.hasIndex {
                     result.frames += try parts.publisher.index(upTo: Connection.indexBatchBytes, at: now)
                 }
-                if allowance > 0 { result.content = try parts.publisher.content(upTo: allowance, at: now) }
+                if shortAllowance > 0 {
+                    result.short = try parts.publisher.content(upTo: shortAllowance, shortOnly: true, at: now)
+                }
+                let left = allowance - result.short.reduce(0) { $0 + $1.bodyCount }
+                if left > 0 { result.content = try parts.publisher.content(upTo: left, at: now) }
             } catch {
                 result.fault = error
             }
             result.hasContent = parts.publisher.hasContent
+            result.hasShortContent = parts.publisher.hasShortContent()
             result.hasIndex = parts.publisher.hasIndex
             result.changes = parts.publisher.takeChanges()
             result.releasesSent = parts.publisher.releasesSent
@@ -545,14 +559,18 @@ final class Connection: ChannelDuplexHandler, @unchecked Sendable {
             inboxBytes -= events.reduce(0) { $0 + $1.bytes } - result.left.reduce(0) { $0 + $1.bytes }
             send(result.frames)
             hasContent = result.hasContent
+            hasShortContent = result.hasShortContent
             hasIndex = result.hasIndex
             // What was not answered yet goes before what came meanwhile.
             publishInbox = result.left + publishInbox
             if generation == contentGeneration {
+                let shortBytes = result.short.reduce(0) { $0 + $1.bodyCount }
                 contentReady += result.content
-                contentReadyBytes += result.content.reduce(0) { $0 + $1.bodyCount }
-            } else if !result.content.isEmpty {
-                publishInbox.insert(.requeue(result.content), at: 0)
+                shortReady += result.short
+                shortReadyBytes += shortBytes
+                contentReadyBytes += shortBytes + result.content.reduce(0) { $0 + $1.bodyCount }
+            } else if !result.content.isEmpty || !result.short.isEmpty {
+                publishInbox.insert(.requeue(result.short + result.content), at: 0)
             }
             if let peer {
                 host.published(
@@ -572,15 +590,21 @@ final class Connection: ChannelDuplexHandler, @unchecked Sendable {
     private func pumpContent() {
         guard !isClosing, let context = handlerContext else { return }
         var hasWritten = false
-        while contentPending < Connection.contentPendingBytesMax, !contentReady.isEmpty {
-            guard let peer, let first = contentReady.first else { break }
+        while contentPending < Connection.contentPendingBytesMax {
+            guard let peer, let first = shortReady.first ?? contentReady.first else { break }
             if let delay = host.sending.take(first.bodyCount, for: peer, at: .now, host.now) {
                 sendLater(delay)
                 break
             }
-            let frame = contentReady.removeFirst()
+            let frame = first
             let size = frame.bodyCount
             contentReadyBytes -= size
+            if shortReady.isEmpty {
+                contentReady.removeFirst()
+            } else {
+                shortReady.removeFirst()
+                shortReadyBytes -= size
+            }
             session.sent(contentBytes: size)
             sent.add(frame)
             contentPending += size
@@ -614,9 +638,11 @@ final class Connection: ChannelDuplexHandler, @unchecked Sendable {
     private func takeReady() -> [Frame] {
         defer {
             contentReady.removeAll()
+            shortReady.removeAll()
             contentReadyBytes = 0
+            shortReadyBytes = 0
         }
-        return Array(contentReady)
+        return Array(shortReady) + Array(contentReady)
     }
 
     private func releaseRead() {

@@ -33,6 +33,8 @@ extension FuzzTarget {
         case .close: try again(CloseMessage.self, frame)
         case .reconcile: try again(Reconcile.self, frame)
         case .equal: try again(EqualViews.self, frame)
+        case .getDelta: try again(GetDelta.self, frame)
+        case .delta: try again(Delta.self, frame)
         }
     }
 
