@@ -7,7 +7,7 @@ public enum ExitRule {
         switch request {
         case .sync(_, wait: true, _, dryRun: false): syncExit(document)
         case .why: document["allowed"]?.bool == true ? .ok : .refusedByTerms
-        case .packageVerify, .auditVerify: document["valid"]?.bool == true ? .ok : .verificationFailed
+        case .packageVerify, .auditVerify, .storeCheck, .storeRebuild: document["valid"]?.bool == true ? .ok : .verificationFailed
         case .doctor: document["checks"]?.array?.contains { $0["state"]?.string == "fail" } == true ? .failed : .ok
         case .status: wantsNothingToDo && document["attention"]?.array?.isEmpty != false ? .nothingToDo : .ok
         case .packagePublish: wantsNothingToDo && isUnchanged(document) ? .nothingToDo : publishExit(document)

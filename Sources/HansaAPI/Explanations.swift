@@ -162,8 +162,8 @@ public enum Explanations {
             "Its city granted the level discover: we hold the signed release, which says that it exists, its title, size and version, and no content. Ask "
                 + "the city to grant it with --level sync; the content then comes by itself."
         case .contentDamaged:
-            "Stored content does not match its hash: the disk or somebody has changed it. It is not handed out. `hansa doctor` says how much is concerned; "
-                + "a partner that has the release can send it again."
+            "Stored content does not match its hash: the disk or somebody has changed it. It is not handed out. `hansa store check` names the packages "
+                + "concerned; `hansa store rebuild` finds chunks again that lie whole in another record; what is still damaged then is in a backup."
         case .limitExceeded: "Something is larger than this node accepts. The message names the limit."
         case .notAuthoritative: "Only the city whose name a package bears publishes or withdraws it."
         case .packageWithdrawn: "Its publisher has withdrawn the package. The record stays; the content is no longer given."

@@ -288,6 +288,12 @@ public protocol Services: AnyObject, Sendable {
     func auditCheckpoint(_ caller: Caller) throws(Problem) -> JSONValue
     func auditEvents(_ caller: Caller) throws(Problem) -> JSONValue
 
+    /// Every byte of the store, and every place that a row names.
+    func storeCheck(_ caller: Caller, conversation: any Conversation) throws(Problem) -> JSONValue
+    /// Places of chunks made again from the segments, where a row is lost or names damaged bytes.
+    func storeRebuild(_ caller: Caller, dryRun: Bool, conversation: any Conversation) throws(Problem) -> JSONValue
+    func storeStats(_ caller: Caller, conversation: any Conversation) throws(Problem) -> JSONValue
+
     func configShow(_ caller: Caller) throws(Problem) -> JSONValue
     func configSet(_ caller: Caller, key: String, value: String, dryRun: Bool) throws(Problem) -> JSONValue
 

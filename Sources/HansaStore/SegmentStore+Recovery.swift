@@ -73,6 +73,12 @@ extension SegmentStore {
         try onDisk { () throws(DiskFault) in try files.disk.list(files.directory) }.compactMap(SegmentFiles.id)
     }
 
+    /// How long a segment is: up to its last record while it is open, else with its footer.
+    public func size(of segment: UInt32) throws(SegmentStoreFault) -> UInt64 {
+        if let end = writers.withLock({ $0.unsealedEnd(of: segment) }) { return end }
+        return try onDisk { () throws(DiskFault) in try files.file(segment).size() }
+    }
+
     /// Visits every record, segment by segment in order of id, in the order they were appended: for a database that is made again, and for a
     /// check of every byte. Records appended meanwhile may be missed.
     ///

@@ -17,6 +17,7 @@ struct Hansa: ParsableCommand {
             CommandGroup(
                 name: "Sharing",
                 subcommands: [City.self, Partner.self, Agreement.self, Access.self, Package.self, Conflict.self, Obligation.self]),
-            CommandGroup(name: "Keeping", subcommands: [Audit.self, Config.self, Restore.self, Explain.self, Completion.self]),
+            CommandGroup(
+                name: "Keeping", subcommands: [Audit.self, Store.self, Config.self, Restore.self, Explain.self, Completion.self]),
         ])
 }

@@ -65,6 +65,7 @@ extension EndToEndTests {
                 ["package", "list"],
                 ["package", "show", "auckland.nz/bikes"], ["package", "history", "auckland.nz/bikes"], ["audit", "verify"],
                 ["audit", "checkpoint"], ["audit", "log"], ["config", "show"], ["doctor"], ["conflict", "list"],
+                ["store", "check"], ["store", "stats"],
                 ["package", "show", "auckland.nz/none"], ["why", "london.uk", "auckland.nz/bikes"],
             ]
             let served = try commands.map { try auckland.run($0 + ["--json"]) }

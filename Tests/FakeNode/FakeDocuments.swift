@@ -31,6 +31,11 @@ public enum FakeDocuments {
         "log": ["size": 42, "root": .string(digest)], "storage": ["bytes": 123_456_789, "packages": 15],
     ]
 
+    public static let storeCheck: JSONValue = [
+        "schema": "hansa.store-check/1", "valid": true, "segments": 1, "records": 9, "bytes": 4096, "releases": 1, "chunks": 3,
+        "findingsCount": 0, "findings": [],
+    ]
+
     public static let doctor: JSONValue = [
         "schema": "hansa.doctor/1",
         "checks": [

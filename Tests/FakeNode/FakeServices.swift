@@ -451,6 +451,27 @@ public final class FakeServices: Services {
             "audit verify", caller,
             ["schema": "hansa.audit-verify/1", "valid": true, "size": 12, "root": .string(FakeDocuments.digest), "findings": []])
     }
+    public func storeCheck(_ caller: Caller, conversation: any Conversation) throws(Problem) -> JSONValue {
+        try answer("store check", caller, FakeDocuments.storeCheck)
+    }
+    public func storeRebuild(_ caller: Caller, dryRun: Bool, conversation: any Conversation) throws(Problem) -> JSONValue {
+        try answer(
+            "store rebuild", caller,
+            [
+                "schema": "hansa.store-rebuild/1", "placed": 0, "stillLost": 0, "dryRun": .bool(dryRun), "valid": true,
+                "segments": 1,
+                "records": 9, "bytes": 4096, "releases": 1, "chunks": 3, "findingsCount": 0, "findings": [],
+            ])
+    }
+    public func storeStats(_ caller: Caller, conversation: any Conversation) throws(Problem) -> JSONValue {
+        try answer(
+            "store stats", caller,
+            [
+                "schema": "hansa.store-stats/1", "segments": 1, "diskBytes": 4096, "rawBytes": 9000, "storedBytes": 3000,
+                "releases": 1,
+                "chunks": 3, "packages": [],
+            ])
+    }
     public func auditCheckpoint(_ caller: Caller) throws(Problem) -> JSONValue {
         try answer(
             "audit checkpoint", caller,

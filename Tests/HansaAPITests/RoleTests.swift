@@ -30,7 +30,8 @@ struct RoleTests {
         .restore(dryRun: false), .conflictMerge(package: "", with: nil, publish: false, limit: 10, writes: false, dryRun: false),
         .packageWithdraw(package: "", reason: "", dryRun: false),
         .sync(partners: [], wait: false, timeoutSeconds: nil, dryRun: false),
-        .auditLog(LogFilter()), .auditShow(index: 0), .auditVerify(against: nil), .auditCheckpoint, .auditEvents, .configShow,
+        .auditLog(LogFilter()), .auditShow(index: 0), .auditVerify(against: nil), .auditCheckpoint, .auditEvents,
+        .storeCheck, .storeRebuild(dryRun: false), .storeStats, .configShow,
         .configSet(key: "", value: "", dryRun: false),
     ]
 
@@ -44,7 +45,7 @@ struct RoleTests {
                 "package list", "package show",
                 "package history", "package verify", "conflict list", "conflict show", "audit log", "audit show", "audit verify",
                 "audit checkpoint",
-                "audit events", "config show",
+                "audit events", "store check", "store stats", "config show",
             ])
     }
 
@@ -55,7 +56,7 @@ struct RoleTests {
                 "city rotate", "city renew", "partner pause", "partner resume", "partner add", "partner remove",
                 "agreement propose", "agreement accept", "agreement reject",
                 "agreement terminate", "access grant",
-                "access revoke", "conflict resolve", "restore", "config set",
+                "access revoke", "conflict resolve", "restore", "store rebuild", "config set",
             ])
     }
 

@@ -66,6 +66,10 @@ public enum AdminRequest: Sendable, Codable, Equatable {
     case auditCheckpoint
     case auditEvents
 
+    case storeCheck
+    case storeRebuild(dryRun: Bool)
+    case storeStats
+
     case configShow
     case configSet(key: String, value: String, dryRun: Bool)
 }
@@ -87,13 +91,13 @@ extension AdminRequest {
             .agreementCheck,
             .agreementList, .agreementShow, .accessList, .accessTest, .packageCheck, .packageList, .packageShow, .packageHistory,
             .packageVerify, .conflictList, .conflictShow,
-            .auditLog, .auditShow, .auditVerify, .auditCheckpoint, .auditEvents, .configShow:
+            .auditLog, .auditShow, .auditVerify, .auditCheckpoint, .auditEvents, .storeCheck, .storeStats, .configShow:
             .read
         case .packageNew, .packagePublish, .packageCheckout, .packageDiff, .packageWithdraw, .conflictMerge, .sync: .work
         case .cityRotate, .cityRenew, .partnerAdd, .partnerPause, .partnerResume, .partnerRemove, .agreementPropose,
             .agreementAccept, .agreementReject, .agreementTerminate,
             .accessGrant, .accessRevoke,
-            .conflictResolve, .restore, .configSet:
+            .conflictResolve, .restore, .storeRebuild, .configSet:
             .rule
         }
     }
@@ -148,6 +152,9 @@ extension AdminRequest {
         case .auditVerify: "audit verify"
         case .auditCheckpoint: "audit checkpoint"
         case .auditEvents: "audit events"
+        case .storeCheck: "store check"
+        case .storeRebuild: "store rebuild"
+        case .storeStats: "store stats"
         case .configShow: "config show"
         case .configSet: "config set"
         }

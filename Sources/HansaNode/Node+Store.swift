@@ -1,0 +1,81 @@
+// The store looked at as a whole: every byte and place, what is kept for whom, and places made again.
+public import HansaCore
+internal import HansaStore
+
+extension Node {
+    public func storeCheck(_ caller: Caller, conversation: any Conversation) throws(Problem) -> JSONValue {
+        let check = try guarded { try StoreCheck(of: metadata, content, progress: reading(conversation)) }
+        return document("hansa.store-check/1", check, [])
+    }
+
+    public func storeRebuild(_ caller: Caller, dryRun: Bool, conversation: any Conversation) throws(Problem) -> JSONValue {
+        let rebuild = try guarded { try StoreRebuild(of: metadata, content, dryRun: dryRun, progress: reading(conversation)) }
+        let damaged = rebuild.check.findings.contains { $0.package == nil }
+        return document(
+            "hansa.store-rebuild/1", rebuild.check,
+            [
+                JSONMember("placed", JSONValue(rebuild.placed)), JSONMember("stillLost", JSONValue(rebuild.stillLost)),
+                JSONMember("dryRun", .bool(dryRun)),
+                // What is wrong with bytes, documents and indexes is as wrong as before.
+                JSONMember("valid", .bool(rebuild.check.isSound || !dryRun && rebuild.stillLost == 0 && !damaged)),
+            ])
+    }
+
+    private func document(_ schema: String, _ check: StoreCheck, _ more: [JSONMember]) -> JSONValue {
+        var members: [JSONMember] = [JSONMember("schema", .string(schema))]
+        members += more.isEmpty ? [JSONMember("valid", .bool(check.isSound))] : more
+        members += [
+            JSONMember("segments", JSONValue(check.segments)), JSONMember("records", JSONValue(check.records)),
+            JSONMember("bytes", JSONValue(check.bytes)), JSONMember("releases", JSONValue(check.releases)),
+            JSONMember("chunks", JSONValue(check.chunks)), JSONMember("findingsCount", JSONValue(check.findingsCount)),
+            JSONMember(
+                "findings",
+                .array(
+                    check.findings.map { finding in
+                        [
+                            "problem": .string(finding.problem), "package": JSONValue(finding.package?.description),
+                            "version": JSONValue(finding.version?.description),
+                            "segment": finding.segment.map { JSONValue(Int($0)) } ?? .null,
+                            "offset": finding.offset.map { JSONValue($0) } ?? .null,
+                        ]
+                    })),
+        ]
+        return .object(members)
+    }
+
+    public func storeStats(_ caller: Caller, conversation: any Conversation) throws(Problem) -> JSONValue {
+        let stats = try guarded {
+            try StoreStatistics(of: metadata, content) { done, total in
+                try Node.stop(conversation)
+                conversation.report(Progress(item: "packages", bytesDone: 0, bytesTotal: nil, itemsDone: done, itemsTotal: total))
+            }
+        }
+        return [
+            "schema": "hansa.store-stats/1", "segments": JSONValue(stats.segments), "diskBytes": JSONValue(stats.diskBytes),
+            "rawBytes": JSONValue(stats.rawBytes), "storedBytes": JSONValue(stats.storedBytes),
+            "releases": JSONValue(stats.releases),
+            "chunks": JSONValue(stats.chunks),
+            "packages": .array(
+                stats.packages.map {
+                    [
+                        "package": .string($0.package.description), "releases": JSONValue($0.releases),
+                        "bytes": JSONValue($0.bytes),
+                        "rawBytes": JSONValue($0.rawBytes), "storedBytes": JSONValue($0.storedBytes),
+                        "sharedBytes": JSONValue($0.sharedBytes),
+                    ]
+                }),
+        ]
+    }
+
+    private func reading(_ conversation: any Conversation) -> (UInt64, UInt64) throws -> Void {
+        { done, total in
+            try Node.stop(conversation)
+            conversation.report(Progress(item: "segments", bytesDone: done, bytesTotal: total, itemsDone: 0, itemsTotal: nil))
+        }
+    }
+
+    private static func stop(_ conversation: any Conversation) throws(Problem) {
+        guard conversation.isCancelled else { return }
+        throw Problem(.interrupted, "interrupted; nothing was changed", exit: .interrupted)
+    }
+}

@@ -1,0 +1,94 @@
+internal import ArgumentParser
+internal import HansaAPI
+internal import HansaCore
+
+struct Store: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "What the node stores: check it, count it, find lost chunks again.",
+        discussion: """
+            Examples:
+              hansa store stats
+              hansa store check
+              hansa store rebuild --dry-run
+            """,
+        subcommands: [Check.self, Stats.self, Rebuild.self])
+
+    struct Check: HansaCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Read every stored byte and every place that the database names.",
+            discussion: """
+                Reads as much as is stored, beside a node that works. What is damaged is named with its package, and the exit code is 6.
+                Examples:
+                  hansa store check
+                  hansa store check --json       6 when not sound
+                  hansa store rebuild            looks for whole copies of what is damaged
+                """)
+        @OptionGroup var global: GlobalOptions
+
+        func execute(_ terminal: Terminal) throws(Problem) -> Problem.Exit {
+            try ask(.storeCheck, terminal) { document, style in Store.verdict(document, style) }
+        }
+    }
+
+    struct Stats: HansaCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "How much is stored, and for which package: raw, compressed, shared.",
+            discussion: """
+                Bytes of a package: FILES of all its releases; RAW its chunks once each; STORED what they take; SHARED what others have too.
+                Examples:
+                  hansa store stats
+                  hansa store stats --json
+                  hansa store check
+                """)
+        @OptionGroup var global: GlobalOptions
+
+        func execute(_ terminal: Terminal) throws(Problem) -> Problem.Exit {
+            try ask(.storeStats, terminal) { document, style in
+                func text(_ name: String) -> String { Style.text(document[name], name: name) }
+                return
+                    "\(text("segments")) segments, \(text("diskBytes")) on disk; chunks: \(text("rawBytes")) raw, \(text("storedBytes")) stored\n"
+                    + Table(
+                        columns: [
+                            Table.Column("PACKAGE", "package"), Table.Column("RELEASES", "releases"),
+                            Table.Column("FILES", "bytes"),
+                            Table.Column("RAW", "rawBytes"), Table.Column("STORED", "storedBytes"),
+                            Table.Column("SHARED", "sharedBytes"),
+                        ], emptyText: "no releases"
+                    ).render(document["packages"]?.array ?? [], style)
+            }
+        }
+    }
+
+    struct Rebuild: HansaCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Make places of chunks again from the segments, where the database lost them or names damaged bytes.",
+            discussion: """
+                Checks everything first. A chunk that lies whole in another record is found there from now on. The exit code is 6 when something
+                is still damaged: a backup has it, or the city that served it.
+                Examples:
+                  hansa store rebuild --dry-run
+                  hansa store rebuild
+                  hansa store rebuild --json
+                """)
+        @OptionGroup var global: GlobalOptions
+
+        func execute(_ terminal: Terminal) throws(Problem) -> Problem.Exit {
+            try ask(.storeRebuild(dryRun: global.dryRun), terminal) { document, style in
+                Store.verdict(document, style)
+                    + "\(Style.text(document["placed"])) chunks \(global.dryRun ? "can be found" : "found") again, \(Style.text(document["stillLost"])) not\n"
+            }
+        }
+    }
+
+    private static func verdict(_ document: JSONValue, _ style: Style) -> String {
+        let isSound = document["findingsCount"]?.integer == 0
+        var text =
+            "\(isSound ? style.green("SOUND") : style.red("DAMAGED"))  \(Style.text(document["segments"])) segments, \(Style.text(document["records"])) records, \(Style.text(document["releases"])) releases, \(Style.text(document["bytes"], name: "bytes"))\n"
+        for finding in document["findings"]?.array ?? [] {
+            let place = finding["package"]?.string.map { "\($0)@\(Style.text(finding["version"])): " }
+            let segment = finding["segment"]?.integer.map { " (segment \($0), byte \(Style.text(finding["offset"])))" } ?? ""
+            text += "  \((place ?? "").printable())\((finding["problem"]?.string ?? "").printable())\(segment)\n"
+        }
+        return text
+    }
+}
