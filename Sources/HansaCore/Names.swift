@@ -340,3 +340,13 @@ private enum NameCoding {
         try container.encode(text)
     }
 }
+
+extension String {
+    /// Whether each slash is a character by itself, also one that is put before the text. A combining mark behind a slash, or a prefix before it, makes
+    /// one character with it: such a path has other segments for who counts bytes than for who counts characters. O(1) memory for ASCII.
+    public var hasWholeSlashes: Bool {
+        if utf8.allSatisfy({ $0 < 0x80 }) { return true }
+        let bytes = utf8.reduce(1) { $1 == 0x2F ? $0 + 1 : $0 }
+        return ("/" + self).reduce(0) { $1 == "/" ? $0 + 1 : $0 } == bytes
+    }
+}

@@ -15,6 +15,8 @@ public struct PathFault: Error, Equatable, Sendable, CustomStringConvertible {
         /// NUL, another control character or a line separator.
         case control
         case notUTF8
+        /// A mark that makes one character with the slash before it, or a sign that does with the one after it.
+        case markAtSlash
         case tooLong(bytesMax: Int)
         case segmentTooLong(bytesMax: Int)
     }
@@ -39,6 +41,7 @@ public struct PathFault: Error, Equatable, Sendable, CustomStringConvertible {
         case .backslash: "holds a backslash, which is a separator on other systems"
         case .control: "holds a control character"
         case .notUTF8: "is not UTF-8"
+        case .markAtSlash: "has a segment that begins with a combining mark, or ends with a sign that joins what follows"
         case .tooLong(let bytesMax): "is longer than \(bytesMax) bytes"
         case .segmentTooLong(let bytesMax): "has a segment longer than \(bytesMax) bytes"
         }
@@ -95,7 +98,9 @@ public struct PayloadPath: Hashable, Comparable, Sendable, CustomStringConvertib
     }
 
     private static func faultBeyondASCII(_ bytes: UnsafeBufferPointer<UInt8>) -> PathFault.Reason? {
-        for scalar in String(decoding: bytes, as: UTF8.self).unicodeScalars {
+        let text = String(decoding: bytes, as: UTF8.self)
+        if !text.hasWholeSlashes { return .markAtSlash }
+        for scalar in text.unicodeScalars {
             switch scalar.value {
             // A name that was not UTF-8 arrives repaired: the file could not be found again by it.
             case 0xFFFD: return .notUTF8

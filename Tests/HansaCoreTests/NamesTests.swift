@@ -140,6 +140,13 @@ private func suggestion(package text: String) -> String? {
         }
     }
 
+    @Test func aMarkBehindTheSlashIsPartOfAPackagesName() {
+        // Found by fuzzing: slash and mark are one character, which was stepped over as a whole.
+        #expect(throws: NameFault.self) { try PackageID("kitchener.ca/\u{35E}roads") }
+        #expect(!"a/\u{301}b".hasWholeSlashes && !"\u{301}b".hasWholeSlashes && !"a\u{600}/b".hasWholeSlashes)
+        #expect("a/b".hasWholeSlashes && "\u{C9}/e\u{301}".hasWholeSlashes && "".hasWholeSlashes)
+    }
+
     @Test(.timeLimit(.minutes(1))) func aPatternMadeToBacktrackCostsLittle() throws {
         let pattern = try PackagePattern("a.b/**/*a*a*a*a*b/**/*a*a*a*b/**/*a*a*b/**/x")
         let package = try PackageID("a.b/" + (0..<8).map { _ in String(repeating: "a", count: 24) }.joined(separator: "/"))

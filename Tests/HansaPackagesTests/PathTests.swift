@@ -15,7 +15,7 @@ import Testing
         ("a/../b", .dots), ("./a", .dots), ("a/.", .dots), (".git/config", .hidden), ("a/.b", .hidden), ("...", .hidden),
         ("a\\b", .backslash),
         ("a\u{0}b", .control), ("a\nb", .control), ("a\u{7F}", .control), ("a\u{85}b", .control), ("a\u{2028}b", .control),
-        ("a\u{FFFD}", .notUTF8),
+        ("a\u{FFFD}", .notUTF8), ("a/\u{301}b", .markAtSlash), ("\u{35E}b", .markAtSlash), ("a\u{600}/b", .markAtSlash),
     ])
     func otherTextsAreNot(text: String, reason: PathFault.Reason) {
         #expect(PayloadPath.fault(in: text) == reason)
