@@ -949,11 +949,12 @@ def wrong_content(w):
 
 @attack
 def releases_of_others(w):
-    """Documents that chicago.gov may not speak: another's package, another writer, another's signature, a wrong digest, terms that do not cover it."""
+    """Documents that chicago.gov may not speak: another's package, also as a merge by one who does not maintain it, another writer, another's signature, a
+    wrong digest, terms that do not cover it."""
     good = own_release(w, "x/one", 1, 1, os.urandom(32))
     cases = [own_release(w, "x/one", 1, 1, os.urandom(32), package="boston.gov/x"), own_release(w, "x/two", 1, 1, os.urandom(32), writer="boston.gov", clock={"boston.gov": 1}),
              own_release(w, "x/three", 1, 1, os.urandom(32), tlp="TLP:RED"), own_release(w, "x/four", 1, 1, os.urandom(32), keyring=7), (os.urandom(32), good[1]),
-             own_release(w, "x/six", 1, 1, os.urandom(32), operation="merge", parents=["sha256:" + "22" * 32, "sha256:" + "33" * 32], clock={ME: 1, "boston.gov": 1})]
+             own_release(w, "x/six", 1, 1, os.urandom(32), package="boston.gov/six", operation="merge", parents=["sha256:" + "22" * 32, "sha256:" + "33" * 32], clock={ME: 1, "boston.gov": 1})]
     payload = own_release(w, "x/five", 1, 1, os.urandom(32))[1]
     r = Reader(payload)
     r.u8()
