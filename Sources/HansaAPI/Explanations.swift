@@ -165,7 +165,8 @@ public enum Explanations {
             "Stored content does not match its hash: the disk or somebody has changed it. It is not handed out. `hansa store check` names the packages "
                 + "concerned; `hansa store rebuild` finds chunks again that lie whole in another record; what is still damaged then is in a backup."
         case .limitExceeded: "Something is larger than this node accepts. The message names the limit."
-        case .notAuthoritative: "Only the city whose name a package bears publishes or withdraws it."
+        case .notAuthoritative:
+            "Only the city whose name a package bears withdraws it, and only that city or a maintainer whom an agreement in force names publishes it."
         case .packageWithdrawn: "Its publisher has withdrawn the package. The record stays; the content is no longer given."
         default: ""
         }
