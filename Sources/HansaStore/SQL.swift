@@ -118,14 +118,14 @@ enum SQL: Int, CaseIterable {
             "SELECT \(SQL.memberColumns) FROM \(SQL.memberTables) WHERE m.view = ? AND m.added > ? AND m.dropped IS NULL "
                 + "ORDER BY m.added, m.release LIMIT ?"
         case .membersDropped:
-            "SELECT \(SQL.memberColumns) FROM \(SQL.memberTables) WHERE m.view = ? AND m.dropped > ? AND m.sent = 1 "
+            "SELECT \(SQL.memberColumns) FROM \(SQL.memberTables) WHERE m.view = ? AND m.dropped > ? AND m.sent <> 0 "
                 + "AND m.dropped IS NOT NULL ORDER BY m.dropped, m.release LIMIT ?"
         case .membersEnded:
             "SELECT \(SQL.memberColumns) FROM \(SQL.memberTables) WHERE m.view = ? AND m.until <= ? AND m.until IS NOT NULL "
                 + "AND m.dropped IS NULL ORDER BY m.until, m.release"
         case .recipients:
             "SELECT DISTINCT c.name FROM member m JOIN published s ON s.view = m.view JOIN city c ON c.id = s.recipient "
-                + "WHERE m.package = ? AND m.sent = 1 ORDER BY c.name"
+                + "WHERE m.package = ? AND m.sent <> 0 ORDER BY c.name"
         // `outcome` 1 and `state` 1 are refusals, `state` 2 an end (Codes).
         case .membersToCompare:
             "SELECT m.release, m.level, CASE m.outcome WHEN 1 THEN NULL ELSE r.issued END, m.sent FROM member m "

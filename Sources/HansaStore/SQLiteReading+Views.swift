@@ -197,6 +197,7 @@ extension SQLiteReading {
             clause: row.text(3), grant: row.text(4), until: row.timeIfAny(5), added: row.uint64(6))
         member.dropped = row.uint64IfAny(7)
         member.sent = row.flag(8)
+        member.isListedAgain = row.int64(8) == 2
         member.transfer = row.bytes(9)
         member.delivered = row.flag(10)
         member.outcome = try row.int64IfAny(11).map { try Codes.value($0, in: Codes.receiptOutcomes) }

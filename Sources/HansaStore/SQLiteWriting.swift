@@ -337,7 +337,7 @@ final class SQLiteWriting: SQLiteReading {
             binder.time(member.until)
             binder.int(member.added)
             binder.int(member.dropped)
-            binder.flag(member.sent)
+            binder.int(member.sentCode)
             binder.bytes(member.transfer)
             binder.flag(member.delivered)
             binder.int(member.outcome.map { Codes.code($0, in: Codes.receiptOutcomes) })
@@ -348,7 +348,7 @@ final class SQLiteWriting: SQLiteReading {
             $0.int(Codes.code(member.level, in: Codes.levels))
             $0.text(member.clause)
             $0.text(member.grant)
-            $0.flag(member.sent)
+            $0.int(member.sentCode)
             $0.bytes(member.transfer)
             $0.flag(member.delivered)
             $0.int(member.outcome.map { Codes.code($0, in: Codes.receiptOutcomes) })
@@ -476,6 +476,11 @@ final class SQLiteWriting: SQLiteReading {
         logChanged = true
         return index
     }
+}
+
+extension MemberRow {
+    /// What the column `sent` holds: 2 for what was listed again.
+    fileprivate var sentCode: Int64 { sent ? isListedAgain ? 2 : 1 : 0 }
 }
 
 extension Digest {

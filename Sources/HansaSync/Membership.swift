@@ -213,8 +213,8 @@ public final class MembershipUpdate {
             // The partner knows the id from before: its transfer goes on under the same number, and `drop` may name it again.
             if let row {
                 (new.sent, new.transfer, new.delivered) = (row.sent, row.transfer, row.delivered)
-                // What was refused then may be accepted now; what was accepted stays so.
-                new.outcome = row.outcome == .refused ? nil : row.outcome
+                // What was refused then may be accepted now, and what was accepted refused; a partner that never noticed says nothing more.
+                (new.outcome, new.isListedAgain) = (row.outcome, row.sent)
             }
             try tx.put(new)
             view.members.insert(MemberSet.memberID(release: digest, level: level.code))

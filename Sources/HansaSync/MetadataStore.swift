@@ -262,6 +262,9 @@ public struct MemberRow: Sendable, Equatable {
     public var dropped: UInt64?
     /// The id was listed to the partner: only then may `drop` name it.
     public var sent: Bool
+    /// It was listed, went, and came in again under the same transfer: another word of the partner may replace
+    /// what it said before.
+    public var isListedAgain: Bool
     /// 16 random bytes, chosen with the offer, echoed by receipts. Empty until offered.
     public var transfer: [UInt8]
     /// Its document went out (and the delivery stands in the log).
@@ -283,6 +286,7 @@ public struct MemberRow: Sendable, Equatable {
         self.added = added
         dropped = nil
         sent = false
+        isListedAgain = false
         transfer = []
         delivered = false
         outcome = nil

@@ -72,12 +72,18 @@ extension Publisher {
         case refused(String)
     }
 
-    /// What a receipt says about one release: the first word stands, but for `delivered`, which another follows.
+    /// What a receipt says about one release: the first word about a listing stands, but for `delivered`, which another follows. What is listed
+    /// again keeps its transfer's number, and is answered again.
     private func word(_ item: Receipt.Item, in view: Digest, _ store: any MetadataReading) throws -> Word {
         guard let row = try store.member(view, item.release), row.sent, row.transfer == Hex.decode(item.transfer) else {
             return .refused("unknown-transfer")
         }
         if row.outcome == nil || (row.outcome == .delivered && item.outcome != .delivered) { return .new(row) }
-        return row.outcome == item.outcome || item.outcome == .delivered ? .known : .refused("contradicts-an-earlier-receipt")
+        if row.outcome == item.outcome || item.outcome == .delivered { return .known }
+        guard row.isListedAgain else { return .refused("contradicts-an-earlier-receipt") }
+        // Once for a listing: words that take turns would fill log and disk.
+        var answered = row
+        answered.isListedAgain = false
+        return .new(answered)
     }
 }

@@ -367,7 +367,8 @@ extension StoreFault {
         case .diskFull: "full"
         case .clockBehind: "clock"
         case .damaged(let what): "damaged " + what
-        case .inputOutput(let what): "input or output " + what
+        // Whether a file was open already is for those to say who looked at it, and that may be a watch.
+        case .inputOutput: "input or output"
         case .logUnavailable: "log"
         }
     }

@@ -345,7 +345,9 @@ import Testing
         try store.write { transaction in
             for (number, view) in views.enumerated() {
                 try transaction.put(view)
-                try transaction.put(Samples.member(view.id, Samples.digest(1), package: package, added: 1, sent: number < 2))
+                var row = Samples.member(view.id, Samples.digest(1), package: package, added: 1, sent: number < 2)
+                row.isListedAgain = number == 1
+                try transaction.put(row)
             }
             try transaction.removePublishedView(views[0].id)
             try transaction.removePublishedView(Samples.digest(77))
@@ -390,7 +392,7 @@ import Testing
         (rows[0].clause, rows[0].grant, rows[0].until) = ("2.1", "g-2", Samples.start)
         (rows[0].sent, rows[0].transfer, rows[0].delivered, rows[0].outcome) = (true, [1, 2, 3], true, .refused)
         rows[1].package = Samples.package("b")
-        rows[2].outcome = .accepted
+        (rows[2].sent, rows[2].isListedAgain, rows[2].outcome) = (true, true, .accepted)
         try store.write { transaction in for row in rows[0...2] { try transaction.put(row) } }
         try store.read { store throws in
             for row in rows { #expect(try store.member(view, row.release) == row) }

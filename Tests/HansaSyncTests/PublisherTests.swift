@@ -21,7 +21,7 @@ import Testing
     }
 
     @Test func aReceiptThatSaysNothingNewCostsNeitherLogNorDisk() throws {
-        let (world, _, _) = try granted()
+        let (world, agreement, grant) = try granted()
         let release = try world.nodes[0].publish("roads", Exchange.content(1))
         let exchange = Exchange(world)
         var receipt: Frame?
@@ -55,6 +55,12 @@ import Testing
         #expect(try world.nodes[0].metadata.read { try $0.logSize } == before[0] + 2)
         #expect(world.nodes[0].disk.usedBytes == before[1])
         #expect(try world.nodes[0].metadata.read { try $0.member(view, release)?.outcome } == .accepted)
+        // Once it went and was listed again another word may follow, and one only.
+        try world.nodes[0].revoke(grant)
+        try world.nodes[0].grant(world.nodes[1].city, "kitchener.ca/**", under: agreement)
+        _ = try exchange.answers(to: [try forged(.refused, world.nodes[1].packageKey, minute: 100)])
+        _ = try exchange.answers(to: [try forged(.accepted, world.nodes[1].packageKey, minute: 101)])
+        #expect(try world.nodes[0].metadata.read { try $0.member(view, release)?.outcome } == .refused)
     }
 
     @Test func contentThatIsGivenBackIsNotSentAfterARevocation() throws {
