@@ -31,12 +31,20 @@ extension Node {
         let query = try query(filter)
         try logRead(caller, "log")
         var rows: [JSONValue] = []
+        let logs = try logChain()
+        // Closed logs have no index: all their entries are read.
+        for log in logs.closed {
+            try eachEntry(of: log, matching: query) { page throws(Problem) in
+                let page = page.map { AuditEntry.row($0, log.number) }
+                if let emit { try emit(page) } else { rows += page }
+            }
+        }
         var from: LeafIndex = 0
         while true {
             let batch = try guarded { try logService.entries(matching: query, from: from, limit: 1000) }
             guard let last = batch.last else { break }
             from = LeafIndex(last.index.value + 1)
-            let page = batch.map(AuditEntry.row)
+            let page = batch.map { AuditEntry.row($0, logs.current.number) }
             if let emit { try emit(page) } else { rows += page }
             if batch.count < 1000 { break }
         }
@@ -77,16 +85,21 @@ extension Node {
         return query
     }
 
-    public func auditShow(_ caller: Caller, index: UInt64) throws(Problem) -> JSONValue {
+    public func auditShow(_ caller: Caller, index: UInt64, log number: Int?) throws(Problem) -> JSONValue {
         try logRead(caller, "show")
-        guard let bytes = try guarded({ try logService.bytes(at: LeafIndex(index)) }) else {
+        let logs = try logChain()
+        let link = number.map { number in logs.links.first { $0.number == number } } ?? logs.current
+        guard let link else {
             throw Problem(
-                .entryUnknown,
-                "the log has \(try guarded { try logService.size }.value) entries; there is none with index \(index)",
-                try: "hansa audit log")
+                .entryUnknown, "there is no log \(number ?? 0): \(logs.links.count) is the last", try: "hansa audit verify")
+        }
+        let (bytes, size) = try bytes(at: LeafIndex(index), of: link, logs)
+        guard let bytes else {
+            throw Problem(
+                .entryUnknown, "\(link.origin) has \(size) entries; there is none with index \(index)", try: "hansa audit log")
         }
         let entry = try guarded { try LogEntry(bytes) }
-        var members = AuditEntry.row(entry).object ?? []
+        var members = AuditEntry.row(entry, link.number).object ?? []
         members.insert(JSONMember("schema", "hansa.audit-show/1"), at: 0)
         members.append(JSONMember("details", entry.details ?? .null))
         members.append(JSONMember("grant", JSONValue(entry.grant)))
@@ -98,8 +111,12 @@ extension Node {
 
     public func auditVerify(_ caller: Caller, against checkpoint: String?) throws(Problem) -> JSONValue {
         // What is on disk is read before the log grows by anything: growing checks and replaces files.
-        let known = try checkpoint.map { (text) throws(Problem) in try read(checkpoint: text) }
-        let report = try guarded { try logService.verify(against: known.map { [$0] } ?? []) }
+        let logs = try logChain()
+        let known = try checkpoint.map { (text) throws(Problem) in try read(checkpoint: text, logs) }
+        let closed = try verifyClosed(logs, against: known)
+        let report = try guarded {
+            try logService.verify(against: known.map { $0.origin == logs.current.origin ? [$0] : [] } ?? [])
+        }
         // A log that is damaged takes no further entry: the node would stop at it before this answer is out.
         var isLogged = false
         if !report.findings.contains(where: \.isDamage) {
@@ -109,25 +126,37 @@ extension Node {
                 isLogged = true
             } catch { log.warning("a verification could not be logged", metadata: ["error": "\(error.message)"]) }
         }
+        let findings = closed.flatMap(\.findings) + report.findings.map { Finding("\($0)", isDamage: $0.isDamage) }
         return [
-            "schema": "hansa.audit-verify/1", "valid": .bool(report.isValid), "size": JSONValue(report.size.value),
-            "root": JSONValue(report.root),
-            "findings": .array(report.findings.map { ["problem": .string("\($0)"), "damage": .bool($0.isDamage)] }),
+            "schema": "hansa.audit-verify/1", "valid": .bool(!findings.contains(where: \.isDamage)),
+            "size": JSONValue(report.size.value), "root": JSONValue(report.root),
+            "findings": .array(findings.map { ["problem": .string($0.problem), "damage": .bool($0.isDamage)] }),
+            "logs": .array(
+                closed.map {
+                    [
+                        "origin": .string($0.origin), "size": JSONValue($0.size.value), "root": JSONValue($0.root),
+                        "closed": true, "lost": $0.lost ?? .null,
+                    ]
+                } + [
+                    [
+                        "origin": .string(logs.current.origin), "size": JSONValue(report.size.value),
+                        "root": JSONValue(report.root), "closed": false, "lost": .null,
+                    ]
+                ]),
             "logged": .bool(isLogged),
         ]
     }
 
-    private func read(checkpoint text: String) throws(Problem) -> Checkpoint {
+    /// A checkpoint of one of our logs, signed by the log key of its time.
+    func read(checkpoint text: String, _ logs: LogChain) throws(Problem) -> Checkpoint {
         do {
-            // An older checkpoint is signed by the log key of its time.
-            let keys = try metadata.read { try $0.keyringEnvelopes(of: self.city) }.map { try Keyring($0).log }
-            let current = keyring.log
-            for former in keys.reversed() where former != current && former.name == current.name {
-                if let signed = try? SignedCheckpoint(Array(text.utf8), log: VerifierKey(former.vkey)) {
-                    return signed.checkpoint
+            for link in logs.links.reversed() {
+                for key in link.keys.reversed() {
+                    if let signed = try? SignedCheckpoint(Array(text.utf8), log: key) { return signed.checkpoint }
                 }
             }
-            return try SignedCheckpoint(Array(text.utf8), log: VerifierKey(current.vkey)).checkpoint
+            guard let key = logs.current.keys.last else { throw NoteFault.notSigned }
+            return try SignedCheckpoint(Array(text.utf8), log: key).checkpoint
         } catch {
             throw Problem(.logDamaged, "the checkpoint given is none of this log's: \(error)", try: "hansa audit checkpoint")
         }
@@ -155,7 +184,8 @@ extension Node {
 }
 
 private enum AuditEntry {
-    static func row(_ entry: LogEntry) -> JSONValue {
+    /// `log` is the number of the log that has it: an index belongs to one.
+    static func row(_ entry: LogEntry, _ log: Int) -> JSONValue {
         [
             "index": JSONValue(entry.index.value), "time": JSONValue(entry.time), "event": .string(entry.eventID),
             "actor": .string(entry.actor),
@@ -164,6 +194,7 @@ private enum AuditEntry {
             "agreement": JSONValue(entry.agreement), "clause": JSONValue(entry.clause),
             "outcome": .string(entry.outcome.rawValue),
             "reason": JSONValue(entry.reason), "transfer": JSONValue(entry.transfer.map { Hex.encode($0) }),
+            "log": JSONValue(log),
         ]
     }
 }

@@ -42,6 +42,14 @@ public struct RotationRequest: Sendable, Codable, Equatable {
     }
 }
 
+/// A log that follows the one in use, opened in the transaction that makes the keyring durable which names it.
+struct LogOpening {
+    let origin: String
+    let storage: () throws -> any TileStorage
+    /// Writes the new log's first entry, and whatever goes with it.
+    let record: (any MetadataWriting, _ closing: SignedCheckpoint) throws -> Void
+}
+
 /// Where a rotation stands: tests end it at each.
 enum RotationStep: CaseIterable { case prepared, signed, committed, installed }
 
@@ -80,20 +88,21 @@ extension Node {
         return .object(document)
     }
 
+    /// With `opening` the log key's successor signs a new log, which the same transaction opens.
     func nextVersion(
         _ caller: Caller, _ request: RotationRequest, _ job: KeyCabinet.Job?, _ signer: (any OfficerSigner)?,
-        at step: (RotationStep) throws -> Void = { _ in }
+        opening: LogOpening? = nil, at step: (RotationStep) throws -> Void = { _ in }
     ) throws(Problem) -> [JSONMember] {
         // Two versions N + 1 would be taken for a forgery by everybody.
         let document = rotating.withLock { _ in
-            Result { () throws(Problem) in try self.makeVersion(caller, request, job, signer, step) }
+            Result { () throws(Problem) in try self.makeVersion(caller, request, job, signer, opening, step) }
         }
         return try document.get()
     }
 
     private func makeVersion(
         _ caller: Caller, _ request: RotationRequest, _ job: KeyCabinet.Job?, _ signer: (any OfficerSigner)?,
-        _ step: (RotationStep) throws -> Void
+        _ opening: LogOpening?, _ step: (RotationStep) throws -> Void
     ) throws(Problem) -> [JSONMember] {
         let cabinet = KeyCabinet(paths: paths)
         let held = identity.withLock { $0 }
@@ -134,7 +143,7 @@ extension Node {
             keys.package = fresh
         case .log:
             let fresh = try signingKey(.log, cabinet, request.dryRun)
-            let name = held.keyring.log.name
+            let name = opening?.origin ?? held.keyring.log.name
             let note = try guarded {
                 NoteKey(name: name, vkey: try VerifierKey(name: name, algorithm: .ed25519, key: fresh.publicKey).text)
             }
@@ -171,7 +180,8 @@ extension Node {
             let envelope = try signed(next, held, newOfficer, signer)
             try guarded { try step(.signed) }
             try goBy(
-                NodeIdentity(keyring: next, envelope: envelope, keys: keys), after: held, caller, request, job, cabinet, step)
+                NodeIdentity(keyring: next, envelope: envelope, keys: keys), after: held, caller, request, job, cabinet, opening,
+                step)
         }
         return try document(next, after: held.keyring, request, job)
     }
@@ -257,11 +267,16 @@ extension Node {
 
     private func goBy(
         _ fresh: NodeIdentity, after held: NodeIdentity, _ caller: Caller, _ request: RotationRequest, _ job: KeyCabinet.Job?,
-        _ cabinet: KeyCabinet, _ step: (RotationStep) throws -> Void
+        _ cabinet: KeyCabinet, _ opening: LogOpening?, _ step: (RotationStep) throws -> Void
     ) throws(Problem) {
         let next = fresh.keyring
-        let changes = try guarded {
-            try metadata.write(at: clock.now) { tx -> ExchangeChanges in
+        var changes = ExchangeChanges()
+        func commit(closing: SignedCheckpoint?) throws -> Bool {
+            try metadata.write(at: clock.now) { tx -> Bool in
+                if let opening, let closing {
+                    guard try tx.beginLog() else { return false }
+                    try opening.record(tx, closing)
+                }
                 try tx.insertKeyring(fresh.envelope, next)
                 try tx.log(
                     LogDraft(
@@ -271,10 +286,17 @@ extension Node {
                             "changes": .array(held.keyring.changes(to: next).map { .string($0.rawValue) }),
                             "compromised": .bool(request.compromised), "fingerprint": .string(next.fingerprint.description),
                         ]))
-                var changes = ExchangeChanges()
                 changes.outboxes = Set(try tx.partners().filter { $0.state != .removed }.map(\.city))
                 changes.keyrings = [self.city]
-                return changes
+                return true
+            }
+        }
+        try guarded {
+            if let opening {
+                try logService.succeed(
+                    by: try LogSigner(origin: next.log.name, key: fresh.keys.log), in: try opening.storage(), commit: commit)
+            } else {
+                _ = try commit(closing: nil)
             }
         }
         try guarded { try step(.committed) }
@@ -291,7 +313,7 @@ extension Node {
                 try cabinet.install(job, after: held.keyring.version)
             }
             try step(.installed)
-            if job == .log { try logService.rotate(to: LogSigner(origin: next.log.name, key: fresh.keys.log)) }
+            if job == .log, opening == nil { try logService.rotate(to: LogSigner(origin: next.log.name, key: fresh.keys.log)) }
             try Node.writeKeyring(fresh.envelope, version: next.version, paths)
         }
         log.notice(

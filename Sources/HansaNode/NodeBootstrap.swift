@@ -197,13 +197,12 @@ public enum NodeBootstrap {
             }
             let signer = try LogSigner(origin: keyring.log.name, key: keys.log)
             // A crash may have come between a log key's rotation and the checkpoint that its successor signs.
-            let former = try history.filter { $0.log.name == keyring.log.name && $0.log != keyring.log }.map {
-                try VerifierKey($0.log.vkey)
-            }
+            let logs = try LogChain(history.isEmpty ? [keyring] : history)
+            let former = logs.current.keys.filter { $0 != signer.verifierKey }
             let service: LogService
             do {
                 service = try LogService(
-                    store: metadata, storage: try FileTileStorage(disk: try PosixDisk(root: paths.log)), signer: signer,
+                    store: metadata, storage: try Node.logStorage(logs.current.number, paths), signer: signer,
                     former: former
                 ) { fatal.trip("\($0)") }
             } catch {

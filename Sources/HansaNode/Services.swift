@@ -273,8 +273,11 @@ public protocol Services: AnyObject, Sendable {
         conversation: any Conversation
     ) throws(Problem) -> JSONValue
 
-    /// The home was put back to an earlier state: every number that we sign under is raised by 2^20. `{schema, packages, raisedBy, checkpoint}`.
-    func restore(_ caller: Caller, dryRun: Bool) throws(Problem) -> JSONValue
+    /// The home was put back to an earlier state: every number that we sign under is raised by 2^20, the log is closed, and the next keyring, which
+    /// officers sign, names a new one. `against` is a later checkpoint of the log. `{schema, packages, raisedBy, checkpoint, closed, log, keyring}`.
+    func restore(
+        _ caller: Caller, _ request: RotationRequest, against checkpoint: String?, officerKey: (any OfficerSigner)?
+    ) throws(Problem) -> JSONValue
 
     func sync(
         _ caller: Caller, partners: [String], wait: Bool, timeoutSeconds: Int?, dryRun: Bool, conversation: any Conversation
@@ -283,7 +286,8 @@ public protocol Services: AnyObject, Sendable {
     /// Streams: `emit` is called with batches of entries; the returned document is `{schema, entries: […]}` only when `emit` is nil.
     func auditLog(_ caller: Caller, filter: LogFilter, emit: (([JSONValue]) throws(Problem) -> Void)?) throws(Problem)
         -> JSONValue
-    func auditShow(_ caller: Caller, index: UInt64) throws(Problem) -> JSONValue
+    /// `log` is the number of the log, where one was closed; nil means the one in use.
+    func auditShow(_ caller: Caller, index: UInt64, log: Int?) throws(Problem) -> JSONValue
     func auditVerify(_ caller: Caller, against checkpoint: String?) throws(Problem) -> JSONValue
     func auditCheckpoint(_ caller: Caller) throws(Problem) -> JSONValue
     func auditEvents(_ caller: Caller) throws(Problem) -> JSONValue

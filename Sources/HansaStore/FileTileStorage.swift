@@ -1,4 +1,5 @@
-// The log's files on a disk (C2SP tlog-tiles layout, FORMATS.md §6): the disk's root is the log's root, servable as static files.
+// The log's files on a disk (C2SP tlog-tiles layout, FORMATS.md §6): the disk's root is the log's root, servable as static files. Logs that followed it
+// lie below it in directories named by their numbers, and are not its own.
 //
 // A batch is written in three strokes, so that it costs one fsync a file and one a directory:
 //   1  each file under a temporary name, synced    (a crash: temporary files, cleared when the storage opens)
@@ -80,6 +81,8 @@ public final class FileTileStorage: TileStorage {
             let path = directory.isEmpty ? name : directory + "/" + name
             // A file that goes meanwhile is a partial tile of an older checkpoint.
             guard let status = try disk.status(path) else { continue }
+            // `log/2` is another log, which followed this one.
+            if status.isDirectory, directory.isEmpty, UInt(name) != nil { continue }
             if status.isDirectory { try walk(path, body) } else { try body(path) }
         }
     }

@@ -33,6 +33,8 @@ public struct HomePaths: Sendable, Hashable {
     public var database: String { home + "/hansa.sqlite" }
     public var segments: String { home + "/segments" }
     public var log: String { home + "/log" }
+    /// The files of the log of that number: each that follows another lies below the first, as its name does.
+    public func log(_ number: Int) -> String { number == 1 ? log : "\(log)/\(number)" }
     public var run: String { home + "/run" }
     public var socket: String { run + "/hansa.sock" }
     public var lock: String { home + "/lock" }

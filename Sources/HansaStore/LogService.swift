@@ -14,7 +14,6 @@ internal import Synchronization
 
 public final class LogService: Sendable {
     private let store: SQLiteStore
-    private let storage: any TileStorage
     private struct Signing {
         var signer: LogSigner
         var former: [VerifierKey]
@@ -22,9 +21,16 @@ public final class LogService: Sendable {
     private let signing: Mutex<Signing>
     private let onFatal: @Sendable (any Error) -> Void
     private let sequencer: Mutex<LogSequencer?>
-    private let current: Mutex<SignedCheckpoint>
+    /// Where the log lies and how far it has come: a reader takes both at once.
+    private struct Standing {
+        var storage: any TileStorage
+        var checkpoint: SignedCheckpoint
+    }
+    private let current: Mutex<Standing>
+    private var storage: any TileStorage { current.withLock { $0.storage } }
 
     private static let batchEntries = 1000
+    private static let closingRoundsMax = 100
 
     private let isClosed = Mutex(false)
 
@@ -37,17 +43,16 @@ public final class LogService: Sendable {
         onFatal: @escaping @Sendable (any Error) -> Void
     ) throws {
         self.store = store
-        self.storage = storage
         signing = Mutex(Signing(signer: signer, former: former))
         self.onFatal = onFatal
         let opened = try LogSequencer.open(storage: storage, signer: signer, former: former, table: store.pendingTable())
-        current = Mutex(opened.checkpoint)
+        current = Mutex(Standing(storage: storage, checkpoint: opened.checkpoint))
         sequencer = Mutex(opened)
         try indexMissing()
     }
 
     /// The last signed checkpoint: durable, and what the log's files stand for.
-    public var checkpoint: SignedCheckpoint { current.withLock { $0 } }
+    public var checkpoint: SignedCheckpoint { current.withLock { $0.checkpoint } }
 
     /// Entries committed, tiled or not.
     public var size: TreeSize { get throws { TreeSize(try store.pendingTable().next.value) } }
@@ -77,27 +82,69 @@ public final class LogService: Sendable {
     /// Blocks on fsync. Called after commits, not for each of them: a checkpoint costs a handful of fsyncs however many entries it covers.
     @discardableResult
     public func advance() throws -> SignedCheckpoint {
-        try sequencer.withLock { held in
-            if held == nil { held = try open() }
-            let pending = PendingSequence(store)
-            let signed: SignedCheckpoint
-            do throws(LogFault) {
-                guard let grown = try held?.sequence(pending) else { preconditionFailure("just opened") }
-                signed = grown
-            } catch {
-                try stop(error, &held)
-            }
-            current.withLock { $0 = signed }
-            // A crash here leaves bodies that are in the log too; the next start compares them and drops them.
-            if try store.pendingTable().first.map(signed.size.contains) == true { try store.dropPending(below: signed.size) }
-            if let fault = pending.fault { throw fault }
-            return signed
+        try sequencer.withLock { try advance(&$0) }
+    }
+
+    private func advance(_ held: inout LogSequencer?) throws -> SignedCheckpoint {
+        if held == nil { held = try open() }
+        let pending = PendingSequence(store)
+        let signed: SignedCheckpoint
+        do throws(LogFault) {
+            guard let grown = try held?.sequence(pending) else { preconditionFailure("just opened") }
+            signed = grown
+        } catch {
+            try stop(error, &held)
         }
+        current.withLock { $0.checkpoint = signed }
+        // A crash here leaves bodies that are in the log too; the next start compares them and drops them.
+        if try store.pendingTable().first.map(signed.size.contains) == true { try store.dropPending(below: signed.size) }
+        if let fault = pending.fault { throw fault }
+        return signed
     }
 
     private func open() throws -> LogSequencer {
         let (signer, former) = signing.withLock { ($0.signer, $0.former) }
         return try LogSequencer.open(storage: storage, signer: signer, former: former, table: store.pendingTable())
+    }
+
+    /// Closes this log and goes on with a new one, which must be empty, under another name.
+    ///
+    /// `commit` is given the closing checkpoint and makes the one transaction that calls `beginLog` and logs what the new log begins with; false
+    /// when entries came in between: they are carried on first. A crash before that transaction changes nothing, one after it leaves a new log that
+    /// has no files yet, which the next start makes.
+    public func succeed(
+        by signer: LogSigner, in storage: any TileStorage, commit: (_ closing: SignedCheckpoint) throws -> Bool
+    ) throws {
+        guard try storage.read(TileFile.checkpointPath) == nil else {
+            throw StoreFault.logUnavailable("there is a log \(signer.origin) already")
+        }
+        try sequencer.withLock { held in
+            var closing = try advance(&held)
+            precondition(signer.origin != closing.checkpoint.origin, "a log that follows has a name of its own")
+            var rounds = 0
+            while try !commit(closing) {
+                rounds += 1
+                guard rounds < LogService.closingRoundsMax else {
+                    throw StoreFault.logUnavailable("entries come faster than the log can be closed")
+                }
+                closing = try advance(&held)
+            }
+            signing.withLock { $0 = Signing(signer: signer, former: []) }
+            // The database is in the new log: nothing may go into the old one, whatever fails from here on.
+            current.withLock { $0.storage = storage }
+            held = nil
+            do { try reopen(&held) } catch {
+                store.refuseWrites(because: "\(error)")
+                onFatal(error)
+                throw error
+            }
+        }
+    }
+
+    private func reopen(_ held: inout LogSequencer?) throws {
+        let opened = try open()
+        current.withLock { $0.checkpoint = opened.checkpoint }
+        held = consume opened
     }
 
     /// From now on this key signs checkpoints, the last one anew; the origin stays. The keyring that names the key is durable: a crash before the
@@ -111,9 +158,7 @@ public final class LogService: Sendable {
                 signing.signer = signer
             }
             held = nil
-            let opened = try open()
-            current.withLock { $0 = opened.checkpoint }
-            held = consume opened
+            try reopen(&held)
         }
     }
 
@@ -141,10 +186,11 @@ public final class LogService: Sendable {
         result.reserveCapacity(min(count, LogService.batchEntries))
         while result.count < count {
             let next = LeafIndex(index.value + UInt64(result.count))
-            let tiled = checkpoint.size
+            let standing = current.withLock { $0 }
+            let tiled = standing.checkpoint.size
             if tiled.contains(next) {
                 let end = min(tiled.value, next.value + UInt64(count - result.count))
-                try readTiled(next.value..<end, in: tiled) { result.append(($0, $1)) }
+                try readTiled(next.value..<end, standing) { result.append(($0, $1)) }
                 continue
             }
             let pending = try store.pendingEntries(from: next, count: min(count - result.count, LogService.batchEntries))
@@ -159,8 +205,8 @@ public final class LogService: Sendable {
         return result
     }
 
-    private func readTiled(_ range: Range<UInt64>, in size: TreeSize, _ take: (LeafIndex, [UInt8]) -> Void) throws {
-        var reader = LogReader(storage: storage, size: size)
+    private func readTiled(_ range: Range<UInt64>, _ standing: Standing, _ take: (LeafIndex, [UInt8]) -> Void) throws {
+        var reader = LogReader(storage: standing.storage, size: standing.checkpoint.size)
         var taken = range.lowerBound
         while taken < range.upperBound {
             let index = LeafIndex(taken)
@@ -169,11 +215,21 @@ public final class LogService: Sendable {
                 taken += 1
             } catch LogFault.damaged(let path, let why) {
                 // A partial tile goes two checkpoints later: with a newer checkpoint it is no damage.
-                let newer = checkpoint.size
-                guard newer > reader.size else { throw LogFault.damaged(path: path, why: why) }
-                reader = LogReader(storage: storage, size: newer)
+                guard let newer = grownReader(of: standing, after: reader.size) else {
+                    throw LogFault.damaged(path: path, why: why)
+                }
+                reader = newer
             }
         }
+    }
+
+    /// Nil when the log has not grown since, or another took its place.
+    private func grownReader(of standing: Standing, after size: TreeSize) -> LogReader? {
+        let now = current.withLock { $0 }
+        guard now.checkpoint.size > size, now.checkpoint.checkpoint.origin == standing.checkpoint.checkpoint.origin else {
+            return nil
+        }
+        return LogReader(storage: now.storage, size: now.checkpoint.size)
     }
 
     /// The entries that match, in order, from `from` on, at most `limit`. Found by the index; each is read and checked.

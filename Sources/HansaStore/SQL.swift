@@ -24,7 +24,7 @@ enum SQL: Int, CaseIterable {
     case transfer, transfers, putTransfer, removeTransfer, receipt, insertReceipt
     // Documents under way, memory, log
     case outbox, enqueue, removeOutbox, directory, putDirectory, setting, putSetting
-    case logState, putLogState, insertLogEntry, insertLogIndex
+    case logState, putLogState, insertLogEntry, insertLogIndex, anyPending, clearLogIndex
 
     static let texts: [String] = allCases.map(\.text)
 
@@ -177,6 +177,8 @@ enum SQL: Int, CaseIterable {
         case .putLogState: "UPDATE log_state SET size = ?, last_time = ?"
         case .insertLogEntry: "INSERT INTO log_pending VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
         case .insertLogIndex: "INSERT OR IGNORE INTO log_index VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+        case .anyPending: "SELECT id FROM log_pending LIMIT 1"
+        case .clearLogIndex: "DELETE FROM log_index"
         }
     }
 }

@@ -476,6 +476,16 @@ final class SQLiteWriting: SQLiteReading {
         logChanged = true
         return index
     }
+
+    func beginLog() throws -> Bool {
+        guard try first(.anyPending, { _ in }, { $0.int64(0) }) == nil else { return false }
+        try run(.clearLogIndex) { _ in }
+        var state = try logState()
+        state.size = 0
+        setLogState(state)
+        logChanged = true
+        return true
+    }
 }
 
 extension MemberRow {

@@ -583,6 +583,9 @@ public protocol MetadataWriting: MetadataReading {
     /// Appends to the log: index, time (`now`) and salt are given here. Durable with the transaction. Returns the entry's index.
     @discardableResult
     func log(_ draft: LogDraft) throws -> UInt64
+    /// Closes the log: the entry after this is the first of a new one, with index 0. False, and nothing done, while entries wait to be carried into
+    /// the log's files. The clock goes on from the last entry.
+    func beginLog() throws -> Bool
 }
 
 // MARK: - Content

@@ -97,4 +97,9 @@ extension MemoryWriting: MetadataWriting {
         state.lastLogTime = now
         return index
     }
+
+    func beginLog() -> Bool {
+        state.log = []
+        return true
+    }
 }

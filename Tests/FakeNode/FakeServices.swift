@@ -310,9 +310,12 @@ public final class FakeServices: Services {
             "conflict merge", caller,
             ["schema": "hansa.conflict-merge/1", "package": .string(package), "clean": true, "conflicts": 0, "files": []])
     }
-    public func restore(_ caller: Caller, dryRun: Bool) throws(Problem) -> JSONValue {
+    public func restore(
+        _ caller: Caller, _ request: RotationRequest, against checkpoint: String?, officerKey: (any OfficerSigner)?
+    ) throws(Problem) -> JSONValue {
         try answer(
-            "restore", caller, ["schema": "hansa.restore/1", "packages": 0, "raisedBy": 1_048_576, "dryRun": .bool(dryRun)])
+            "restore", caller,
+            ["schema": "hansa.restore/1", "packages": 0, "raisedBy": 1_048_576, "dryRun": .bool(request.dryRun)])
     }
     public func packageVerify(_ caller: Caller, reader: any DirectoryReader) throws(Problem) -> JSONValue {
         try read("package verify", caller, reader)
@@ -443,7 +446,7 @@ public final class FakeServices: Services {
         }
         return try answer("audit log", caller, ["schema": "hansa.audit-log/1", "entries": .array(entries)])
     }
-    public func auditShow(_ caller: Caller, index: UInt64) throws(Problem) -> JSONValue {
+    public func auditShow(_ caller: Caller, index: UInt64, log: Int?) throws(Problem) -> JSONValue {
         try answer("audit show", caller, ["schema": "hansa.audit-show/1", "index": JSONValue(index)])
     }
     public func auditVerify(_ caller: Caller, against checkpoint: String?) throws(Problem) -> JSONValue {

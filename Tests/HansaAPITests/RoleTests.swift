@@ -27,10 +27,11 @@ struct RoleTests {
         .packageCheckout(reference: "", payload: false, purpose: nil, force: false, dryRun: false), .packageVerify,
         .packageDiff(from: "", to: "", limit: 10), .conflictList, .conflictShow(package: ""),
         .conflictResolve(package: "", take: nil, merge: false, dryRun: false),
-        .restore(dryRun: false), .conflictMerge(package: "", with: nil, publish: false, limit: 10, writes: false, dryRun: false),
+        .restore(RotationRequest(key: "restore"), against: nil, signsHere: false),
+        .conflictMerge(package: "", with: nil, publish: false, limit: 10, writes: false, dryRun: false),
         .packageWithdraw(package: "", reason: "", dryRun: false),
         .sync(partners: [], wait: false, timeoutSeconds: nil, dryRun: false),
-        .auditLog(LogFilter()), .auditShow(index: 0), .auditVerify(against: nil), .auditCheckpoint, .auditEvents,
+        .auditLog(LogFilter()), .auditShow(index: 0, log: nil), .auditVerify(against: nil), .auditCheckpoint, .auditEvents,
         .storeCheck, .storeRebuild(dryRun: false), .storeStats, .configShow,
         .configSet(key: "", value: "", dryRun: false),
     ]

@@ -76,7 +76,7 @@ struct WireTests {
             .agreementPropose(yaml: "x: 1", signsHere: true, dryRun: true),
             .packagePublish(PublishOptions(version: "1.0.0")),
             .sync(partners: [], wait: true, timeoutSeconds: nil, dryRun: false),
-            .auditLog(LogFilter(since: "2026-01-01T00:00:00.000Z")), .auditShow(index: 1 << 62),
+            .auditLog(LogFilter(since: "2026-01-01T00:00:00.000Z")), .auditShow(index: 1 << 62, log: 2),
         ]
         for request in requests { #expect(try AdminRequest(encoded: try request.encoded()) == request) }
     }

@@ -84,9 +84,10 @@ struct ConflictTests {
         let lost = try #require(try publish("2")["release"]?.string)
         try meet()
         try restore()
-        let plan = try kitchener.node.restore(kitchener.caller, dryRun: true)
+        let plan = try kitchener.node.restore(
+            kitchener.caller, RotationRequest(key: "restore", dryRun: true), against: nil, officerKey: nil)
         #expect(plan["packages"] == 1 && plan["dryRun"] == true)
-        _ = try kitchener.node.restore(kitchener.caller, dryRun: false)
+        _ = try kitchener.node.restore(kitchener.caller, RotationRequest(key: "restore"), against: nil, officerKey: nil)
         // Published before it met anyone: no number is given out twice.
         let next = try #require(try publish("3")["release"]?.string)
         try meet()

@@ -182,7 +182,7 @@ private struct End {
         case .documents: return [try documents.receive(frame, at: now).answer]
         case .documentsAcknowledged:
             try documents.acknowledged(frame, at: now)
-            return []
+            return try documents.pending()
         case .views, .getReleases, .getIndex, .getChunks, .getDelta, .feedAcknowledged, .receipt:
             return try publisher.receive(frame, at: now) + publisher.index(upTo: 1 << 30, at: now)
                 + publisher.content(upTo: 1 << 30, at: now)
@@ -202,6 +202,11 @@ func exchange(_ one: TestHome, _ other: TestHome) throws {
             queues[from] = []
             for frame in frames { queues[1 - from] += try ends[1 - from].take(frame) }
         }
+    }
+    // What the hellos say of keyrings.
+    for (own, peer) in [(ends[0], ends[1]), (ends[1], ends[0])] {
+        let held = try peer.home.node.read { try $0.currentKeyring(of: own.home.city)?.version } ?? 0
+        try own.documents.opened(held: UInt64(held), theirs: UInt64(peer.home.node.keyring.version), at: own.home.node.clock.now)
     }
     try settle(try ends.map { try $0.documents.pending() })
     try settle(try ends.map { try $0.puller.ask(at: $0.home.node.clock.now) })

@@ -55,6 +55,25 @@ private final class LogWorld {
         committed += entries.map(\.bytes)
     }
 
+    /// Closes the log in one transaction that begins the next; `kill` ends it there.
+    func succeed(_ service: LogService, _ signer: LogSigner, on disk: MemoryDisk, kill: Bool = false) throws {
+        time = time.adding(milliseconds: 1)
+        try service.succeed(by: signer, in: try FileTileStorage(disk: disk)) { closing in
+            let isDone = try store.write(at: time) { transaction in
+                guard try transaction.beginLog() else { return false }
+                #expect(closing.size.value == UInt64(committed.count))
+                try transaction.log(LogWorld.draft(0))
+                return true
+            }
+            guard isDone else { return false }
+            committed = try store.pendingEntries(from: 0, count: 10).map(\.bytes)
+            if kill { throw Killed() }
+            return true
+        }
+    }
+
+    struct Killed: Error {}
+
     static func draft(_ number: Int) -> LogDraft {
         let events: [LogEvent] = [.packagePublished, .releaseOffered, .accessDenied, .receiptReceived]
         return LogDraft(
@@ -76,6 +95,36 @@ private final class LogWorld {
 }
 
 @Suite struct LogServiceTests {
+    @Test func aLogThatFollowsBeginsAtZeroAndTheClosedOneStaysAsItWas() throws {
+        for kill in [false, true] {
+            let world = try LogWorld()
+            let service = try world.service()
+            try world.commit(300)
+            let old = try world.store.write(at: Samples.start.adding(seconds: 60)) { try $0.beginLog() }
+            #expect(!old, "entries wait to be carried on")
+            let next = try LogSigner(origin: "kitchener.ca/log/2", key: Samples.key(Samples.kitchener, 4))
+            let disk = MemoryDisk(seed: 2)
+            if kill {
+                #expect(throws: LogWorld.Killed.self) { try world.succeed(service, next, on: disk, kill: true) }
+                try world.restart()
+            } else {
+                try world.succeed(service, next, on: disk)
+                #expect(service.checkpoint.checkpoint.origin == "kitchener.ca/log/2" && service.checkpoint.size == 0)
+            }
+            let follower =
+                kill
+                ? try LogService(store: world.store, storage: FileTileStorage(disk: disk), signer: next) { _ in } : service
+            try follower.advance()
+            try world.expectAll(follower)
+            #expect(try follower.entries(matching: LogQuery(), limit: 500).count == 1)
+            #expect(try follower.verify().isValid)
+            let closed = LogVerifier.verify(try FileTileStorage(disk: world.disk), key: world.signer.verifierKey)
+            #expect(closed.isValid && closed.size == 300, "\(closed.findings)")
+            // There is one log of a name.
+            #expect(throws: (any Error).self) { try world.succeed(follower, next, on: disk) }
+        }
+    }
+
     @Test func entriesAreReadWhetherTheyWaitOrLieInTheLog() throws {
         let world = try LogWorld()
         let service = try world.service()

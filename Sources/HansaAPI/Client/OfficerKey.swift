@@ -137,7 +137,7 @@ public struct OfficerKey: OfficerSigner {
         switch wish.key {
         case "officer": wanted.insert(.officers)
         case "package": wanted.insert(.package)
-        case "log": wanted.insert(.log)
+        case "log", "restore": wanted.insert(.log)
         case "witness": wanted.insert(.witness)
         case "tls": wanted.insert(.tls)
         default: break
@@ -152,6 +152,10 @@ public struct OfficerKey: OfficerSigner {
         let changes = held.changes(to: next)
         if let other = changes.first(where: { !wanted.contains($0) }) {
             throw refusal("a keyring with another \(other.rawValue)")
+        }
+        // A new log hides what the old one holds: only a restoration opens one.
+        guard wish.key == "restore" || next.log.name == held.log.name else {
+            throw refusal("a keyring with another log, \(next.log.name)")
         }
         if wish.key == "officer" { try checkOfficers(held, next, wish) }
         announce(

@@ -118,14 +118,16 @@ struct Dispatcher {
             try services.conflictMerge(
                 caller, package: package, with: other, publish: publish, limit: limit, dryRun: dryRun,
                 sink: writes ? RemoteTarget(conversation) : nil, conversation: conversation)
-        case .restore(let dryRun): try services.restore(caller, dryRun: dryRun)
+        case .restore(let request, let checkpoint, let signsHere):
+            try services.restore(
+                caller, request, against: checkpoint, officerKey: signsHere ? RemoteOfficer(conversation) : nil)
         case .sync(let partners, let wait, let timeoutSeconds, let dryRun):
             try services.sync(
                 caller, partners: partners, wait: wait, timeoutSeconds: timeoutSeconds, dryRun: dryRun, conversation: conversation
             )
         case .auditLog(let filter):
             try services.auditLog(caller, filter: filter) { entries throws(Problem) in try conversation.send(items: entries) }
-        case .auditShow(let index): try services.auditShow(caller, index: index)
+        case .auditShow(let index, let log): try services.auditShow(caller, index: index, log: log)
         case .auditVerify(let checkpoint): try services.auditVerify(caller, against: checkpoint)
         case .auditCheckpoint: try services.auditCheckpoint(caller)
         case .auditEvents: try services.auditEvents(caller)

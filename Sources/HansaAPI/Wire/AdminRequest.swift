@@ -56,12 +56,12 @@ public enum AdminRequest: Sendable, Codable, Equatable {
     /// `writes`: into the client's directory.
     case conflictMerge(package: String, with: String?, publish: Bool, limit: Int, writes: Bool, dryRun: Bool)
 
-    case restore(dryRun: Bool)
+    case restore(RotationRequest, against: String?, signsHere: Bool)
 
     case sync(partners: [String], wait: Bool, timeoutSeconds: Int?, dryRun: Bool)
 
     case auditLog(LogFilter)
-    case auditShow(index: UInt64)
+    case auditShow(index: UInt64, log: Int?)
     case auditVerify(against: String?)
     case auditCheckpoint
     case auditEvents

@@ -86,9 +86,13 @@ struct Audit: ParsableCommand {
                   hansa audit log --since 1d
                 """)
         @Argument(help: ArgumentHelp("The entry's index; the first is 0.", valueName: "INDEX")) var index: UInt64
+        @Option(help: ArgumentHelp("Which log, where hansa restore closed one; the last without it.", valueName: "NUMBER"))
+        var log: Int?
         @OptionGroup var global: GlobalOptions
 
-        func execute(_ terminal: Terminal) throws(Problem) -> Problem.Exit { try ask(.auditShow(index: index), terminal) }
+        func execute(_ terminal: Terminal) throws(Problem) -> Problem.Exit {
+            try ask(.auditShow(index: index, log: log), terminal)
+        }
     }
 
     struct Verify: HansaCommand {
