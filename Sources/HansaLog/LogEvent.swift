@@ -66,6 +66,7 @@ public enum LogEvent: String, Sendable, CaseIterable {
     case auditVerified = "audit.verified"
     case adminRefused = "admin.refused"
     case contentDamaged = "content.damaged"
+    case contentPurged = "content.purged"
 
     /// A few words, for a table's cell.
     public var title: String { text.title }
@@ -173,6 +174,11 @@ public enum LogEvent: String, Sendable, CaseIterable {
             ("Log verified", "The whole log was verified; details give its size, root and the number of findings.")
         case .adminRefused: ("Command refused", "An account asked for something beyond its role.")
         case .contentDamaged: ("Content damaged", "Stored content no longer has its digest; details name it.")
+        case .contentPurged:
+            (
+                "Content purged",
+                "Content of a withdrawn package was taken out of the store, its documents stay; details count the releases. Its bytes leave the disk within a day."
+            )
         }
     }
 }

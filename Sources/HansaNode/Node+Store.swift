@@ -1,15 +1,22 @@
 // The store looked at as a whole: every byte and place, what is kept for whom, and places made again.
 public import HansaCore
 internal import HansaStore
+internal import Synchronization
 
 extension Node {
     public func storeCheck(_ caller: Caller, conversation: any Conversation) throws(Problem) -> JSONValue {
-        let check = try guarded { try StoreCheck(of: metadata, content, progress: reading(conversation)) }
+        let check = try guarded {
+            try surveying.withLock { _ in try StoreCheck(of: metadata, content, progress: reading(conversation)) }
+        }
         return document("hansa.store-check/1", check, [])
     }
 
     public func storeRebuild(_ caller: Caller, dryRun: Bool, conversation: any Conversation) throws(Problem) -> JSONValue {
-        let rebuild = try guarded { try StoreRebuild(of: metadata, content, dryRun: dryRun, progress: reading(conversation)) }
+        let rebuild = try guarded {
+            try surveying.withLock { _ in
+                try StoreRebuild(of: metadata, content, dryRun: dryRun, progress: reading(conversation))
+            }
+        }
         let damaged = rebuild.check.findings.contains { $0.package == nil }
         return document(
             "hansa.store-rebuild/1", rebuild.check,
@@ -44,15 +51,20 @@ extension Node {
     }
 
     public func storeStats(_ caller: Caller, conversation: any Conversation) throws(Problem) -> JSONValue {
-        let stats = try guarded {
-            try StoreStatistics(of: metadata, content) { done, total in
-                try Node.stop(conversation)
-                conversation.report(Progress(item: "packages", bytesDone: 0, bytesTotal: nil, itemsDone: done, itemsTotal: total))
+        let (stats, plan) = try guarded {
+            try surveying.withLock { _ in
+                let stats = try StoreStatistics(of: metadata, content) { done, total in
+                    try Node.stop(conversation)
+                    conversation.report(
+                        Progress(item: "packages", bytesDone: 0, bytesTotal: nil, itemsDone: done, itemsTotal: total))
+                }
+                return (stats, try collection.plan { try Node.stop(conversation) })
             }
         }
         return [
             "schema": "hansa.store-stats/1", "segments": JSONValue(stats.segments), "diskBytes": JSONValue(stats.diskBytes),
             "rawBytes": JSONValue(stats.rawBytes), "storedBytes": JSONValue(stats.storedBytes),
+            "reclaimableBytes": JSONValue(plan.bytesFreed),
             "releases": JSONValue(stats.releases),
             "chunks": JSONValue(stats.chunks),
             "packages": .array(
@@ -67,6 +79,30 @@ extension Node {
         ]
     }
 
+    public func storeCollect(_ caller: Caller, dryRun: Bool, conversation: any Conversation) throws(Problem) -> JSONValue {
+        // A command without a node is alone in the house: nothing has to wait.
+        let isAlone = network.withLock { $0 == nil }
+        let report = try guarded {
+            try surveying.withLock { _ in
+                if dryRun { return try collection.plan { try Node.stop(conversation) } }
+                var done: UInt64 = 0
+                return try collect(at: clock.now, isAlone: isAlone) { bytes in
+                    done += bytes
+                    try Node.stop(conversation)
+                    conversation.report(
+                        Progress(item: "segments", bytesDone: done, bytesTotal: nil, itemsDone: 0, itemsTotal: nil))
+                }
+            }
+        }
+        return [
+            "schema": "hansa.store-collect/1", "dryRun": .bool(dryRun), "releasesGivenUp": JSONValue(report.releasesGivenUp),
+            "chunks": JSONValue(report.chunksSwept), "chunksWaiting": JSONValue(report.chunksWaiting),
+            "segments": JSONValue(report.segmentsRewritten), "bytesCopied": JSONValue(report.bytesCopied),
+            "bytesFreed": JSONValue(report.bytesFreed), "bytesDeleted": JSONValue(report.bytesDeleted),
+            "bytesWaiting": JSONValue(report.bytesWaiting), "damaged": JSONValue(report.damaged.count),
+        ]
+    }
+
     private func reading(_ conversation: any Conversation) -> (UInt64, UInt64) throws -> Void {
         { done, total in
             try Node.stop(conversation)
@@ -76,6 +112,6 @@ extension Node {
 
     private static func stop(_ conversation: any Conversation) throws(Problem) {
         guard conversation.isCancelled else { return }
-        throw Problem(.interrupted, "interrupted; nothing was changed", exit: .interrupted)
+        throw Problem(.interrupted, "interrupted; what was done stays, the rest is as it was", exit: .interrupted)
     }
 }

@@ -23,6 +23,9 @@ public final class Node: NodeHandle {
     let rotating = Mutex<Void>(())
     let metadata: SQLiteStore
     let content: SegmentStore
+    let collection: StoreCollection
+    /// Held by whoever reads the store as a whole, or moves what lies in it.
+    let surveying = Mutex<Void>(())
     let logService: LogService
     let keeper: LogKeeper
     let context: ExchangeContext
@@ -55,6 +58,7 @@ public final class Node: NodeHandle {
         self.identity = Mutex(identity)
         self.metadata = metadata
         self.content = content
+        collection = StoreCollection(metadata, content)
         self.logService = logService
         keeper = LogKeeper(logService, log)
         self.clock = clock

@@ -57,9 +57,12 @@ struct NodeService: Service {
         let house = Housekeeping(node)
         // Blocking work has a thread of its own; this task only waits for the end.
         house.start()
+        let collector = Collector(node)
+        collector.start()
         try? await gracefulShutdown()
         node.log.notice("stopping")
         house.stop()
+        collector.stop()
         let network = node.network.withLock { network in
             defer { network = nil }
             return network

@@ -296,6 +296,8 @@ public protocol Services: AnyObject, Sendable {
     func storeCheck(_ caller: Caller, conversation: any Conversation) throws(Problem) -> JSONValue
     /// Places of chunks made again from the segments, where a row is lost or names damaged bytes.
     func storeRebuild(_ caller: Caller, dryRun: Bool, conversation: any Conversation) throws(Problem) -> JSONValue
+    /// Bytes that no release needs leave the disk.
+    func storeCollect(_ caller: Caller, dryRun: Bool, conversation: any Conversation) throws(Problem) -> JSONValue
     func storeStats(_ caller: Caller, conversation: any Conversation) throws(Problem) -> JSONValue
 
     func configShow(_ caller: Caller) throws(Problem) -> JSONValue

@@ -102,6 +102,13 @@ extension SQLiteReading {
         }
     }
 
+    func heldLocations(of city: CityID, _ ids: [Digest]) throws -> [ChunkLocation?] {
+        let places = try chunkLocations(of: city, ids)
+        let condemned = shared.condemned
+        guard !condemned.isEmpty, let number = try number(of: city) else { return places }
+        return zip(ids, places).map { id, place in condemned.contains(ChunkKey(city: number, id)) ? nil : place }
+    }
+
     func snapshot(ofDirectory path: String) throws -> SnapshotRow? {
         try first(.directory, { $0.text(path) }) {
             SnapshotRow(

@@ -8,7 +8,7 @@ class SQLiteReading {
     let database: Database
     /// Names known when the transaction began, and those it met.
     var names: KnownNames
-    private let shared: SharedState
+    let shared: SharedState
     // GRDB keeps prepared statements for each connection by their text; here they are found by number.
     private var statements = [GRDB.Statement?](repeating: nil, count: SQL.allCases.count)
     private var loadedPolicy: PolicyState?

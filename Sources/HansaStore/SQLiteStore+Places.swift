@@ -148,19 +148,19 @@ extension SQLiteStore {
         do { return try database.read(body) } catch { throw StoreFault(error) }
     }
 
-    private static func word(_ row: Row, _ column: Int) throws(StoreFault) -> UInt32 {
+    static func word(_ row: Row, _ column: Int) throws(StoreFault) -> UInt32 {
         let value: Int64 = row[column]
         guard let word = UInt32(exactly: value) else { throw .damaged("a row has the place \(value)") }
         return word
     }
 
-    private static func digest(_ row: Row, _ column: Int) throws(StoreFault) -> Digest {
+    static func digest(_ row: Row, _ column: Int) throws(StoreFault) -> Digest {
         let bytes = try? row.withUnsafeData(atIndex: column) { $0.map { [UInt8]($0) } }
         guard let digest = bytes.flatMap(Digest.init) else { throw .damaged("a row has a digest that is none") }
         return digest
     }
 
-    private static func places(_ row: Row, _ column: Int) throws -> [ContentLocation] {
+    static func places(_ row: Row, _ column: Int) throws -> [ContentLocation] {
         let bytes = try row.withUnsafeData(atIndex: column) { $0.map { [UInt8]($0) } ?? [] }
         return try bytes.withUnsafeBytes { try ContentLocation.decode($0) }
     }

@@ -63,6 +63,19 @@ final class SQLiteWriting: SQLiteReading {
         return statement.changes
     }
 
+    /// The place to name for a record: where collection has moved it meanwhile. A row never names a segment that is about to go.
+    private func standing(_ place: ContentLocation) throws -> ContentLocation {
+        switch shared.moved.fate(of: place.segment, offset: place.offset) {
+        case .stands: return place
+        case .moved(let now): return ContentLocation(now)
+        case .gone:
+            let fault = StoreFault.inputOutput(
+                "a record was given up before a row named it (segment \(place.segment)): try again")
+            self.fault = fault
+            throw fault
+        }
+    }
+
     private func mark(_ place: ContentLocation) {
         let end = UInt64(place.offset) + UInt64(place.length)
         if marks[place.segment, default: 0] < end { marks[place.segment] = end }
@@ -209,9 +222,11 @@ final class SQLiteWriting: SQLiteReading {
 
     func insert(_ release: ReleaseRow) throws {
         let summary = release.release
-        mark(release.document)
-        for place in release.table { mark(place) }
-        for place in release.pages { mark(place) }
+        let document = try standing(release.document)
+        let table = try release.table.map(standing)
+        let pages = try release.pages.map(standing)
+        for place in [document] + table + pages { mark(place) }
+        if !table.isEmpty { shared.trace(release.digest) }
         let package = try named(summary.package)
         let writer = try named(summary.writer)
         let servedBy = release.servedBy == summary.writer ? nil : try named(release.servedBy)
@@ -231,9 +246,9 @@ final class SQLiteWriting: SQLiteReading {
             $0.int(summary.bytes)
             $0.int(summary.files)
             $0.int(summary.chunks)
-            $0.place(release.document)
-            $0.bytes(ContentLocation.encode(release.table))
-            $0.bytes(ContentLocation.encode(release.pages))
+            $0.place(document)
+            $0.bytes(ContentLocation.encode(table))
+            $0.bytes(ContentLocation.encode(pages))
             $0.time(release.committed)
             $0.int(summary.ownerSeq == summary.seq ? UInt64?.none : summary.ownerSeq)
             $0.int(servedBy)
@@ -241,7 +256,8 @@ final class SQLiteWriting: SQLiteReading {
     }
 
     func put(_ dispute: DisputeRow) throws {
-        mark(dispute.document)
+        let document = try standing(dispute.document)
+        mark(document)
         let package = try named(dispute.package)
         let writer = try named(dispute.writer)
         let partner = try named(dispute.partner)
@@ -252,7 +268,7 @@ final class SQLiteWriting: SQLiteReading {
             $0.digest(dispute.other)
             $0.int(writer)
             if let known = dispute.known { $0.digest(known) } else { $0.int(Int64?.none) }
-            $0.place(dispute.document)
+            $0.place(document)
             $0.int(partner)
             $0.time(dispute.found)
             $0.time(dispute.resolved)
@@ -260,6 +276,7 @@ final class SQLiteWriting: SQLiteReading {
     }
 
     func insertChunks(of city: CityID, block: ContentLocation, _ chunks: [ChunkEntry]) throws {
+        let block = try standing(block)
         mark(block)
         let city = try named(city)
         let statement = try statement(.insertChunk)
@@ -412,17 +429,18 @@ final class SQLiteWriting: SQLiteReading {
     }
 
     func put(_ transfer: TransferRow) throws {
-        mark(transfer.document)
-        for place in transfer.table { mark(place) }
-        for place in transfer.pages { mark(place) }
+        let document = try standing(transfer.document)
+        let table = try transfer.table.map(standing)
+        let pages = try transfer.pages.map(standing)
+        for place in [document] + table + pages { mark(place) }
         let view = try named(view: transfer.view)
         try run(.putTransfer) {
             $0.int(view)
             $0.digest(transfer.release)
             $0.bytes(transfer.transfer)
-            $0.place(transfer.document)
-            $0.bytes(ContentLocation.encode(transfer.table))
-            $0.bytes(ContentLocation.encode(transfer.pages))
+            $0.place(document)
+            $0.bytes(ContentLocation.encode(table))
+            $0.bytes(ContentLocation.encode(pages))
             $0.bytes(transfer.bitmap)
             $0.int(transfer.chunksHeld)
             $0.int(transfer.chunksTotal)
@@ -438,6 +456,7 @@ final class SQLiteWriting: SQLiteReading {
     }
 
     func insertReceipt(_ digest: Digest, document: ContentLocation, view: Digest, from city: CityID) throws {
+        let document = try standing(document)
         mark(document)
         let view = try named(view: view)
         let city = try named(city)

@@ -51,4 +51,10 @@ final class SegmentFiles: Sendable {
         }
         return file
     }
+
+    /// Removes a segment's file. Who reads it still, reads on; its room is free when the last has ended.
+    func remove(_ segment: UInt32) throws(DiskFault) {
+        do throws(DiskFault) { try disk.remove(path(segment)) } catch .notFound {}
+        open.withLock { $0.files[segment] = nil }
+    }
 }

@@ -66,11 +66,44 @@ extension SegmentStore {
         }
     }
 
+    // MARK: - Emptied segments
+
+    /// Whether a segment still takes records, or waits for its footer.
+    func isWritten(_ segment: UInt32) -> Bool { writers.withLock { $0.unsealedEnd(of: segment) } != nil }
+
+    /// The bytes of a segment's records, without header and footer.
+    func recordBytes(of segment: UInt32) throws(SegmentStoreFault) -> UInt64 {
+        let header = UInt64(SegmentFormat.headerBytes)
+        if let end = writers.withLock({ $0.unsealedEnd(of: segment) }) { return end - min(end, header) }
+        return try onDisk { () throws(DiskFault) in
+            let file = try files.file(segment)
+            let size = try file.size()
+            let end = try SegmentOpening.footerOffset(file, size: size).map(UInt64.init) ?? size
+            return end - min(end, header)
+        }
+    }
+
+    /// Ends a segment now if it is one of those that take records.
+    func sealIfOpen(_ segment: UInt32) throws(SegmentStoreFault) {
+        let isOpen = writers.withLock { writers in
+            guard let found = writers.open.first(where: { $0.value.id == segment })?.key else { return false }
+            writers.seal(found)
+            return true
+        }
+        if isOpen { try sync() }
+    }
+
+    /// Removes the file of a segment that no row names. Not durable: a crash may bring it back.
+    func remove(_ segment: UInt32) throws(SegmentStoreFault) {
+        try onDisk { () throws(DiskFault) in try files.remove(segment) }
+    }
+
     // MARK: - Reading everything
 
-    /// The ids of all segments, ascending.
+    /// The ids of all segments, ascending. Not of those that collection has emptied, whose files stand a while longer.
     public func segments() throws(SegmentStoreFault) -> [UInt32] {
         try onDisk { () throws(DiskFault) in try files.disk.list(files.directory) }.compactMap(SegmentFiles.id)
+            .filter { !moved.isRetired($0) }
     }
 
     /// How long a segment is: up to its last record while it is open, else with its footer.

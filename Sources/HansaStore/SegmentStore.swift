@@ -18,12 +18,17 @@ public final class SegmentStore: Sendable {
 
     let files: SegmentFiles
     let writers: Mutex<SegmentWriters>
+    /// Where records are that collection has moved.
+    let moved = MovedPlaces()
+    /// From this id on segments were begun by this process: what lies in them may have no row yet.
+    let firstOwn: UInt32
     /// Held by the one thread that synchronises; those that wait for it mostly find their records durable then.
     private let synchronising = Mutex<Void>(())
 
     /// Only `open` makes one.
     init(files: SegmentFiles, writers: consuming SegmentWriters) {
         self.files = files
+        firstOwn = writers.firstWritable
         self.writers = Mutex(writers)
     }
 
@@ -137,8 +142,14 @@ public final class SegmentStore: Sendable {
 
     // MARK: - Reading
 
+    /// Where a record lies now. What was not taken along can be read where it was for as long as its file stands.
+    private func current(_ location: SegmentLocation) -> SegmentLocation {
+        if case .moved(let place) = moved.fate(of: location.segment, offset: location.offset) { place } else { location }
+    }
+
     /// Reads a record and checks it against its checksum. Not against its ids: whoever hands content on checks those.
     public func read(_ location: SegmentLocation) throws(SegmentStoreFault) -> SegmentRecord {
+        let location = current(location)
         let bytes: [UInt8]
         do throws(DiskFault) {
             bytes = try files.file(location.segment).read(at: UInt64(location.offset), Int(location.length))
@@ -155,6 +166,7 @@ public final class SegmentStore: Sendable {
 
     /// Reads a block as it is stored: its bytes come straight from the file into the array that is returned.
     public func readBlock(_ location: SegmentLocation) throws(SegmentStoreFault) -> BlockRecord {
+        let location = current(location)
         let headBytes = BlockRecord.prefixBytes
         guard location.length > headBytes, location.length <= SegmentFormat.bodyBytesMax + SegmentFormat.framingBytes else {
             throw .damaged(segment: location.segment, offset: UInt64(location.offset), .framing)

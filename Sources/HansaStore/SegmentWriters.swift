@@ -62,7 +62,7 @@ struct SegmentWriters: Sendable {
     let files: SegmentFiles
     let bytesTarget: UInt64
     var nextID: UInt32 = 1
-    private var open: [SegmentClass: Open] = [:]
+    private(set) var open: [SegmentClass: Open] = [:]
     /// Files with records that may not be durable, but take no more of them.
     private var unsynced: [Unsynced] = []
     /// Where segments end that take no more records and have no footer yet.
@@ -299,6 +299,9 @@ struct SegmentWriters: Sendable {
             try? segment.file.truncate(to: segment.end)
         }
     }
+
+    /// The lowest id that takes records, now or later.
+    var firstWritable: UInt32 { open.values.map(\.id).min() ?? nextID }
 
     /// Where the records of a segment end that has no footer; nil for a sealed one.
     func unsealedEnd(of segment: UInt32) -> UInt64? { sealing[segment] ?? open.values.first { $0.id == segment }?.end }

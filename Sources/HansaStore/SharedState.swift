@@ -8,6 +8,9 @@ final class SharedState: Sendable {
         var names = KnownNames()
         var policy: (version: Int64, state: PolicyState)?
         var logFault: String?
+        var moved = MovedPlaces()
+        var traced: [Digest]?
+        var condemned: Set<ChunkKey> = []
     }
 
     private let values = Mutex(Values())
@@ -36,7 +39,44 @@ final class SharedState: Sendable {
         }
     }
 
+    // MARK: Collection
+
+    /// Where records are that collection moved.
+    var moved: MovedPlaces {
+        get { values.withLock { $0.moved } }
+        set { values.withLock { $0.moved = newValue } }
+    }
+
+    /// Releases that were given content since tracing began, also by transactions that were not committed.
+    var traced: [Digest]? {
+        get { values.withLock { $0.traced } }
+        set { values.withLock { $0.traced = newValue } }
+    }
+
+    func trace(_ release: Digest) { values.withLock { $0.traced?.append(release) } }
+
+    /// Chunks that go soon unless a release comes to need them: who looks what it need not fetch does not count on them.
+    var condemned: Set<ChunkKey> {
+        get { values.withLock { $0.condemned } }
+        set { values.withLock { $0.condemned = newValue } }
+    }
+
     /// Why nothing may be logged any more.
     var logFault: String? { values.withLock { $0.logFault } }
     func setLogFault(_ reason: String) { values.withLock { $0.logFault = $0.logFault ?? reason } }
+}
+
+/// A chunk of a city, by the first eight bytes of its id: two that agree in them are taken for one, and both are kept.
+struct ChunkKey: Hashable, Sendable {
+    let city: Int64
+    let prefix: UInt64
+
+    init(city: Int64, _ id: Digest) {
+        self.city = city
+        prefix = id.prefix
+    }
+}
+
+extension Digest {
+    var prefix: UInt64 { withUnsafeBytes { $0.loadUnaligned(as: UInt64.self) } }
 }

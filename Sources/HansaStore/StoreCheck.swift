@@ -1,7 +1,7 @@
 // Every byte of the segments, and every place that a row names in them.
 //
-// Beside a node that works: rows are read before the segments that they speak of, and records are never moved, so what is written meanwhile makes no
-// false finding. Memory is what rows of eight segments take, and 56 bytes for each document, table and page.
+// Beside a node that works: rows are read before the segments that they speak of, and the caller sees to it that none is collected, so what is written
+// meanwhile makes no false finding. Memory is what rows of eight segments take, and 56 bytes for each document, table and page.
 internal import HansaContent
 public import HansaCore
 internal import HansaCrypto

@@ -482,6 +482,8 @@ public protocol MetadataReading: AnyObject {
     // Chunks, kept apart for each city that served them (SYNC.md §5: a publisher must not learn what others gave us).
     /// One answer for each id, in order.
     func chunkLocations(of city: CityID, _ ids: [Digest]) throws -> [ChunkLocation?]
+    /// The same for whoever will count on a chunk without a release that names it yet: nil for one that collection is about to give up.
+    func heldLocations(of city: CityID, _ ids: [Digest]) throws -> [ChunkLocation?]
 
     // Publishing
     func publishedView(_ id: Digest) throws -> PublishedView?
@@ -535,6 +537,10 @@ public protocol MetadataReading: AnyObject {
     /// Entries that the log holds: tiled and pending.
     var logSize: UInt64 { get throws }
     var lastLogTime: Timestamp? { get throws }
+}
+
+extension MetadataReading {
+    public func heldLocations(of city: CityID, _ ids: [Digest]) throws -> [ChunkLocation?] { try chunkLocations(of: city, ids) }
 }
 
 // MARK: - Writing

@@ -185,7 +185,7 @@ extension Puller {
     private func markHeld(in transfers: [Transfer]) throws {
         guard !transfers.isEmpty else { return }
         let locations = try context.metadata.read { store in
-            try transfers.map { try store.chunkLocations(of: self.namespace(of: $0.digest), $0.entries.map(\.id)) }
+            try transfers.map { try store.heldLocations(of: self.namespace(of: $0.digest), $0.entries.map(\.id)) }
         }
         for (transfer, locations) in zip(transfers, locations) {
             let entries = transfer.entries

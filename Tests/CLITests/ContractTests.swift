@@ -27,7 +27,7 @@ struct ContractTests {
         "conflict show", "conflict resolve", "obligation list", "audit log", "audit show", "audit verify", "audit checkpoint",
         "audit proof",
         "audit receipt", "audit reconcile", "audit export", "audit report", "audit bundle", "audit events", "store check",
-        "store stats", "store rebuild", "config show",
+        "store stats", "store collect", "store rebuild", "config show",
         "config set", "explain",
         "completion", "restore",
     ]

@@ -466,11 +466,20 @@ public final class FakeServices: Services {
                 "records": 9, "bytes": 4096, "releases": 1, "chunks": 3, "findingsCount": 0, "findings": [],
             ])
     }
+    public func storeCollect(_ caller: Caller, dryRun: Bool, conversation: any Conversation) throws(Problem) -> JSONValue {
+        try answer(
+            "store collect", caller,
+            [
+                "schema": "hansa.store-collect/1", "dryRun": .bool(dryRun), "releasesGivenUp": 1, "chunks": 3, "chunksWaiting": 0,
+                "segments": 1, "bytesCopied": 100, "bytesFreed": 4096, "bytesDeleted": 4096, "bytesWaiting": 0, "damaged": 0,
+            ])
+    }
     public func storeStats(_ caller: Caller, conversation: any Conversation) throws(Problem) -> JSONValue {
         try answer(
             "store stats", caller,
             [
                 "schema": "hansa.store-stats/1", "segments": 1, "diskBytes": 4096, "rawBytes": 9000, "storedBytes": 3000,
+                "reclaimableBytes": 0,
                 "releases": 1,
                 "chunks": 3, "packages": [],
             ])

@@ -32,7 +32,7 @@ struct RoleTests {
         .packageWithdraw(package: "", reason: "", dryRun: false),
         .sync(partners: [], wait: false, timeoutSeconds: nil, dryRun: false),
         .auditLog(LogFilter()), .auditShow(index: 0, log: nil), .auditVerify(against: nil), .auditCheckpoint, .auditEvents,
-        .storeCheck, .storeRebuild(dryRun: false), .storeStats, .configShow,
+        .storeCheck, .storeRebuild(dryRun: false), .storeCollect(dryRun: false), .storeStats, .configShow,
         .configSet(key: "", value: "", dryRun: false),
     ]
 
@@ -57,7 +57,7 @@ struct RoleTests {
                 "city rotate", "city renew", "partner pause", "partner resume", "partner add", "partner remove",
                 "agreement propose", "agreement accept", "agreement reject",
                 "agreement terminate", "access grant",
-                "access revoke", "conflict resolve", "restore", "store rebuild", "config set",
+                "access revoke", "conflict resolve", "restore", "store rebuild", "store collect", "config set",
             ])
     }
 

@@ -133,6 +133,7 @@ struct Dispatcher {
         case .auditEvents: try services.auditEvents(caller)
         case .storeCheck: try services.storeCheck(caller, conversation: conversation)
         case .storeRebuild(let dryRun): try services.storeRebuild(caller, dryRun: dryRun, conversation: conversation)
+        case .storeCollect(let dryRun): try services.storeCollect(caller, dryRun: dryRun, conversation: conversation)
         case .storeStats: try services.storeStats(caller, conversation: conversation)
         case .configShow: try services.configShow(caller)
         case .configSet(let key, let value, let dryRun): try services.configSet(caller, key: key, value: value, dryRun: dryRun)

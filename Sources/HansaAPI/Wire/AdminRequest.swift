@@ -69,6 +69,7 @@ public enum AdminRequest: Sendable, Codable, Equatable {
     case storeCheck
     case storeRebuild(dryRun: Bool)
     case storeStats
+    case storeCollect(dryRun: Bool)
 
     case configShow
     case configSet(key: String, value: String, dryRun: Bool)
@@ -97,7 +98,7 @@ extension AdminRequest {
         case .cityRotate, .cityRenew, .partnerAdd, .partnerPause, .partnerResume, .partnerRemove, .agreementPropose,
             .agreementAccept, .agreementReject, .agreementTerminate,
             .accessGrant, .accessRevoke,
-            .conflictResolve, .restore, .storeRebuild, .configSet:
+            .conflictResolve, .restore, .storeRebuild, .storeCollect, .configSet:
             .rule
         }
     }
@@ -155,6 +156,7 @@ extension AdminRequest {
         case .storeCheck: "store check"
         case .storeRebuild: "store rebuild"
         case .storeStats: "store stats"
+        case .storeCollect: "store collect"
         case .configShow: "config show"
         case .configSet: "config set"
         }

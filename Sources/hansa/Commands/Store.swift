@@ -4,14 +4,14 @@ internal import HansaCore
 
 struct Store: ParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "What the node stores: check it, count it, find lost chunks again.",
+        abstract: "What the node stores: check it, count it, make room, find lost chunks again.",
         discussion: """
             Examples:
               hansa store stats
               hansa store check
-              hansa store rebuild --dry-run
+              hansa store collect --dry-run
             """,
-        subcommands: [Check.self, Stats.self, Rebuild.self])
+        subcommands: [Check.self, Stats.self, Collect.self, Rebuild.self])
 
     struct Check: HansaCommand {
         static let configuration = CommandConfiguration(
@@ -46,7 +46,7 @@ struct Store: ParsableCommand {
             try ask(.storeStats, terminal) { document, style in
                 func text(_ name: String) -> String { Style.text(document[name], name: name) }
                 return
-                    "\(text("segments")) segments, \(text("diskBytes")) on disk; chunks: \(text("rawBytes")) raw, \(text("storedBytes")) stored\n"
+                    "\(text("segments")) segments, \(text("diskBytes")) on disk; chunks: \(text("rawBytes")) raw, \(text("storedBytes")) stored; \(text("reclaimableBytes")) not needed\n"
                     + Table(
                         columns: [
                             Table.Column("PACKAGE", "package"), Table.Column("RELEASES", "releases"),
@@ -55,6 +55,37 @@ struct Store: ParsableCommand {
                             Table.Column("SHARED", "sharedBytes"),
                         ], emptyText: "no releases"
                     ).render(document["packages"]?.array ?? [], style)
+            }
+        }
+    }
+
+    struct Collect: HansaCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Let bytes leave the disk that no release needs: withdrawn content, what was begun and never finished.",
+            discussion: """
+                A serving node does this by itself, within a day. Beside a serving node some of it waits an hour, for whoever reads it still.
+                Needs room for a segment (64 MiB) at most; nothing that a release needs is ever deleted.
+                Examples:
+                  hansa store collect --dry-run      how much would come back
+                  hansa store collect
+                  hansa store collect --json
+                """)
+        @OptionGroup var global: GlobalOptions
+
+        func execute(_ terminal: Terminal) throws(Problem) -> Problem.Exit {
+            try ask(.storeCollect(dryRun: global.dryRun), terminal) { document, style in
+                func text(_ name: String) -> String { Style.text(document[name], name: name) }
+                var lines =
+                    "\(global.dryRun ? "would free" : "freed") \(text("bytesFreed")) in \(text("segments")) segments, \(text("bytesCopied")) copied; \(text("releasesGivenUp")) releases, \(text("chunks")) chunks given up\n"
+                if document["bytesWaiting"]?.integer ?? 0 > 0 || document["chunksWaiting"]?.integer ?? 0 > 0 {
+                    lines +=
+                        "\(text("bytesWaiting")) and \(text("chunksWaiting")) chunks wait an hour, then they go by themselves\n"
+                }
+                if document["damaged"]?.integer ?? 0 > 0 {
+                    lines +=
+                        style.red("\(text("damaged")) damaged records are needed: their segments stay; hansa store check") + "\n"
+                }
+                return lines
             }
         }
     }

@@ -1,0 +1,351 @@
+import Foundation
+import GRDB
+import HansaContent
+import HansaCore
+import HansaSync
+import HansaTestSupport
+import Testing
+
+@testable import HansaStore
+
+/// Bytes that no release needs leave the disk, and no others: whatever stops in between.
+@Suite struct StoreCollectionTests {
+    /// Two cities over SQLite; the second subscribes to the first.
+    private final class Pair {
+        let world: World
+        let publisher: WorldNode
+        let recipient: WorldNode
+
+        init(seed: UInt64 = 1) throws {
+            var options = World.Options()
+            options.engine = .sqlite
+            world = try World(seed: seed, cities: ["auckland.nz", "kitchener.ca"], options: options)
+            (publisher, recipient) = (world.nodes[0], world.nodes[1])
+            let agreement = try world.agree(0, 1)
+            try publisher.grant(recipient.city, "auckland.nz/**", under: agreement)
+        }
+
+        func sync() {
+            world.connect(0, 1)
+            world.run(seconds: 30)
+        }
+    }
+
+    private static let hour: Int64 = 3_600_000
+
+    private static func text(_ number: UInt64, chunks: UInt64 = 4) -> WorldContent {
+        WorldContent(chunks: (0..<chunks).map { WorldContent.chunk(number * 100 + $0, count: 5000) })
+    }
+
+    private static func stores(_ node: WorldNode) throws -> (SQLiteStore, SegmentStore) {
+        (try #require(node.metadata as? SQLiteStore), try #require(node.content as? SegmentStore))
+    }
+
+    private static func collection(_ node: WorldNode, graceMilliseconds: Int64 = hour) throws -> StoreCollection {
+        let (metadata, content) = try stores(node)
+        var settings = StoreCollection.Settings()
+        settings.graceMilliseconds = graceMilliseconds
+        return StoreCollection(metadata, content, settings: settings)
+    }
+
+    @discardableResult
+    private static func collect(_ collection: StoreCollection, _ now: Timestamp, isAlone: Bool = true) throws
+        -> StoreCollection.Report
+    {
+        try collection.run(
+            at: now, isAlone: isAlone,
+            unlessPublishing: { sweep in
+                try sweep()
+                return true
+            }, proceed: { _ in })
+    }
+
+    private static func expectSound(_ node: WorldNode, _ place: String = "") throws {
+        let (metadata, content) = try stores(node)
+        let check = try StoreCheck(of: metadata, content)
+        #expect(check.isSound, "\(place) \(check.findings)")
+    }
+
+    /// Every chunk that stands in a block on the disk, in a file of whatever state.
+    private static func chunksOnDisk(_ node: WorldNode) throws -> Set<Digest> {
+        let store = try SegmentStore.open(disk: node.disk, directory: "segments") { _ in .known(0) }.store
+        var found: Set<Digest> = []
+        _ = try store.scanAll { _, record in if case .block(let block) = record { found.formUnion(block.chunks.map(\.id)) } }
+        return found
+    }
+
+    private static func ids(_ content: WorldContent) -> Set<Digest> {
+        Set(content.files.flatMap(\.chunks).map { chunk in chunk.withUnsafeBytes { ChunkEntry(of: $0).id } })
+    }
+
+    @Test func withdrawnContentLeavesTheDisksOfBothAndNothingElseDoes() throws {
+        let pair = try Pair()
+        let (roads, bikes) = (Self.text(1, chunks: 9), Self.text(2, chunks: 9))
+        // `roads` and `both` share chunks, in blocks of `roads`.
+        let both = WorldContent(chunks: Array(roads.files[0].chunks[2...3]) + [WorldContent.chunk(999, count: 5000)])
+        try pair.publisher.publish("roads", roads)
+        let kept = [try pair.publisher.publish("bikes", bikes): bikes, try pair.publisher.publish("both", both): both]
+        pair.sync()
+        try pair.publisher.withdraw("roads")
+        pair.world.run(seconds: 30)
+        for node in [pair.publisher, pair.recipient] {
+            let collection = try Self.collection(node)
+            let plan = try collection.plan {}
+            let report = try Self.collect(collection, pair.world.now)
+            #expect(report.releasesGivenUp == 1)
+            #expect(report.chunksSwept == 7)
+            #expect(plan.chunksSwept == 7 && plan.bytesFreed > 0 && report.bytesDeleted > 0)
+            let onDisk = try Self.chunksOnDisk(node)
+            #expect(onDisk == Self.ids(bikes).union(Self.ids(both)), "\(node.city)")
+            for (release, content) in kept { #expect(try node.files(of: release) == content) }
+            try Self.expectSound(node)
+            // Again there is nothing to do.
+            #expect(try !Self.collect(collection, pair.world.now).hasChanged)
+            let (metadata, _) = try Self.stores(node)
+            #expect(try metadata.read { try $0.logSize } > 0)
+        }
+        // And the exchange goes on from there: the same again, under a new number, comes over and is stored.
+        let again = try pair.publisher.publish("roads", roads)
+        pair.world.run(seconds: 30)
+        #expect(try pair.recipient.files(of: again) == roads)
+        for node in pair.world.nodes { try Self.expectSound(node) }
+        #expect(pair.world.findings == [] && pair.world.violations == [])
+    }
+
+    @Test func besideANodeThatWorksEverythingWaitsItsHour() throws {
+        let pair = try Pair()
+        let node = pair.publisher
+        try node.publish("roads", Self.text(1))
+        try node.publish("bikes", Self.text(2))
+        let (metadata, content) = try Self.stores(node)
+        let collection = try Self.collection(node)
+        var now = pair.world.now
+        #expect(try !collection.hasWork())
+        try node.withdraw("roads")
+        #expect(try collection.hasWork())
+        let place = try #require(
+            try metadata.read { try $0.chunkLocations(of: node.city, Array(Self.ids(Self.text(2)))) }.compactMap { $0 }.first)
+        let block = try content.block(at: place.block)
+
+        let first = try Self.collect(collection, now, isAlone: false)
+        #expect(first.releasesGivenUp == 1 && first.chunksSwept == 0 && first.chunksWaiting == 4)
+        // Who looks for what it need not fetch does not count on them any more; who reads, reads.
+        let condemned = Array(Self.ids(Self.text(1)))
+        #expect(try metadata.read { try $0.heldLocations(of: node.city, condemned) }.allSatisfy { $0 == nil })
+        #expect(try metadata.read { try $0.chunkLocations(of: node.city, condemned) }.allSatisfy { $0 != nil })
+
+        now = now.adding(milliseconds: Self.hour)
+        let second = try Self.collect(collection, now, isAlone: false)
+        #expect(second.chunksSwept == 4 && second.bytesWaiting > 0)
+        #expect(content.moved.fate(of: place.block.segment, offset: place.block.offset) == .stands)
+        now = now.adding(milliseconds: Self.hour)
+        let third = try Self.collect(collection, now, isAlone: false)
+        #expect(third.segmentsRewritten > 0)
+        #expect(try node.disk.status(Self.path(place.block.segment)) != nil)
+        // A place that was read before is led to where the record is now, by reads and by rows.
+        #expect(try content.block(at: place.block) == block)
+        #expect(content.moved.fate(of: place.block.segment, offset: place.block.offset) != .stands)
+        now = now.adding(milliseconds: Self.hour)
+        let fourth = try Self.collect(collection, now, isAlone: false)
+        #expect(fourth.bytesDeleted > 0)
+        #expect(try content.block(at: place.block) == block)
+        #expect(try Self.chunksOnDisk(node) == Self.ids(Self.text(2)))
+        try Self.expectSound(node)
+        #expect(try !collection.hasWork())
+    }
+
+    @Test func aRowCanNotNameWhatWasGivenUp() throws {
+        let pair = try Pair()
+        let node = pair.publisher
+        try node.publish("bikes", Self.text(2))
+        let (metadata, content) = try Self.stores(node)
+        let chunk = ChunkEntry(id: Samples.digest(7), length: 100)
+        let loose = try content.append(
+            block: StoredBlock(codec: .raw, rawLength: 100, chunks: [chunk], bytes: [UInt8](repeating: 1, count: 100)))
+        let row = try #require(try metadata.read { try $0.releases(of: PackageID(city: node.city, path: "bikes")) }.first)
+        try content.seal(.content)
+        try content.seal(.documents)
+        // The loose block lies beside what is needed; the segment is rewritten because of what was withdrawn from it.
+        try node.publish("roads", Self.text(1))
+        try metadata.transaction { database in
+            var bytes: [UInt8] = []
+            for segment in try content.segments() { withUnsafeBytes(of: segment.bigEndian) { bytes += Array($0) } }
+            try database.execute(sql: "INSERT OR REPLACE INTO setting VALUES ('store.rewrite', ?)", arguments: [Data(bytes)])
+            return ((), {})
+        }
+        try Self.collect(try Self.collection(node), pair.world.now)
+        #expect(throws: StoreFault.self) {
+            try metadata.write(at: pair.world.now) { try $0.insertChunks(of: node.city, block: loose, [chunk]) }
+        }
+        // A document that stands elsewhere now is named where it stands.
+        var transfer = Samples.transfer(Samples.digest(1, 10), Samples.digest(2))
+        transfer.document = row.document
+        transfer.table = row.table
+        transfer.pages = row.pages
+        try metadata.write(at: pair.world.now) { try $0.put(transfer) }
+        let kept = try #require(try metadata.read { try $0.transfer(transfer.view, transfer.release) })
+        #expect(kept.document != row.document)
+        #expect(try content.body(at: kept.document) == content.body(at: row.document))
+    }
+
+    @Test func aDamagedRecordThatIsNeededStaysWithItsSegment() throws {
+        let pair = try Pair()
+        let node = pair.publisher
+        try node.publish("bikes", Self.text(2))
+        try node.publish("roads", Self.text(1))
+        let (metadata, content) = try Self.stores(node)
+        let place = try #require(
+            try metadata.read { try $0.chunkLocations(of: node.city, Array(Self.ids(Self.text(2)))) }.compactMap { $0 }.first)
+        try node.withdraw("roads")
+        try content.seal(.content)
+        node.disk.flipBit(Self.path(place.block.segment), byte: Int(place.block.offset) + 40, bit: 2)
+        let report = try Self.collect(try Self.collection(node), pair.world.now)
+        #expect(report.damaged.count == 1)
+        #expect(try content.segments().contains(place.block.segment))
+        let check = try StoreCheck(of: metadata, content)
+        #expect(Set(check.findings.compactMap { $0.package?.path }) == ["bikes"])
+    }
+
+    private static func path(_ segment: UInt32) -> String {
+        "segments/" + String(String(UInt64(segment) + 0x1_0000_0000, radix: 16).dropFirst()) + ".seg"
+    }
+
+    // MARK: Crashes
+
+    /// A node with withdrawn content in sealed and open segments, and content that must stay.
+    private static func prepared(_ seed: UInt64) throws -> (Pair, kept: [Digest: WorldContent], gone: Set<Digest>) {
+        let pair = try Pair(seed: seed)
+        var kept: [Digest: WorldContent] = [:]
+        for number in UInt64(1)...3 {
+            let content = Self.text(number, chunks: 5)
+            kept[try pair.publisher.publish("kept-\(number)", content)] = content
+            try pair.publisher.publish("gone-\(number)", Self.text(100 + number, chunks: 5))
+            if number == 2 {
+                let (_, store) = try Self.stores(pair.publisher)
+                try store.seal(.content)
+                try store.seal(.documents)
+            }
+        }
+        for number in 1...3 { try pair.publisher.withdraw("gone-\(number)") }
+        return (pair, kept, Set((1...3).flatMap { Self.ids(Self.text(100 + UInt64($0), chunks: 5)) }))
+    }
+
+    @Test func aCrashAtEveryOperationOfAPassLosesNothingAndLeavesNothing() throws {
+        let dry = try Self.prepared(1)
+        let before = dry.0.publisher.disk.operations
+        try Self.collect(try Self.collection(dry.0.publisher), dry.0.world.now)
+        let operations = dry.0.publisher.disk.operations - before
+        #expect(operations > 10)
+        for stop in 1...operations {
+            let (pair, kept, gone) = try Self.prepared(1)
+            let node = pair.publisher
+            node.disk.faults.stopAtOperation = node.disk.operations + stop
+            do { try Self.collect(try Self.collection(node), pair.world.now) } catch {}
+            node.crash()
+            node.restart()
+            let place = "operation \(stop) of \(operations)"
+            #expect(pair.world.findings == [], "\(place)")
+            for (release, content) in kept { #expect(try node.files(of: release) == content, "\(place)") }
+            try Self.expectSound(node, place)
+            // The next pass ends it.
+            try Self.collect(try Self.collection(node), pair.world.now)
+            for (release, content) in kept { #expect(try node.files(of: release) == content, "\(place)") }
+            try Self.expectSound(node, place)
+            #expect(try Self.chunksOnDisk(node).isDisjoint(with: gone), "\(place)")
+            node.crash()
+            node.restart()
+            for (release, content) in kept { #expect(try node.files(of: release) == content, "\(place), again") }
+        }
+    }
+
+    @Test func aDiskThatIsFullStopsAPassAndNothingElse() throws {
+        let dry = try Self.prepared(1)
+        let node = dry.0.publisher
+        node.disk.faults.capacityBytes = 1
+        #expect(throws: (any Error).self) { try Self.collect(try Self.collection(node), dry.0.world.now) }
+        node.disk.faults.capacityBytes = nil
+        for (release, content) in dry.kept { #expect(try node.files(of: release) == content) }
+        // What could not be sealed is sealed at the next start.
+        node.crash()
+        node.restart()
+        for (release, content) in dry.kept { #expect(try node.files(of: release) == content) }
+        try Self.collect(try Self.collection(node), dry.0.world.now)
+        for (release, content) in dry.kept { #expect(try node.files(of: release) == content) }
+        #expect(try Self.chunksOnDisk(node).isDisjoint(with: dry.gone))
+    }
+
+    /// S11: whatever happens in whatever order, what a release needs is there; and in the end nothing else is.
+    @Test(arguments: 1...12 as ClosedRange<UInt64>)
+    func noCollectionTakesWhatAReleaseNeeds(_ seed: UInt64) throws {
+        let pair = try Pair(seed: seed)
+        var random = SplitMix64(seed: seed)
+        var live: [String: (release: Digest, content: WorldContent)] = [:]
+        var collections = [
+            try Self.collection(pair.publisher, graceMilliseconds: 10_000),
+            try Self.collection(pair.recipient, graceMilliseconds: 10_000),
+        ]
+        pair.world.connect(0, 1)
+        func content() -> WorldContent {
+            // Of few chunks, so that packages share.
+            WorldContent(
+                chunks: (0..<Int.random(in: 1...8, using: &random)).map { _ in
+                    WorldContent.chunk(UInt64.random(in: 0..<40, using: &random), count: 4500)
+                })
+        }
+        for step in 0..<60 {
+            let place = "seed \(seed), step \(step)"
+            let node = pair.world.nodes[Int.random(in: 0...1, using: &random)]
+            let name = "p-\(Int.random(in: 0..<6, using: &random))"
+            switch Int.random(in: 0..<10, using: &random) {
+            case 0...2:
+                let content = content()
+                live[name] = (try pair.publisher.publish(name, content), content)
+            case 3:
+                try pair.publisher.withdraw(name)
+                live[name] = nil
+            case 4: try Self.stores(node).1.seal(Bool.random(using: &random) ? .content : .documents)
+            case 5:
+                if Bool.random(using: &random) {
+                    node.disk.faults.stopAtOperation = node.disk.operations + Int.random(in: 1...30, using: &random)
+                }
+                do { try Self.collect(collections[node.number], pair.world.now) } catch {}
+                node.crash()
+                node.restart()
+                collections[node.number] = try Self.collection(node, graceMilliseconds: 10_000)
+            case 6, 7:
+                pair.world.run(seconds: 10)
+                do { try Self.collect(collections[node.number], pair.world.now, isAlone: false) } catch {
+                    Issue.record("\(place): \(error)")
+                }
+            default: pair.world.run(seconds: Int64.random(in: 1...20, using: &random))
+            }
+            for (name, item) in live {
+                #expect(try pair.publisher.files(of: item.release) == item.content, "\(place): \(name)")
+            }
+        }
+        pair.world.run(seconds: 120)
+        #expect(pair.world.findings == [] && pair.world.violations == [], "seed \(seed): \(pair.world.findings)")
+        let needed = live.values.reduce(into: Set<Digest>()) { $0.formUnion(Self.ids($1.content)) }
+        for node in pair.world.nodes {
+            for (name, item) in live {
+                #expect(try node.files(of: item.release) == item.content, "seed \(seed): \(node.city) \(name)")
+            }
+            // Earlier versions of packages stay: what they need is needed.
+            let (metadata, content) = try Self.stores(node)
+            node.crash()
+            node.restart()
+            try Self.collect(try Self.collection(node), pair.world.now)
+            try Self.expectSound(node, "seed \(seed) \(node.city)")
+            var kept = needed
+            for path in 0..<6 {
+                for row in try metadata.read({ try $0.releases(of: PackageID(city: pair.publisher.city, path: "p-\(path)")) }) {
+                    for page in row.pages {
+                        kept.formUnion(try IndexPage.decode(try #require(node.content as? SegmentStore).body(at: page)).map(\.id))
+                    }
+                }
+            }
+            _ = content
+            #expect(try Self.chunksOnDisk(node).subtracting(kept).isEmpty, "seed \(seed): \(node.city)")
+        }
+    }
+}
