@@ -66,6 +66,7 @@ public enum LogEvent: String, Sendable, CaseIterable {
     case auditVerified = "audit.verified"
     case adminRefused = "admin.refused"
     case contentDamaged = "content.damaged"
+    case contentHealed = "content.healed"
     case contentPurged = "content.purged"
 
     /// A few words, for a table's cell.
@@ -173,7 +174,9 @@ public enum LogEvent: String, Sendable, CaseIterable {
         case .auditVerified:
             ("Log verified", "The whole log was verified; details give its size, root and the number of findings.")
         case .adminRefused: ("Command refused", "An account asked for something beyond its role.")
-        case .contentDamaged: ("Content damaged", "Stored content no longer has its digest; details name it.")
+        case .contentDamaged: ("Content damaged", "Something of a release can no longer be read from our disk; details say what.")
+        case .contentHealed:
+            ("Content healed", "What was damaged of a release is whole again, from the partner or from its directory.")
         case .contentPurged:
             (
                 "Content purged",

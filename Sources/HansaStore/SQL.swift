@@ -12,7 +12,9 @@ enum SQL: Int, CaseIterable {
     case package, packages, packagesOfCity, packageCount, putPackage, release, releasesOfPackage, releaseBySeq, releasesBetween,
         insertRelease
     case disputes, disputesOfPackage, putDispute
-    case chunk, insertChunk, putMark
+    case chunk, insertChunk, putMark, placeRelease
+    case keepLostChunks, forgetChunks, lostBlocks, restoreChunks, forgetLostChunks, forgetFoundChunks
+    case damages, damageOfRelease, putDamage, removeDamage
     // Publishing
     case publishedView, publishedViews, putPublishedView, removePublishedView
     case member, membersOfPackage, membersAdded, membersDropped, membersEnded, recipients, membersToCompare, membersCounted
@@ -102,6 +104,20 @@ enum SQL: Int, CaseIterable {
                 + "committed = excluded.committed, served_by = excluded.served_by WHERE length(file_table) = 0 AND length(excluded.file_table) > 0"
         case .chunk: "SELECT segment, record, record_length, raw_offset, raw_length FROM chunk WHERE city = ? AND id = ?"
         case .insertChunk: "INSERT INTO chunk VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
+        case .keepLostChunks: "INSERT OR REPLACE INTO lost_chunk SELECT * FROM chunk WHERE segment = ? AND record = ?"
+        case .forgetChunks: "DELETE FROM chunk WHERE segment = ? AND record = ?"
+        case .lostBlocks:
+            "SELECT segment, record, MAX(record_length) FROM lost_chunk GROUP BY segment, record ORDER BY segment, record LIMIT ?"
+        case .restoreChunks:
+            "INSERT INTO chunk SELECT * FROM lost_chunk WHERE segment = ? AND record = ? ON CONFLICT DO NOTHING"
+        case .forgetLostChunks: "DELETE FROM lost_chunk WHERE segment = ? AND record = ?"
+        case .forgetFoundChunks:
+            "DELETE FROM lost_chunk WHERE EXISTS (SELECT 1 FROM chunk c WHERE c.city = lost_chunk.city AND c.id = lost_chunk.id)"
+        case .placeRelease: "UPDATE release SET document = ?, file_table = ?, pages = ? WHERE digest = ?"
+        case .damages: "SELECT release, found, what FROM damage ORDER BY release"
+        case .damageOfRelease: "SELECT release, found, what FROM damage WHERE release = ?"
+        case .putDamage: "INSERT OR REPLACE INTO damage VALUES (?, ?, ?)"
+        case .removeDamage: "DELETE FROM damage WHERE release = ?"
         case .putMark:
             "INSERT INTO segment_mark VALUES (?, ?) ON CONFLICT DO UPDATE SET end_offset = MAX(end_offset, excluded.end_offset)"
 

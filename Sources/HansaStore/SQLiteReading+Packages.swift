@@ -63,6 +63,20 @@ extension SQLiteReading {
         return try all(.disputesOfPackage, { $0.int(number) }, disputeRow)
     }
 
+    func lostBlocks(limit: Int) throws -> [ContentLocation] {
+        try all(
+            .lostBlocks, { $0.int(limit) },
+            { ContentLocation(segment: try $0.uint32(0), offset: try $0.uint32(1), length: try $0.uint32(2)) })
+    }
+
+    func damages() throws -> [DamageRow] { try all(.damages, { _ in }, damageRow) }
+
+    func damage(of release: Digest) throws -> DamageRow? { try all(.damageOfRelease, { $0.digest(release) }, damageRow).first }
+
+    private func damageRow(_ row: Statement.Columns) throws -> DamageRow {
+        DamageRow(release: try row.digest(0), found: row.time(1), what: row.text(2))
+    }
+
     private func disputeRow(_ row: Statement.Columns) throws -> DisputeRow {
         DisputeRow(
             package: try SQLiteReading.package(row.text(0)), kind: try Codes.value(row.int64(2), in: Codes.disputeKinds),

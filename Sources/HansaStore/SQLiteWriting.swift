@@ -275,6 +275,39 @@ final class SQLiteWriting: SQLiteReading {
         }
     }
 
+    func place(_ release: Digest, document: ContentLocation, table: [ContentLocation], pages: [ContentLocation]) throws {
+        for place in [document] + table + pages { mark(place) }
+        try run(.placeRelease) {
+            $0.place(document)
+            $0.bytes(ContentLocation.encode(table))
+            $0.bytes(ContentLocation.encode(pages))
+            $0.digest(release)
+        }
+    }
+
+    func loseChunks(in block: ContentLocation) throws { try both(.keepLostChunks, .forgetChunks, block) }
+    func restoreChunks(in block: ContentLocation) throws { try both(.restoreChunks, .forgetLostChunks, block) }
+    func forgetFoundChunks() throws { try run(.forgetFoundChunks) { _ in } }
+
+    private func both(_ first: SQL, _ second: SQL, _ block: ContentLocation) throws {
+        for sql in [first, second] {
+            try run(sql) {
+                $0.int(block.segment)
+                $0.int(block.offset)
+            }
+        }
+    }
+
+    func put(_ damage: DamageRow) throws {
+        try run(.putDamage) {
+            $0.digest(damage.release)
+            $0.time(damage.found)
+            $0.text(damage.what)
+        }
+    }
+
+    func removeDamage(_ release: Digest) throws { try run(.removeDamage) { $0.digest(release) } }
+
     func insertChunks(of city: CityID, block: ContentLocation, _ chunks: [ChunkEntry]) throws {
         let block = try standing(block)
         mark(block)

@@ -23,8 +23,17 @@ enum Schema {
             try $0.execute(
                 sql: "ALTER TABLE release ADD COLUMN owner_seq INTEGER; ALTER TABLE release ADD COLUMN served_by INTEGER;")
         }
+        migrator.registerMigration("damage") { try $0.execute(sql: damage) }
         return migrator
     }
+
+    // Releases of which something here cannot be read, until they are healed; and rows of `chunk` that named a block which could not be read.
+    private static let damage = """
+        CREATE TABLE damage (release BLOB PRIMARY KEY NOT NULL, found INTEGER NOT NULL, what TEXT NOT NULL) STRICT, WITHOUT ROWID;
+        CREATE TABLE lost_chunk (
+            city INTEGER NOT NULL, id BLOB NOT NULL, segment INTEGER NOT NULL, record INTEGER NOT NULL, record_length INTEGER NOT NULL,
+            raw_offset INTEGER NOT NULL, raw_length INTEGER NOT NULL, PRIMARY KEY (city, id)) STRICT, WITHOUT ROWID;
+        """
 
     // Two releases under one number, or a release of ours that we do not know. Few rows, and none is ever deleted.
     private static let disputes = """

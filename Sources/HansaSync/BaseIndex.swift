@@ -7,7 +7,7 @@ final class BaseIndex {
     static let chunksMax = 1 << 21
 
     let row: ReleaseRow
-    private let content: any ContentStore
+    private let context: ExchangeContext
     /// The pages read last, the newest at the end.
     private var pages: [(number: Int, entries: [ChunkEntry])] = []
     private static let pagesMax = 6
@@ -20,9 +20,9 @@ final class BaseIndex {
         var begins: [UInt64]
     }
 
-    init(_ row: ReleaseRow, _ content: any ContentStore) {
+    init(_ row: ReleaseRow, _ context: ExchangeContext) {
         self.row = row
-        self.content = content
+        self.context = context
     }
 
     var chunkCount: Int { row.release.chunks }
@@ -105,7 +105,7 @@ final class BaseIndex {
         begins.reserveCapacity(chunkCount + 1)
         var total: UInt64 = 0
         for number in row.pages.indices {
-            for entry in try IndexPage.decode(try content.body(at: row.pages[number])) {
+            for entry in try IndexPage.decode(try context.body(at: row.pages[number], of: row.digest)) {
                 heads.append(BaseIndex.head(entry.id))
                 total += UInt64(entry.length)
                 begins.append(total)
@@ -120,7 +120,7 @@ final class BaseIndex {
 
     private func page(_ number: Int) throws -> [ChunkEntry] {
         if let index = pages.firstIndex(where: { $0.number == number }) { return pages[index].entries }
-        let entries = try IndexPage.decode(try content.body(at: row.pages[number]))
+        let entries = try IndexPage.decode(try context.body(at: row.pages[number], of: row.digest))
         guard entries.count == IndexPage.chunks(of: number, inIndexOf: chunkCount).count else {
             throw StoreFault.damaged("page \(number) of \(row.digest.short) is not whole")
         }

@@ -44,11 +44,14 @@ public struct ExchangeContext: Sendable {
     public let makeLane: @Sendable () -> any WorkLane
     /// Shared by all sessions of the node.
     public let repairs: RepairGate
+    /// Shared by all readers of content in the node.
+    public let damage: DamageNotes
 
     public init(
         own: CityID, signing: SigningIdentity, metadata: any MetadataStore, content: any ContentStore, random: any RandomSource,
         limits: ExchangeLimits = ExchangeLimits(), refusals: RefusalMerger = RefusalMerger(),
-        repairs: RepairGate = RepairGate(), randomOfView: (@Sendable (Digest) -> any RandomSource)? = nil,
+        repairs: RepairGate = RepairGate(), damage: DamageNotes = DamageNotes(),
+        randomOfView: (@Sendable (Digest) -> any RandomSource)? = nil,
         makeLane: @escaping @Sendable () -> any WorkLane = { SameThreadLane() }
     ) {
         self.own = own
@@ -61,6 +64,7 @@ public struct ExchangeContext: Sendable {
         self.limits = limits
         self.refusals = refusals
         self.repairs = repairs
+        self.damage = damage
     }
 }
 

@@ -476,6 +476,11 @@ public protocol MetadataReading: AnyObject {
     func releaseDigest(of package: PackageID, writer: CityID, seq: UInt64) throws -> Digest?
     /// Contradictions about a package, or about all, resolved ones included: in order of package, seq, kind, other digest.
     func disputes(of package: PackageID?) throws -> [DisputeRow]
+    /// Blocks that could not be read, in order of place.
+    func lostBlocks(limit: Int) throws -> [ContentLocation]
+    /// Releases of which something here cannot be read, in order of digest.
+    func damages() throws -> [DamageRow]
+    func damage(of release: Digest) throws -> DamageRow?
     /// Digests that begin with these bytes, at most `limit`, ordered.
     func releases(withPrefix hexPrefix: String, limit: Int) throws -> [Digest]
 
@@ -565,6 +570,16 @@ public protocol MetadataWriting: MetadataReading {
     func put(_ dispute: DisputeRow) throws
     /// Chunks of one stored block, in its order. A chunk that the city has already keeps its first location.
     func insertChunks(of city: CityID, block: ContentLocation, _ chunks: [ChunkEntry]) throws
+    /// No chunk of any city counts as lying in this block: it cannot be read. Where they lay is kept beside. Looks at all rows.
+    func loseChunks(in block: ContentLocation) throws
+    /// The block can be read again: chunks that were lost with it lie in it, but for those that lie elsewhere by now.
+    func restoreChunks(in block: ContentLocation) throws
+    /// What was lost and lies elsewhere by now is not looked for any more.
+    func forgetFoundChunks() throws
+    /// Where the document and the index of a release that is known lie now.
+    func place(_ release: Digest, document: ContentLocation, table: [ContentLocation], pages: [ContentLocation]) throws
+    func put(_ damage: DamageRow) throws
+    func removeDamage(_ release: Digest) throws
 
     func put(_ view: PublishedView) throws
     /// Its member rows stay: who was sent what outlives the view.

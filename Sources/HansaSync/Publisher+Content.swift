@@ -24,7 +24,7 @@ extension Publisher {
     /// left (`requeue`).
     public func content(upTo bytes: Int, shortOnly: Bool = false, at now: Timestamp) throws(ExchangeFault) -> [Frame] {
         do {
-            return try context.metadata.read { store in
+            let frames = try context.metadata.read { store in
                 var authority = Authority(of: self.peer, by: store, at: now)
                 var frames: [Frame] = []
                 var total = 0
@@ -49,6 +49,8 @@ extension Publisher {
                 self.contentBytesSent += UInt64(total)
                 return frames
             }
+            try context.recordDamage(at: now)
+            return frames
         } catch {
             throw .store(error)
         }
@@ -71,13 +73,18 @@ extension Publisher {
     public func requeue(_ frames: [Frame]) {
         var returned: [Line: [GetChunks.Run]] = [:]
         var lines: [Line] = []
+        var deltas: [DeltaAsk] = []
         for frame in frames where frame.type.isContent {
             let line: Line
             let runs: [GetChunks.Run]
             if frame.type == .delta {
-                // As it lies, this time: which base it was against is not in it.
                 guard let delta = try? Delta(frame) else { preconditionFailure("a frame that this publisher did not make") }
                 line = Line(view: delta.view, release: delta.release)
+                if let base = bases[line] {
+                    contentBytesSent -= UInt64(frame.bodyCount)
+                    deltas.append(DeltaAsk(view: delta.view, release: delta.release, base: base, runs: delta.runs))
+                    continue
+                }
                 runs = delta.runs.map { chunkRun(delta.release, $0) }
             } else {
                 guard let chunks = try? Chunks(frame) else { preconditionFailure("a frame that this publisher did not make") }
@@ -88,6 +95,7 @@ extension Publisher {
             if returned[line] == nil { lines.append(line) }
             returned[line, default: []] += runs
         }
+        if !deltas.isEmpty { deltaQueue = (deltas + deltaQueue)[...] }
         for line in lines {
             guard let runs = returned[line] else { continue }
             queue[line, default: RunLine()].prepend(runs)
@@ -112,8 +120,14 @@ extension Publisher {
             open = OpenRelease(view: view, release: run.release, row: row)
         }
         guard let row = open?.row, run.first + run.count <= UInt64(row.release.chunks) else { return absent() }
-        let entries = try piece(from: Int(run.first), to: Int(run.first + run.count))
-        guard let message = try encode(view, run, entries, of: row.servedBy, in: store) else { return absent() }
+        let message: Chunks
+        do {
+            let entries = try piece(from: Int(run.first), to: Int(run.first + run.count))
+            message = try encode(view, run, entries, of: row.servedBy, in: store)
+        } catch StoreFault.damaged {
+            // Of this release nothing comes until it is healed; all else goes on.
+            return absent()
+        }
         let after = run.first + message.count
         let end = run.first + run.count
         let rest =
@@ -150,7 +164,7 @@ extension Publisher {
         guard var release = open else { preconditionFailure("no open release") }
         let page = number / Limits.indexPageChunks
         if release.page?.number != page {
-            release.page = (page, try IndexPage.decode(try context.content.body(at: release.row.pages[page])))
+            release.page = (page, try IndexPage.decode(try context.body(at: release.row.pages[page], of: release.release)))
             open = release
         }
         guard let entries = release.page?.entries else { preconditionFailure("page was just read") }
@@ -161,36 +175,56 @@ extension Publisher {
     /// a neighbour in the block may belong to another view, an older version or an unredacted original (SYNC.md §5).
     private func encode(
         _ view: Digest, _ run: GetChunks.Run, _ entries: [ChunkEntry], of city: CityID, in store: any MetadataReading
-    ) throws -> Chunks? {
+    ) throws -> Chunks {
         // Where the first chunk lies the others mostly lie too.
-        guard let first = try store.chunkLocations(of: city, [entries[0].id])[0] else { return nil }
-        let stored = try context.content.block(at: first.block)
+        guard let first = try store.chunkLocations(of: city, [entries[0].id])[0] else {
+            throw missing(entries[0], of: run.release)
+        }
+        let stored = try context.block(at: first.block, of: run.release)
         if stored.chunks == entries || (SeededBug.isOn(.storedBlockWithNeighbours) && stored.chunks.starts(with: entries)) {
             return Chunks(
                 view: view, release: run.release, first: run.first, count: UInt64(entries.count), codec: stored.codec,
                 rawLength: UInt32(stored.rawLength), bytes: stored.bytes)
         }
-        let places = try store.chunkLocations(of: city, entries.map(\.id)).compactMap { $0 }
-        guard places.count == entries.count else { return nil }
-        let raw = try gather(entries, places, beginningIn: stored, at: first.block)
+        let raw = try gather(
+            entries, try places(of: entries, from: city, run.release, in: store), of: run.release, beginningIn: stored,
+            at: first.block)
         let packed = raw.withUnsafeBytes { Block.encode(raw: $0) }
         return Chunks(
             view: view, release: run.release, first: run.first, count: UInt64(entries.count), codec: packed.codec,
             rawLength: UInt32(raw.count), bytes: packed.bytes)
     }
 
+    private func missing(_ entry: ChunkEntry, of release: Digest) -> StoreFault {
+        let what = "chunk \(entry.id.short) is not in the store"
+        context.damage.note(release, block: nil, what)
+        return .damaged(what)
+    }
+
+    func places(of entries: [ChunkEntry], from city: CityID, _ release: Digest, in store: any MetadataReading) throws
+        -> [ChunkLocation]
+    {
+        try zip(entries, store.chunkLocations(of: city, entries.map(\.id))).map { entry, place in
+            guard let place else { throw missing(entry, of: release) }
+            return place
+        }
+    }
+
     func gather(
-        _ entries: [ChunkEntry], _ places: [ChunkLocation], beginningIn stored: StoredBlock, at location: ContentLocation
+        _ entries: [ChunkEntry], _ places: [ChunkLocation], of release: Digest, beginningIn stored: StoredBlock,
+        at location: ContentLocation
     ) throws -> [UInt8] {
         var block = (location: location, stored: stored, raw: [UInt8]?.none)
         var raw: [UInt8] = []
         raw.reserveCapacity(entries.reduce(0) { $0 + Int($1.length) })
         for (entry, place) in zip(entries, places) {
-            if block.location != place.block { block = (place.block, try context.content.block(at: place.block), nil) }
-            let bytes = try block.raw ?? Block.decode(block.stored.codec, block.stored.bytes, rawLength: block.stored.rawLength)
+            if block.location != place.block { block = (place.block, try context.block(at: place.block, of: release), nil) }
+            let bytes = try block.raw ?? context.raw(block.stored, at: block.location, of: release)
             block.raw = bytes
             guard Int(place.offset) + Int(place.length) <= bytes.count, place.length == entry.length else {
-                throw StoreFault.damaged("chunk \(entry.id.short) lies outside its block")
+                let what = "chunk \(entry.id.short) lies outside its block"
+                context.damage.note(release, block: place.block, what)
+                throw StoreFault.damaged(what)
             }
             raw += bytes[Int(place.offset)..<Int(place.offset + place.length)]
         }

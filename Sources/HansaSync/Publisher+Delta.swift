@@ -22,6 +22,8 @@ struct DeltaAsk {
 extension Publisher {
     /// So many in a row, and the rest of a release is sent as it lies: it is another content, and not an edited one.
     private static let deltaFailuresMax = 3
+    /// Releases of which is remembered against which base they were asked for last.
+    private static let basesMax = 4096
     /// Less than this goes with its neighbours though it is new: a frame of its own would cost as much.
     private static let deltaAloneBytes = 16 * 1024
     /// On either side of where a part of a long run is expected in the base.
@@ -31,11 +33,13 @@ extension Publisher {
         let runs = message.asks.reduce(0) { $0 + $1.runs.count }
         guard queuedRuns + runs <= context.limits.queuedRunsMax else { throw ProtocolFault.tooManyAsks }
         for ask in message.asks {
+            if bases.count >= Publisher.basesMax { bases = [:] }
+            bases[Line(view: message.view, release: ask.release)] = ask.base
             deltaQueue.append(DeltaAsk(view: message.view, release: ask.release, base: ask.base, runs: ask.runs))
         }
     }
 
-    /// The index of a base, if it may be one for this release: of the same package and from the same city, for this recipient now, and accepted.
+    /// The index of a base, if it may be one for this release: of the same package, for this recipient now, and accepted.
     func base(_ digest: Digest, of row: ReleaseRow, in view: Digest, by authority: inout Authority, _ store: any MetadataReading)
         throws -> BaseIndex?
     {
@@ -44,14 +48,14 @@ extension Publisher {
         else { return nil }
         if let openBase, openBase.row.digest == digest { return isBase(openBase.row, of: row) ? openBase : nil }
         guard let base = try store.release(digest), isBase(base, of: row) else { return nil }
-        let index = BaseIndex(base, context.content)
+        let index = BaseIndex(base, context)
         openBase = index
         return index
     }
 
     private func isBase(_ base: ReleaseRow, of row: ReleaseRow) -> Bool {
-        base.hasContent && base.release.package == row.release.package && base.release.writer == row.release.writer
-            && base.release.chunks > 0 && base.release.chunks <= BaseIndex.chunksMax
+        base.hasContent && base.release.package == row.release.package && base.release.chunks > 0
+            && base.release.chunks <= BaseIndex.chunksMax
     }
 
     /// The next frame of what was asked for against a base. Nil: what comes next goes as it lies, and stands in `queue` now.
@@ -67,9 +71,18 @@ extension Publisher {
         guard let row = open?.row, let last = ask.runs.last, last.upperBound <= row.release.chunks,
             let base = try base(ask.base, of: row, in: ask.view, by: &authority, store)
         else { return plain(&ask) }
-        let batch = try nextBatch(&ask, base)
-        guard !batch.runs.isEmpty else { return nil }
-        guard let frame = try encode(batch, ask, base, row, in: store) else {
+        var batch = DeltaBatch()
+        var frame: Frame?
+        do {
+            try nextBatch(&ask, base, &batch)
+            guard !batch.runs.isEmpty else { return nil }
+            frame = try encode(batch, ask, base, row, in: store)
+        } catch StoreFault.damaged {
+            // Bytes of the base: all of it goes without. Or its own: whoever sends them as they lie meets that too.
+            openBase = nil
+            ask.failures = Publisher.deltaFailuresMax
+        }
+        guard let frame else {
             ask.failures += 1
             for run in batch.runs { enqueue(chunkRun(ask.release, run), of: ask.view) }
             return ask.failures >= Publisher.deltaFailuresMax ? plain(&ask) : nil
@@ -98,8 +111,9 @@ extension Publisher {
 
     /// As many of the next chunks as fit a block, and what of the base they are likely to be made of. Runs that stand beside nothing of the base go
     /// without one. All of it follows from the two indexes and the ask.
-    private func nextBatch(_ ask: inout DeltaAsk, _ base: BaseIndex) throws -> DeltaBatch {
-        var batch = DeltaBatch()
+    ///
+    /// What is in the batch or in `queue` is in the ask no more, also where this throws.
+    private func nextBatch(_ ask: inout DeltaAsk, _ base: BaseIndex, _ batch: inout DeltaBatch) throws {
         var referenceBytes = 0
         while let run = ask.runs.first, batch.runs.count < GetDelta.countMax, batch.reference.count < GetDelta.countMax {
             let whole = ask.begun?.run ?? run
@@ -139,7 +153,6 @@ extension Publisher {
                 break
             }
         }
-        return batch
     }
 
     /// What stands in the base between the neighbours of a run: what it was made of, unless it is new. Without a neighbour there on one side, as much as
@@ -188,9 +201,10 @@ extension Publisher {
         let reference = Publisher.joined(batch.reference)
         let referenceEntries = try reference.flatMap { try base.entries($0) }
         guard !reference.isEmpty, referenceEntries.reduce(0, { $0 + Int($1.length) }) <= Limits.deltaReferenceBytesMax,
-            let raw = try bytes(of: batch.entries, from: row.release.writer, in: store),
-            let before = try bytes(of: referenceEntries, from: row.release.writer, in: store)
+            !batch.entries.isEmpty
         else { return nil }
+        let raw = try bytes(of: batch.entries, in: row, store)
+        let before = try bytes(of: referenceEntries, in: base.row, store)
         guard let packed = Block.encodeDelta(raw: raw, reference: before, bytesMax: raw.count * 7 / 10) else { return nil }
         // What shrinks to a sixteenth need not be compared: without a base nothing shrinks so.
         if packed.count > raw.count / 16, packed.count * 10 >= Block.encode(raw: raw).bytes.count * 7 { return nil }
@@ -213,9 +227,9 @@ extension Publisher {
         return joined
     }
 
-    private func bytes(of entries: [ChunkEntry], from city: CityID, in store: any MetadataReading) throws -> [UInt8]? {
-        let places = try store.chunkLocations(of: city, entries.map(\.id)).compactMap { $0 }
-        guard places.count == entries.count, let first = places.first else { return nil }
-        return try gather(entries, places, beginningIn: context.content.block(at: first.block), at: first.block)
+    private func bytes(of entries: [ChunkEntry], in row: ReleaseRow, _ store: any MetadataReading) throws -> [UInt8] {
+        let places = try places(of: entries, from: row.servedBy, row.digest, in: store)
+        return try gather(
+            entries, places, of: row.digest, beginningIn: context.block(at: places[0].block, of: row.digest), at: places[0].block)
     }
 }

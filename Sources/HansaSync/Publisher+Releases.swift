@@ -42,8 +42,8 @@ extension Publisher {
         var bytes = 0
         for (digest, location) in found {
             var envelope: Envelope?
-            if let location {
-                let body = try context.content.body(at: location)
+            // What cannot be read is answered as what is not there: of that release only, and until it is healed.
+            if let location, let body = try? context.body(at: location, of: digest) {
                 envelope = try Envelope(binary: body)
                 bytes += body.count + 40
                 releasesSent += 1
@@ -55,6 +55,7 @@ extension Publisher {
             }
         }
         if !items.isEmpty { frames.append(Releases(view: message.view, items: items).frame) }
+        try context.recordDamage(at: now)
         return frames
     }
 
@@ -77,7 +78,7 @@ extension Publisher {
     public func index(upTo bytes: Int, at now: Timestamp) throws(ExchangeFault) -> [Frame] {
         do {
             // One look at the rows for all of the call: small packages are many. An ask that goes on in the next call is judged again there.
-            return try context.metadata.read { store in
+            let frames = try context.metadata.read { store in
                 var authority = Authority(of: self.peer, by: store, at: now)
                 var parts = IndexFrames()
                 while parts.bytes < bytes, let number = self.indexOrder.next(), let (view, ask) = self.indexQueue[number] {
@@ -87,7 +88,11 @@ extension Publisher {
                         row.release.operation != .withdraw
                     {
                         let base = try ask.base.flatMap { try self.base($0, of: row, in: view, by: &authority, store) }
-                        rest = try self.answer(ask, row, base, of: view, to: &parts, upTo: bytes)
+                        do { rest = try self.answer(ask, row, base, of: view, to: &parts, upTo: bytes) } catch StoreFault.damaged
+                        {
+                            // What was sent of it counts for nothing then.
+                            parts.add(.absent(release: ask.release), of: view, bytes: 40)
+                        }
                     } else {
                         parts.add(.absent(release: ask.release), of: view, bytes: 40)
                     }
@@ -98,6 +103,8 @@ extension Publisher {
                 if self.indexQueue.isEmpty { self.openIndex = nil }
                 return parts.end()
             }
+            try context.recordDamage(at: now)
+            return frames
         } catch {
             throw .store(error)
         }
@@ -107,11 +114,12 @@ extension Publisher {
     private func answer(
         _ ask: GetIndex.Ask, _ row: ReleaseRow, _ base: BaseIndex?, of view: Digest, to parts: inout IndexFrames, upTo bytes: Int
     ) throws -> GetIndex.Ask? {
+        var base = base
         var table: [UInt8] = []
         if let openIndex, openIndex.release == ask.release, openIndex.view == view {
             table = openIndex.table
         } else {
-            for location in row.table { table += try context.content.body(at: location) }
+            for location in row.table { table += try context.body(at: location, of: row.digest) }
             // A small one that comes between two parts of a large one is read at once, and does not take its place.
             if row.table.count > 1 || row.pages.count > 64 { openIndex = (view, ask.release, table) }
         }
@@ -127,8 +135,14 @@ extension Publisher {
         var page = Int(clamping: ask.firstPage)
         let last = min(row.pages.count, page.addingReportingOverflow(Int(clamping: ask.pageCount)).partialValue)
         while from >= table.count, page < last, parts.bytes < bytes {
-            let body = try context.content.body(at: row.pages[page])
-            if let base, let delta = try PageDelta.encode(IndexPage.decode(body), page: page, from: base) {
+            let body = try context.body(at: row.pages[page], of: row.digest)
+            var delta: [UInt8]?
+            do { delta = try base.flatMap { try PageDelta.encode(IndexPage.decode(body), page: page, from: $0) } } catch {
+                guard case StoreFault.damaged = error else { throw error }
+                // The base's pages: the rest goes as it lies.
+                (base, openBase) = (nil, nil)
+            }
+            if let delta {
                 parts.add(.pageDelta(release: ask.release, number: UInt64(page), bytes: delta), of: view, bytes: delta.count + 64)
             } else {
                 parts.add(.page(release: ask.release, number: UInt64(page), bytes: body), of: view, bytes: body.count + 64)
@@ -138,7 +152,7 @@ extension Publisher {
         if from >= table.count, page >= last { return nil }
         return GetIndex.Ask(
             release: ask.release, tableFrom: UInt64(from), firstPage: UInt64(page), pageCount: UInt64(clamping: last - page),
-            base: ask.base)
+            base: base == nil ? nil : ask.base)
     }
 }
 

@@ -34,6 +34,8 @@ public final class Publisher {
     /// What was asked for against a base, in order: by turns with `queue`, after what is short there.
     var deltaQueue: ArraySlice<DeltaAsk> = []
     var isDeltasTurn = true
+    /// Against which base a release was asked for, for frames that come back.
+    var bases: [Line: Digest] = [:]
     /// The base that was used last.
     var openBase: BaseIndex?
     /// The pages of the release being sent, kept from one content frame to the next.

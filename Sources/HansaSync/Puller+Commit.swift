@@ -65,12 +65,12 @@ extension Puller {
         let blocks = unrecordedBlocks
         // What comes back to us is no transfer of a view: after a crash it is asked for again, and its chunks are found.
         let running = transfers.keys.sorted().compactMap { transfers[$0] }.filter {
-            !$0.isRecorded && !$0.files.isEmpty && !recovering.contains($0.digest)
+            !$0.isRecorded && !$0.files.isEmpty && !isOnWayBack($0.digest)
         }
         // What is complete and waits for its commit is as much under way as the rest: a crash must not lose it.
         let waiting = settled.compactMap { item -> Transfer? in
             if case .accepted(let transfer) = item, !transfer.isRecorded, !transfer.isDocumentOnly,
-                !recovering.contains(transfer.digest)
+                !isOnWayBack(transfer.digest)
             {
                 transfer
             } else {
@@ -89,7 +89,8 @@ extension Puller {
     /// One durable step: chunks, releases, holdings, cursors and log entries together; then the frames that say so.
     func commit(_ offered: [Settled], at now: Timestamp) throws -> [Frame] {
         let own = offered.filter { recovering.contains($0.digest) }
-        let batch = try lastCheck(offered.filter { !recovering.contains($0.digest) })
+        let healed = offered.filter { healing[$0.digest] != nil }
+        let batch = try lastCheck(offered.filter { !isOnWayBack($0.digest) })
         var byView: [Digest: [Settled]] = [:]
         for item in batch { byView[item.view, default: []].append(item) }
         var receipts: [(view: Digest, envelope: Envelope, location: ContentLocation)] = []
@@ -113,6 +114,7 @@ extension Puller {
         if !offered.isEmpty || !unrecordedBlocks.isEmpty, !SeededBug.isOn(.droppedFsync) { try context.content.sync() }
 
         if !own.isEmpty { try takeBack(own, at: now) }
+        if !healed.isEmpty { try mend(healed, at: now) }
         // Which pages this makes complete.
         var states = views
         for item in batch {

@@ -22,10 +22,8 @@ extension Puller {
                 askForChunks(of: transfer)
                 return
             }
-            // Gone, or unreadable at the publisher: nothing of it comes now; the next round asks again.
             discard(message.release)
-            forget(Wanted(view: transfer.view, release: transfer.digest, level: transfer.level, number: transfer.number))
-            return
+            return putOff(Wanted(view: transfer.view, release: transfer.digest, level: transfer.level, number: transfer.number))
         }
         guard message.first <= UInt64(transfer.entries.count), message.count <= UInt64(transfer.entries.count) - message.first
         else { throw ProtocolFault.malformed(.chunks, "beyond the index") }
@@ -126,43 +124,5 @@ extension Puller {
         transfer.failures += 1
         guard transfer.failures < 3 else { return refuse(transfer, .contentHash) }
         askForChunks(of: transfer)
-    }
-
-    func complete(_ transfer: Transfer) throws {
-        let good = try transfer.filesAreAsSigned { number in
-            try self.readChunk(transfer.entries[number], of: transfer.digest)
-        }
-        guard good else { return refuse(transfer, .contentHash) }
-        discard(transfer.digest)
-        transfer.letGoOfIndex()
-        settled.append(.accepted(transfer))
-    }
-
-    /// A chunk that came before: from a block of this session that has no row yet, or from the store.
-    private func readChunk(_ entry: ChunkEntry, of release: Digest) throws -> [UInt8] {
-        var place = try context.metadata.read { try $0.chunkLocations(of: self.namespace(of: release), [entry.id])[0] }
-        if place == nil {
-            for block in unrecordedBlocks {
-                var offset: UInt32 = 0
-                for chunk in block.chunks {
-                    if chunk.id == entry.id { place = ChunkLocation(block: block.location, offset: offset, length: chunk.length) }
-                    offset += chunk.length
-                }
-            }
-        }
-        guard let place else { throw StoreFault.damaged("chunk \(entry.id.short) is marked as held and is not here") }
-        let stored = try cachedBlock(place.block)
-        guard Int(place.offset) + Int(place.length) <= stored.count else {
-            throw StoreFault.damaged("chunk \(entry.id.short) lies outside its block")
-        }
-        return Array(stored[Int(place.offset)..<Int(place.offset + place.length)])
-    }
-
-    func cachedBlock(_ location: ContentLocation) throws -> [UInt8] {
-        if let lastBlock, lastBlock.location == location { return lastBlock.raw }
-        let stored = try context.content.block(at: location)
-        let raw = try Block.decode(stored.codec, stored.bytes, rawLength: stored.rawLength)
-        lastBlock = (location, raw)
-        return raw
     }
 }

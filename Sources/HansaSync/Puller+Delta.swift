@@ -10,36 +10,48 @@ extension Puller {
     /// Deltas of one transfer that were not what the index says, before that counts as damage: as many as may be under way.
     private static let deltaFailuresMax = 64
 
-    /// The release that a transfer is asked for against: the one before it where that is here, else the newest earlier one. Only what this publisher
-    /// served in this view counts: another would tell it what we hold from others.
+    /// The release that a transfer is asked for against: the one before it where that is here, then one that it was made of, else the newest that was
+    /// issued before it. Only what this publisher served in this view counts, whoever wrote it: another would tell it what we hold from others.
     func base(for transfer: Transfer, _ store: any MetadataReading) throws -> Digest? {
+        let release = transfer.release
         func isHeld(_ row: ReleaseRow) throws -> Bool {
-            guard row.hasContent, row.release.writer == peer, row.servedBy == peer, row.release.seq < transfer.release.seq,
-                row.release.package == transfer.release.package, row.release.chunks > 0,
-                row.release.chunks <= BaseIndex.chunksMax, let holding = try store.holding(transfer.view, row.digest)
+            guard row.hasContent, row.servedBy == peer, row.digest != transfer.digest, row.release.package == release.package,
+                row.release.chunks > 0, row.release.chunks <= BaseIndex.chunksMax,
+                let holding = try store.holding(transfer.view, row.digest)
             else { return false }
             return holding.state == .accepted && holding.level == .sync
         }
-        if let previous = transfer.release.previous, let row = try store.release(previous), try isHeld(row) { return previous }
-        let earlier = try store.releases(of: transfer.release.package).filter { try isHeld($0) }
-        return earlier.max { ($0.release.seq, $0.digest) < ($1.release.seq, $1.digest) }?.digest
+        for parent in [release.previous].compactMap({ $0 }) + release.parents {
+            if let row = try store.release(parent), try isHeld(row) { return parent }
+        }
+        let earlier = try store.releases(of: release.package).filter { row in
+            try (row.release.writer == release.writer ? row.release.seq < release.seq : row.release.issued <= release.issued)
+                && isHeld(row)
+        }
+        return earlier.max { ($0.release.issued, $0.release.seq, $0.digest) < ($1.release.issued, $1.release.seq, $1.digest) }?
+            .digest
     }
 
     func baseIndex(of transfer: Transfer) throws -> BaseIndex? {
         guard let base = transfer.base else { return nil }
         if let openBase, openBase.row.digest == base { return openBase }
         guard let row = try context.metadata.read({ try $0.release(base) }) else { return nil }
-        openBase = BaseIndex(row, context.content)
+        openBase = BaseIndex(row, context)
         return openBase
     }
 
-    /// A page that was told by a base. Nil: it is none of this index, as far as our own bytes say.
-    func page(_ number: UInt64, of transfer: Transfer, delta bytes: [UInt8]) throws -> [UInt8] {
-        guard let base = try baseIndex(of: transfer), number < UInt64(transfer.release.index?.pages ?? 0) else {
+    /// A page that was told by a base. Nil: the base cannot be read any more.
+    func page(_ number: UInt64, of transfer: Transfer, delta bytes: [UInt8]) throws -> [UInt8]? {
+        guard transfer.wasIndexAskedByBase, let base = try baseIndex(of: transfer),
+            number < UInt64(transfer.release.index?.pages ?? 0)
+        else {
             throw ByteFault.malformed("a page against no base")
         }
         let count = IndexPage.chunks(of: Int(number), inIndexOf: transfer.release.index?.chunks ?? 0).count
-        return try PageDelta.decode(bytes, page: Int(number), count: count, from: base)
+        do { return try PageDelta.decode(bytes, page: Int(number), count: count, from: base) } catch StoreFault.damaged {
+            transfer.isDeltaUseless = true
+            return nil
+        }
     }
 
     func take(_ message: Delta, bodyCount: Int) throws {
@@ -67,13 +79,20 @@ extension Puller {
         guard message.reference.reduce(0, { $0 + $1.count }) <= Limits.deltaReferenceBytesMax else {
             throw ProtocolFault.malformed(.delta, "too much of the base")
         }
-        let referenceEntries = try message.reference.flatMap { try base.entries($0) }
-        guard referenceEntries.reduce(0, { $0 + Int($1.length) }) <= Limits.deltaReferenceBytesMax else {
-            throw ProtocolFault.malformed(.delta, "too much of the base")
-        }
         for run in message.runs { transfer.forgetAsked(run) }
         contentAskedBytes = max(0, contentAskedBytes - Int(message.rawLength))
-        let reference = try readChunks(referenceEntries)
+        let reference: [UInt8]
+        do {
+            let referenceEntries = try message.reference.flatMap { try base.entries($0) }
+            guard referenceEntries.reduce(0, { $0 + Int($1.length) }) <= Limits.deltaReferenceBytesMax else {
+                throw ProtocolFault.malformed(.delta, "too much of the base")
+            }
+            reference = try readChunks(referenceEntries, of: base.row.digest)
+        } catch StoreFault.damaged {
+            // Our own disk's fault, so it counts as nobody's: what is missing is asked for as it lies.
+            transfer.isDeltaUseless = true
+            return askForChunks(of: transfer)
+        }
         let rawLength = Int(message.rawLength)
         // All of it on the lane, where the hashes of its files may be.
         keep(message.runs, of: transfer, entries, rawBytes: rawLength, bytes: rawLength, isChecked: false, isDelta: true) {
@@ -107,15 +126,21 @@ extension Puller {
     }
 
     /// The bytes of chunks that are here, one after the other.
-    private func readChunks(_ entries: [ChunkEntry]) throws -> [UInt8] {
+    private func readChunks(_ entries: [ChunkEntry], of release: Digest) throws -> [UInt8] {
         let places = try context.metadata.read { try $0.chunkLocations(of: self.peer, entries.map(\.id)) }
         var bytes: [UInt8] = []
         bytes.reserveCapacity(entries.reduce(0) { $0 + Int($1.length) })
         for (entry, place) in zip(entries, places) {
-            guard let place else { throw StoreFault.damaged("chunk \(entry.id.short) of a release that is held is not here") }
-            let block = try cachedBlock(place.block)
+            guard let place else {
+                let what = "chunk \(entry.id.short) of a release that is held is not here"
+                context.damage.note(release, block: nil, what)
+                throw StoreFault.damaged(what)
+            }
+            let block = try cachedBlock(place.block, of: release)
             guard Int(place.offset) + Int(place.length) <= block.count else {
-                throw StoreFault.damaged("chunk \(entry.id.short) lies outside its block")
+                let what = "chunk \(entry.id.short) lies outside its block"
+                context.damage.note(release, block: place.block, what)
+                throw StoreFault.damaged(what)
             }
             bytes += block[Int(place.offset)..<Int(place.offset + place.length)]
         }

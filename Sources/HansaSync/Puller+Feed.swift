@@ -256,9 +256,9 @@ extension Puller {
         guard let view = try store.subscribedView(item.view), let record = try store.agreement(view.agreement) else {
             return want(item)
         }
-        let body = try context.content.body(at: row.document)
-        guard let envelope = try? Envelope(binary: body) else {
-            throw StoreFault.damaged("the document of release \(row.digest.short) cannot be read")
+        // What cannot be read here any more comes again, and is healed by the way.
+        guard let body = try? context.body(at: row.document, of: row.digest), let envelope = try? Envelope(binary: body) else {
+            return want(item)
         }
         let verdict = try ReleaseCheck.verdict(
             on: envelope, expecting: item.release, publisher: peer, recipient: context.own, under: record,
@@ -275,6 +275,8 @@ extension Puller {
     /// A release is done with, here or for good: other views that list it may go on.
     func done(_ release: Digest) {
         underWay[release] = nil
+        healing[release] = nil
+        putOffTimes[release] = nil
         if let others = waiting.removeValue(forKey: release) { ready += others }
     }
 

@@ -16,8 +16,7 @@ extension Puller {
             guard let wanted = wanted[item.release], askOfWanted[item.release] == releaseAsks[place].number else { continue }
             self.wanted[item.release] = nil
             askOfWanted[item.release] = nil
-            // Without a document: gone between feed and fetch, and the drop follows.
-            if let envelope = item.envelope { came.append((wanted, envelope)) } else { forget(wanted) }
+            if let envelope = item.envelope { came.append((wanted, envelope)) } else { putOff(wanted) }
         }
         releaseAsks.removeAll(where: \.releases.isEmpty)
         var begun: [Transfer] = []
@@ -28,7 +27,7 @@ extension Puller {
                 settled.append(.refused(wanted, reason, release?.package))
             case .notYetDue(_, let until): parked[wanted.release] = (wanted, until)
             case .accepted(let release)
-            where try release.writer != peer && !recovering.contains(wanted.release) && isHere(wanted):
+            where try release.writer != peer && !isOnWayBack(wanted.release) && isHere(wanted):
                 // Its document came, so the one that passes it on has it; what we have from elsewhere is not fetched again.
                 settled.append(.adopted(wanted, release.package))
             case .accepted(let release) where !wanted.isShared:
@@ -69,13 +68,17 @@ extension Puller {
         -> [(Wanted, Envelope, ReleaseVerdict)]
     {
         guard !came.isEmpty else { return [] }
-        if came.contains(where: { recovering.contains($0.wanted.release) }) {
+        if came.contains(where: { isOnWayBack($0.wanted.release) }) {
             let own = try context.metadata.read { store in
-                try came.filter { self.recovering.contains($0.wanted.release) }.map {
-                    ($0.wanted, $0.envelope, try self.recoveryVerdict(on: $0.envelope, expecting: $0.wanted.release, store))
+                try came.filter { self.isOnWayBack($0.wanted.release) }.map {
+                    let verdict =
+                        self.healing[$0.wanted.release] == nil
+                        ? try self.recoveryVerdict(on: $0.envelope, expecting: $0.wanted.release, store)
+                        : try self.healingVerdict(on: $0.envelope, expecting: $0.wanted.release, store)
+                    return ($0.wanted, $0.envelope, verdict)
                 }
             }
-            return try own + verdicts(on: came.filter { !recovering.contains($0.wanted.release) }, at: now)
+            return try own + verdicts(on: came.filter { !isOnWayBack($0.wanted.release) }, at: now)
         }
         let readings = readings(of: came, keys: try context.metadata.read { try ReleaseCheck.Keys(of: self.peer, in: $0) })
         return try context.metadata.read { store in
@@ -115,7 +118,20 @@ extension Puller {
     }
 
     /// Among whose chunks a release's lie: what comes back to us is ours.
-    func namespace(of release: Digest) -> CityID { recovering.contains(release) ? context.own : peer }
+    func namespace(of release: Digest) -> CityID { healing[release] ?? (recovering.contains(release) ? context.own : peer) }
+
+    /// No transfer of a view that we follow: it was here once, and is fetched again.
+    func isOnWayBack(_ release: Digest) -> Bool { recovering.contains(release) || healing[release] != nil }
+
+    /// The publisher has none of it for us now. Where it was taken from us the drop follows; else it could not be read there, and is asked for again:
+    /// the view is behind until then, and what else it lists goes on.
+    func putOff(_ item: Wanted) {
+        guard !isOnWayBack(item.release) else { return forget(item) }
+        let times = putOffTimes[item.release, default: 0]
+        putOffTimes[item.release] = times + 1
+        let wait = min(Puller.putOffSecondsMax, Puller.putOffSecondsMin << Int64(min(times, 8)))
+        parked[item.release] = (item, moment.adding(seconds: wait))
+    }
 
     func forget(_ item: Wanted) {
         recovering.remove(item.release)
@@ -135,7 +151,7 @@ extension Puller {
                 guard let transfer = transfers[release], transfer.view == message.view else { continue }
                 indexAsked.remove(release)
                 discard(release)
-                forget(Wanted(view: transfer.view, release: release, level: transfer.level, number: transfer.number))
+                putOff(Wanted(view: transfer.view, release: release, level: transfer.level, number: transfer.number))
             case .table(let release, let total, let from, let bytes):
                 guard let transfer = transfers[release], indexAsked.contains(release) else { continue }
                 if try transfer.add(table: bytes, from: from, total: total), try adoptIndex(of: transfer) {
@@ -143,11 +159,10 @@ extension Puller {
                 }
             case .page(let release, let number, let bytes):
                 guard let transfer = transfers[release], indexAsked.contains(release) else { continue }
-                if try transfer.add(page: bytes, number: number), try adoptIndex(of: transfer) { whole.append(transfer) }
+                if try take(page: bytes, number, of: transfer) { whole.append(transfer) }
             case .pageDelta(let release, let number, let bytes):
                 guard let transfer = transfers[release], indexAsked.contains(release) else { continue }
-                let page = try page(number, of: transfer, delta: bytes)
-                if try transfer.add(page: page, number: number), try adoptIndex(of: transfer) { whole.append(transfer) }
+                if try take(page: try page(number, of: transfer, delta: bytes), number, of: transfer) { whole.append(transfer) }
             }
         }
         try markHeld(in: whole)
@@ -155,6 +170,16 @@ extension Puller {
         for transfer in whole where transfers[transfer.digest] === transfer {
             if transfer.isComplete { try complete(transfer) } else { askForChunks(of: transfer) }
         }
+    }
+
+    /// Nil: its base cannot be read. What is missing is asked for once more, as it lies, when the answer has come to its end.
+    private func take(page: [UInt8]?, _ number: UInt64, of transfer: Transfer) throws -> Bool {
+        if let page, try transfer.add(page: page, number: number) { return try adoptIndex(of: transfer) }
+        if transfer.isDeltaUseless, transfer.wasIndexAskedByBase, transfer.isLastPage(number) {
+            indexAsked.remove(transfer.digest)
+            indexOrder.set(transfer.digest, left: transfer.release.index?.chunks ?? 1)
+        }
+        return false
     }
 
     /// Checks and keeps an index that is all here. False: it is not the one signed, and the release is refused.
@@ -211,7 +236,12 @@ extension Puller {
         }
     }
 
+    /// False: what is known of it does not count any more, or cannot be read; it begins anew, with the chunks that are here.
     func resume(_ row: TransferRow, _ item: Wanted, _ store: any MetadataReading, at now: Timestamp) throws -> Bool {
+        do { return try takeUp(row, item, store, at: now) } catch StoreFault.damaged { return false }
+    }
+
+    private func takeUp(_ row: TransferRow, _ item: Wanted, _ store: any MetadataReading, at now: Timestamp) throws -> Bool {
         let body = try context.content.body(at: row.document)
         guard let envelope = try? Envelope(binary: body), let release = try? Release(payload: envelope.payload),
             row.transfer == item.number
@@ -231,11 +261,12 @@ extension Puller {
             view: item.view, digest: item.release, level: item.level, number: item.number, release: release,
             document: row.document)
         transfer.base = try base(for: transfer, store)
-        // No room now: it is fetched in its turn, and the chunks that are here are found by their ids.
-        guard admit(transfer) else { return false }
         var table: [UInt8] = []
         for location in row.table { table += try context.content.body(at: location) }
-        guard transfer.resume(row, table: table, pages: try row.pages.map { try context.content.body(at: $0) }) else {
+        let pages = try row.pages.map { try context.content.body(at: $0) }
+        // No room now: it is fetched in its turn, and the chunks that are here are found by their ids.
+        guard admit(transfer) else { return false }
+        guard transfer.resume(row, table: table, pages: pages) else {
             indexBytesAdmitted -= transfer.indexBytesMax
             return false
         }
@@ -315,13 +346,15 @@ extension Puller {
                     transfer.isAdmitted || admit(transfer)
                 else { break }
                 view = transfer.view
-                let index = transfer.release.index
-                indexOrder.handedOut((index?.chunks ?? 0) * ChunkEntry.byteCount, of: digest, left: 0)
+                indexOrder.handedOut((transfer.release.index?.chunks ?? 0) * ChunkEntry.byteCount, of: digest, left: 0)
                 indexAsked.insert(digest)
+                let base = transfer.isDeltaUseless ? nil : transfer.base
+                transfer.wasIndexAskedByBase = base != nil
+                let missing = transfer.missingPages
                 asks.append(
                     GetIndex.Ask(
-                        release: digest, tableFrom: 0, firstPage: 0, pageCount: UInt64(index?.pages ?? 0),
-                        base: transfer.isDeltaUseless ? nil : transfer.base))
+                        release: digest, tableFrom: UInt64(transfer.table.count), firstPage: UInt64(missing.lowerBound),
+                        pageCount: UInt64(missing.count), base: base))
             }
             guard let view, !asks.isEmpty else { break }
             frames.append(GetIndex(view: view, asks: asks).frame)

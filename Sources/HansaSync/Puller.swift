@@ -168,6 +168,15 @@ public final class Puller {
     var creditGranted: UInt64 = 0
     /// The block that was read last: its chunks are often wanted one after another.
     var lastBlock: (location: ContentLocation, raw: [UInt8])?
+    /// The time of the call that runs.
+    var moment = Timestamp(milliseconds: 0)
+    /// How often the publisher had nothing of a release that it lists.
+    var putOffTimes: [Digest: Int] = [:]
+    static let putOffSecondsMin: Int64 = 5
+    static let putOffSecondsMax: Int64 = 600
+    /// Releases that are here in part only and are fetched anew, with the city among whose chunks theirs lie; and when each may be tried again.
+    var healing: [Digest: CityID] = [:]
+    var healingNext: [Digest: (times: Int, due: Timestamp)] = [:]
 
     /// The base that was used last.
     var openBase: BaseIndex?
@@ -229,6 +238,7 @@ public final class Puller {
 
     /// Asks where every view stands. Pages that were being worked on go on: what is asked again is skipped when it is held.
     public func ask(at now: Timestamp) throws(ExchangeFault) -> [Frame] {
+        moment = now
         do {
             try lookAtRows(at: now)
             let before = round
@@ -292,6 +302,7 @@ public final class Puller {
 
     /// Takes a batch of frames; what comes back is to be sent in order. `credit` is how much content may follow.
     public func receive(_ frames: [Frame], at now: Timestamp) throws(ExchangeFault) -> [Frame] {
+        moment = now
         do {
             var answers: [Frame] = []
             for frame in frames {
@@ -308,6 +319,7 @@ public final class Puller {
                 }
             }
             answers += try settleAll(at: now)
+            try context.recordDamage(at: now)
             answers += asks()
             // In large steps: each is a frame that wakes the other end.
             let step = UInt64(min(2 << 20, context.limits.contentCreditBytes / 4))
@@ -330,6 +342,7 @@ public final class Puller {
 
     /// For timers: makes a running transfer durable now and then, and takes up what has fallen due.
     public func tick(at now: Timestamp) throws(ExchangeFault) -> [Frame] {
+        moment = now
         do {
             let due = parked.filter { $0.value.until <= now }.keys.sorted()
             for digest in due { if let item = parked.removeValue(forKey: digest) { want(item.wanted) } }
@@ -342,7 +355,9 @@ public final class Puller {
             if recoveryLooked.map({ now.milliseconds - $0.milliseconds >= 5000 }) ?? true {
                 recoveryLooked = now
                 try recover(at: now)
+                try heal(at: now)
             }
+            try context.recordDamage(at: now)
             if unflushedBytes > 0, let last = lastFlush, now.milliseconds - last.milliseconds >= context.limits.flushMilliseconds
             {
                 try flush(at: now)

@@ -38,6 +38,8 @@ final class Transfer: @unchecked Sendable {
     /// Something told by the base was not what the index says: the rest is asked for as it lies.
     var isDeltaUseless = false
     var deltaFailures = 0
+    /// The ask for the index that was sent last named the base.
+    var wasIndexAskedByBase = false
     /// Written to a transfer row since the last change.
     var isRecorded = false
     /// Shown and not shared (level `discover`): with its document all has come.
@@ -105,6 +107,16 @@ final class Transfer: @unchecked Sendable {
         return isIndexHere
     }
 
+    func isLastPage(_ number: UInt64) -> Bool { number + 1 == UInt64(pages.count) }
+
+    /// From the first that has not come to the last.
+    var missingPages: Range<Int> {
+        guard let first = pages.firstIndex(where: { $0 == nil }), let last = pages.lastIndex(where: { $0 == nil }) else {
+            return 0..<0
+        }
+        return first..<(last + 1)
+    }
+
     /// Nothing of the index counts that came until now.
     func forgetIndex() {
         (table, tableTotal) = ([], nil)
@@ -163,6 +175,14 @@ final class Transfer: @unchecked Sendable {
         guard !has(number) else { return }
         bitmap[number >> 3] |= 1 << UInt8(number & 7)
         held += 1
+        isRecorded = false
+    }
+
+    /// It was here, and cannot be read any more.
+    func unmark(_ number: Int) {
+        guard has(number) else { return }
+        bitmap[number >> 3] &= ~(1 << UInt8(number & 7))
+        held -= 1
         isRecorded = false
     }
 
@@ -274,23 +294,42 @@ final class Transfer: @unchecked Sendable {
         return hash
     }
 
-    /// For each file whose digest is not settled by its chunks' ids or by hashing on the way: reads the rest through `chunk`. False: a file's digest is wrong.
-    func filesAreAsSigned(_ chunk: (Int) throws -> [UInt8]) throws -> Bool {
+    /// The chunks that no file's hash has had yet, in order; `all`: also those whose id says all of their file, to be read again. Nil: a file's digest is
+    /// wrong, as far as ids tell.
+    func rangesToHash(all: Bool) -> [Range<Int>]? {
+        var ranges: [Range<Int>] = []
         for (number, file) in files.enumerated() {
             let range = chunks(ofFile: number)
             if range.isEmpty {
-                guard file.digest == SHA256.hash([UInt8]()) else { return false }
+                guard file.digest == SHA256.hash([UInt8]()) else { return nil }
             } else if range.count == 1 {
-                guard file.digest == entries[range.lowerBound].id else { return false }
+                guard file.digest == entries[range.lowerBound].id else { return nil }
+                if all { ranges.append(range) }
             } else {
-                let hash = hashes[number] ?? FileHash(next: range.lowerBound)
-                while hash.next < range.upperBound {
-                    hash.hash.update(try chunk(hash.next))
-                    hash.next += 1
-                }
-                hashes[number] = nil
-                guard hash.finish() == file.digest else { return false }
+                let next = hashes[number]?.next ?? range.lowerBound
+                if next < range.upperBound { ranges.append(next..<range.upperBound) }
             }
+        }
+        return ranges
+    }
+
+    /// The bytes of the next chunk of `rangesToHash`. False: they are another chunk's.
+    func hash(_ number: Int, _ bytes: UnsafeRawBufferPointer) -> Bool {
+        let file = fileIndex(of: number)
+        let range = chunks(ofFile: file)
+        guard range.count > 1 else { return SHA256.hash(bytes) == entries[number].id }
+        let hash = hashes[file] ?? FileHash(next: range.lowerBound)
+        precondition(hash.next == number, "a chunk out of turn")
+        hash.hash.update(bytes)
+        hash.next += 1
+        hashes[file] = hash
+        return true
+    }
+
+    /// Whether all files are as signed; every chunk of them was hashed.
+    func filesAreAsSigned() -> Bool {
+        for (number, file) in files.enumerated() where chunks(ofFile: number).count > 1 {
+            guard let hash = hashes[number], hash.finish() == file.digest else { return false }
         }
         return true
     }

@@ -75,6 +75,14 @@ extension MemoryRows {
         }
     }
 
+    func lostBlocks(limit: Int) -> [ContentLocation] {
+        let blocks = Set(state.lostChunks.values.flatMap { $0.values.map(\.block) })
+        return Array(blocks.sorted { ($0.segment, $0.offset) < ($1.segment, $1.offset) }.prefix(limit))
+    }
+
+    func damages() -> [DamageRow] { state.damages.values.sorted { $0.release < $1.release } }
+    func damage(of release: Digest) -> DamageRow? { state.damages[release] }
+
     func releases(withPrefix hexPrefix: String, limit: Int) -> [Digest] {
         Array(state.releases.keys.filter { $0.hex.hasPrefix(hexPrefix) }.sorted().prefix(limit))
     }

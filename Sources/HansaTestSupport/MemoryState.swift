@@ -19,6 +19,8 @@ struct MemoryState: Sendable {
     var releases: [Digest: ReleaseRow] = [:]
     var releasesOfPackage: [PackageID: [Digest]] = [:]
     var disputes: [DisputeRow] = []
+    var damages: [Digest: DamageRow] = [:]
+    var lostChunks: [CityID: [Digest: ChunkLocation]] = [:]
     var chunks: [CityID: [Digest: ChunkLocation]] = [:]
     var published: [Digest: PublishedView] = [:]
     /// Also of views that were removed.

@@ -47,6 +47,39 @@ extension MemoryWriting: MetadataWriting {
         state.disputes.append(dispute)
     }
 
+    func place(_ release: Digest, document: ContentLocation, table: [ContentLocation], pages: [ContentLocation]) {
+        state.releases[release]?.document = document
+        state.releases[release]?.table = table
+        state.releases[release]?.pages = pages
+    }
+
+    func loseChunks(in block: ContentLocation) {
+        for city in state.chunks.keys {
+            let lost = (state.chunks[city] ?? [:]).filter { $0.value.block == block }
+            state.lostChunks[city, default: [:]].merge(lost) { $1 }
+            for id in lost.keys { state.chunks[city]?[id] = nil }
+        }
+    }
+
+    func restoreChunks(in block: ContentLocation) {
+        for city in state.lostChunks.keys {
+            let found = (state.lostChunks[city] ?? [:]).filter { $0.value.block == block }
+            state.chunks[city, default: [:]].merge(found) { known, _ in known }
+            for id in found.keys { state.lostChunks[city]?[id] = nil }
+        }
+    }
+
+    func forgetFoundChunks() {
+        for city in state.lostChunks.keys {
+            for id in (state.lostChunks[city] ?? [:]).keys where state.chunks[city]?[id] != nil {
+                state.lostChunks[city]?[id] = nil
+            }
+        }
+    }
+
+    func put(_ damage: DamageRow) { state.damages[damage.release] = damage }
+    func removeDamage(_ release: Digest) { state.damages[release] = nil }
+
     func insertChunks(of city: CityID, block: ContentLocation, _ chunks: [ChunkEntry]) {
         var offset: UInt32 = 0
         for chunk in chunks {

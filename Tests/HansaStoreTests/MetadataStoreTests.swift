@@ -272,6 +272,66 @@ import Testing
         }
     }
 
+    @Test(arguments: Engine.allCases)
+    func chunksOfABlockThatCannotBeReadAreSetAside(_ engine: Engine) throws {
+        let store = try engine.make()
+        let chunks = (1...4).map { ChunkEntry(id: Samples.digest(UInt64($0), 3), length: UInt32($0 * 100)) }
+        let ids = chunks.map(\.id)
+        let (one, two, three) = (Samples.place(1), Samples.place(2), Samples.place(3))
+        try store.write {
+            try $0.insertChunks(of: Samples.kitchener, block: one, Array(chunks[0...2]))
+            try $0.insertChunks(of: Samples.kitchener, block: two, [chunks[3]])
+            try $0.insertChunks(of: Samples.boston, block: one, [chunks[0]])
+            try $0.loseChunks(in: one)
+        }
+        try store.read { store throws in
+            #expect(try store.chunkLocations(of: Samples.kitchener, ids).map { $0?.block } == [nil, nil, nil, two])
+            #expect(try store.chunkLocations(of: Samples.boston, ids).map { $0?.block } == [nil, nil, nil, nil])
+            #expect(try store.lostBlocks(limit: 5) == [one])
+        }
+        try store.write {
+            try $0.insertChunks(of: Samples.kitchener, block: three, [chunks[1]])
+            try $0.restoreChunks(in: one)
+        }
+        try store.read { store throws in
+            #expect(try store.chunkLocations(of: Samples.kitchener, ids).map { $0?.block } == [one, three, one, two])
+            #expect(try store.chunkLocations(of: Samples.boston, ids).map { $0?.block } == [one, nil, nil, nil])
+            #expect(try store.lostBlocks(limit: 5) == [])
+        }
+        try store.write {
+            try $0.loseChunks(in: two)
+            try $0.insertChunks(of: Samples.kitchener, block: three, [chunks[3]])
+            try $0.forgetFoundChunks()
+        }
+        #expect(try store.read { try $0.lostBlocks(limit: 5) } == [])
+    }
+
+    @Test(arguments: Engine.allCases)
+    func damagedReleasesAreListedUntilTheyAreHealed(_ engine: Engine) throws {
+        let store = try engine.make()
+        let (one, two) = (Samples.digest(1), Samples.digest(2))
+        let row = Samples.release(one, of: Samples.package("roads"))
+        let damage = DamageRow(release: one, found: Samples.start, what: "segment 1 is damaged at byte 20")
+        try store.write {
+            try $0.insert(row)
+            try $0.put(DamageRow(release: two, found: Samples.start, what: "b"))
+            try $0.put(damage)
+            try $0.place(
+                one, document: Samples.place(7), table: [Samples.place(8)], pages: [Samples.place(9), Samples.place(10)])
+        }
+        try store.read { store throws in
+            #expect(try store.damages().map(\.release) == [one, two].sorted())
+            #expect(try store.damage(of: one) == damage)
+            let placed = try #require(try store.release(one))
+            #expect(placed.document == Samples.place(7))
+            #expect(placed.table == [Samples.place(8)])
+            #expect(placed.pages == [Samples.place(9), Samples.place(10)])
+            #expect(placed.release == row.release)
+        }
+        try store.write { try $0.removeDamage(one) }
+        #expect(try store.read { try $0.damages().map(\.release) } == [two])
+    }
+
     // MARK: Publishing
 
     @Test(arguments: Engine.allCases)

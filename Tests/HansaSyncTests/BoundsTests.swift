@@ -107,11 +107,18 @@ import Testing
             }
             try tx.put(row)
         }
+        // What stands for their documents is refused, and done with.
+        let other = Envelope.sign([1], as: .release, with: [world.nodes[0].context.signing.current.packageKey])
         let exchange = Exchange(world)
         var asks = try exchange.puller.ask(at: world.now)
         var listed = 0
         for _ in 0..<200 where !asks.isEmpty {
-            let answers = try exchange.answers(to: asks)
+            let answers = try exchange.answers(to: asks).map { frame in
+                guard frame.type == .releases else { return frame }
+                let message = try Releases(frame)
+                let items = message.items.map { Releases.Item(release: $0.release, envelope: other) }
+                return Releases(view: message.view, items: items).frame
+            }
             let pages = try answers.filter { $0.type == .feed }.map { try Feed($0) }.filter { $0.status == .changes }.map(
                 \.changes.count)
             #expect(pages.count <= 1)
