@@ -33,11 +33,12 @@ release:
 SEEDS ?= 5000
 WORLD ?= mixed
 SEED ?= 1
+JOBS ?= $(shell nproc)
 
 simulate:
 	deploy/setup build
 	swift build --configuration release --product hansa-simulator
-	.build/release/hansa-simulator --seed $(SEED) --seeds $(SEEDS) --world $(WORLD)
+	.build/release/hansa-simulator --seed $(SEED) --seeds $(SEEDS) --world $(WORLD) --jobs $(JOBS)
 
 # A build of its own: no other binary carries the bugs.
 simulate-bugs: export HANSA_SEEDED_BUGS = 1

@@ -9,7 +9,7 @@ struct Simulator: ParsableCommand {
         commandName: "hansa-simulator",
         abstract: "Runs seeded histories of the exchange in memory, with faults, and checks what must hold.",
         discussion: """
-            hansa-simulator --seeds 1000                a thousand histories from seed 1, each run twice
+            hansa-simulator --seeds 1000 --jobs 2       a thousand histories from seed 1, each run twice, on two cores
             hansa-simulator --seed 42 --story           one history, with what happened in it
             hansa-simulator --seed 42 --without 3,5-9   the same with some steps left out: the minimal trace of a failure
             hansa-simulator --worlds                    the families of histories, and what is checked
@@ -37,11 +37,14 @@ struct Simulator: ParsableCommand {
     @Flag(help: "List the worlds and the invariants.") var worlds = false
     @Flag(help: "Count the seeds that find each seeded bug; only in a build that has them: make simulate-bugs.") var bugs = false
     @Option(help: "As --bugs, for one bug.") var bug: String?
+    @Option(help: "Processes that share the seeds; the summary is that of all.") var jobs = 1
+    @Option(help: .hidden, transform: SeedPart.init) var part = SeedPart.whole
 
     func validate() throws {
         if let cities, !(2...WorldHistory.citiesMax).contains(cities) { throw ValidationError("--cities is 2 to 12") }
         if steps < 1 { throw ValidationError("--steps is at least 1") }
         if seeds < 1 { throw ValidationError("--seeds is at least 1") }
+        if !(1...64).contains(jobs) { throw ValidationError("--jobs is 1 to 64") }
         _ = try StepList(without)
     }
 
@@ -59,9 +62,16 @@ struct Simulator: ParsableCommand {
     func run() throws {
         if worlds { return list() }
         if bugs || bug != nil { return try searchBugs() }
+        let tally = jobs > 1 ? try SeedJobs.run(jobs) : try runSeeds()
+        if part != .whole { return say(try tally.encoded()) }
+        for text in tally.lines(seeds: seeds) { say(text) }
+        if !tally.failed.isEmpty || tally.trapped > 0 { throw ExitCode.failure }
+    }
+
+    private func runSeeds() throws -> Tally {
         let options = try options()
         var tally = Tally()
-        for number in seed..<(seed + seeds) {
+        for number in seed..<(seed + seeds) where part.contains(number) {
             RunningSeed.set(number)
             let outcome = try WorldHistory.run(seed: number, options: options)
             var findings = outcome.findings
@@ -73,13 +83,14 @@ struct Simulator: ParsableCommand {
                 }
             }
             tally.add(outcome)
-            if story { for line in outcome.story { print("  \(line)") } }
+            if story { for text in outcome.story { say("  \(text)") } }
+            // A long run says that it lives.
+            if seeds >= 10_000, number % 1000 == 0 { SeedJobs.note("at seed \(number), \(tally.failed.count) failed") }
             guard !findings.isEmpty else { continue }
             tally.failed.append(number)
             try tell(outcome, findings, options)
         }
-        tally.print(seeds: seeds)
-        if !tally.failed.isEmpty { throw ExitCode.failure }
+        return tally
     }
 
     /// Each bug in turn. A history that a bug makes trap would end the search, so that a trap is met by running the rest with --bug.
@@ -109,25 +120,28 @@ struct Simulator: ParsableCommand {
                 before += bound
             }
             if line == nil { missed.append(name) }
-            print("\(padded) \(line ?? "NOT FOUND by \(before) seeds")")
+            say("\(padded) \(line ?? "NOT FOUND by \(before) seeds")")
         }
-        print("found \((bug == nil ? WorldBugs.names.count : 1) - missed.count), missed \(missed.count)")
+        say("found \((bug == nil ? WorldBugs.names.count : 1) - missed.count), missed \(missed.count)")
         if !missed.isEmpty { throw ExitCode.failure }
     }
 
+    /// At once, also into a file or a pipe.
+    private func say(_ text: String) { SeedJobs.write(text) }
+
     private func tell(_ outcome: WorldHistory.Outcome, _ findings: [String], _ options: WorldHistory.Options) throws {
-        print(
+        say(
             "seed \(outcome.seed) failed (\(outcome.cities) cities; \(outcome.troubles.map(\.rawValue).sorted().joined(separator: ", "))):"
         )
-        for finding in findings.prefix(5) { print("  \(finding)") }
+        for finding in findings.prefix(5) { say("  \(finding)") }
         guard shrink, !outcome.findings.isEmpty else {
-            return print("  again: \(command(outcome.seed, options))")
+            return say("  again: \(command(outcome.seed, options))")
         }
         let least = try WorldShrink(outcome, options: options)
-        print("  least trace, \(least.steps.count) of \(outcome.stepsTaken) steps, after \(least.runs) runs:")
-        for line in least.outcome.story { print("    \(line)") }
-        for finding in least.outcome.findings.prefix(2) { print("    \(finding)") }
-        print("  again: \(command(outcome.seed, least.options))")
+        say("  least trace, \(least.steps.count) of \(outcome.stepsTaken) steps, after \(least.runs) runs:")
+        for line in least.outcome.story { say("    \(line)") }
+        for finding in least.outcome.findings.prefix(2) { say("    \(finding)") }
+        say("  again: \(command(outcome.seed, least.options))")
     }
 
     private func command(_ seed: UInt64, _ options: WorldHistory.Options) -> String {
@@ -142,58 +156,14 @@ struct Simulator: ParsableCommand {
     }
 
     private func list() {
-        print("worlds:")
+        say("worlds:")
         for kind in WorldKind.allCases {
-            print("  " + kind.rawValue.padding(toLength: 10, withPad: " ", startingAt: 0) + kind.summary)
+            say("  " + kind.rawValue.padding(toLength: 10, withPad: " ", startingAt: 0) + kind.summary)
         }
-        print("checked:")
+        say("checked:")
         for one in Invariant.allCases {
-            if let check = one.check { print("  " + one.rawValue.padding(toLength: 6, withPad: " ", startingAt: 0) + check) }
+            if let check = one.check { say("  " + one.rawValue.padding(toLength: 6, withPad: " ", startingAt: 0) + check) }
         }
-        print("not checked yet: " + Tally.unchecked)
-    }
-}
-
-/// What many histories came to.
-private struct Tally {
-    var histories: UInt64 = 0
-    var failed: [UInt64] = []
-    private var (frames, events, sessions, restarts, releases, healSecondsMax) = (0, 0, 0, 0, 0, Int64(0))
-    private var (repairs, roundsMost) = (0, 0)
-    private var cities: [Int: Int] = [:]
-    private var troubles: [Trouble: Int] = [:]
-    private let begun = ContinuousClock.now
-
-    static let unchecked = Invariant.allCases.filter { $0.check == nil }.map(\.rawValue).joined(separator: ", ")
-
-    mutating func add(_ outcome: WorldHistory.Outcome) {
-        frames += outcome.frames
-        events += outcome.events
-        sessions += outcome.sessions
-        restarts += outcome.restarts
-        releases += outcome.releases
-        repairs += outcome.repairs
-        roundsMost = max(roundsMost, outcome.repairRoundsMost)
-        healSecondsMax = max(healSecondsMax, outcome.healSeconds)
-        cities[outcome.cities, default: 0] += 1
-        for trouble in outcome.troubles { troubles[trouble, default: 0] += 1 }
-    }
-
-    func print(seeds: UInt64) {
-        let seconds =
-            Double((ContinuousClock.now - begun).components.seconds)
-            + Double((ContinuousClock.now - begun).components.attoseconds) / 1e18
-        let rate = seconds > 0 ? Int(Double(histories) / seconds) : 0
-        Swift.print(
-            """
-            seeds \(seeds), failed \(failed.count); \(histories) histories in \(String(format: "%.1f", seconds)) s, \(rate) a second
-            releases \(releases), sessions \(sessions), restarts \(restarts), frames \(frames), events \(events)
-            repairs \(repairs), of \(roundsMost) rounds at most
-            cities \(cities.sorted { $0.key < $1.key }.map { "\($0.key): \($0.value)" }.joined(separator: ", "))
-            troubles \(troubles.sorted { $0.key.rawValue < $1.key.rawValue }.map { "\($0.key.rawValue) \($0.value)" }.joined(separator: ", "))
-            longest heal \(healSecondsMax) s of virtual time
-            not checked yet: \(Tally.unchecked)
-            """)
-        if !failed.isEmpty { Swift.print("failed: " + failed.prefix(40).map(String.init).joined(separator: " ")) }
+        say("not checked yet: " + Tally.unchecked)
     }
 }

@@ -79,9 +79,10 @@ extension Publisher {
         guard let view = try store.publishedView(line.view), view.recipient == peer,
             let record = try store.agreement(view.agreement)
         else {
-            // Signatures that make it an agreement may be on their way, beside this question: "none" would be taken for the last word.
+            // Signatures that make it an agreement may be on their way, beside this question: "none" would be taken for the last word. And a
+            // partner that was put back may have forgotten that the agreement ended before it ever began.
             let waiting = try store.agreements().first {
-                $0.state(at: now) == .proposed && $0.isParty(self.peer)
+                ($0.state(at: now) == .proposed || Views.Line.mark(of: $0.policyEpoch) != line.epochMark) && $0.isParty(self.peer)
                     && $0.viewID(publisher: self.context.own, recipient: self.peer) == line.view
             }
             return waiting.map { .policy($0.digest) } ?? .answer(.none)

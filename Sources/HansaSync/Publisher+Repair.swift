@@ -173,8 +173,10 @@ extension Publisher {
                 guard try self.mayRepair(id, tx, at: now) != nil, var view = try tx.publishedView(id) else { return nil }
                 var changes: [Feed.Change] = []
                 for release in releases {
-                    // What went meanwhile is for the feed to tell.
-                    guard let row = try tx.member(id, release), row.dropped == nil else { continue }
+                    // What went meanwhile is for the feed to tell, and so is what has run out since.
+                    guard let row = try tx.member(id, release), row.dropped == nil, row.until.map({ $0 > now }) ?? true else {
+                        continue
+                    }
                     changes.append(try self.offer(row, under: view.agreement, tx))
                 }
                 if isWhole {

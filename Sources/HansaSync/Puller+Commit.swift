@@ -241,6 +241,8 @@ extension Puller {
                     }
                     try tx.put(before)
                 }
+                // What was fetched of it for another level is fetched no further.
+                if case .moved = item, item.level == .discover { try tx.removeTransfer(id, item.digest) }
                 if case .accepted(let transfer) = item, try tx.release(transfer.digest)?.hasContent == false {
                     try insert(transfer, tx)
                     try tx.removeTransfer(id, item.digest)

@@ -194,7 +194,12 @@ extension Puller {
     /// Decides what a listed id needs. False: it is held already as listed, and nothing is to be done.
     func takeUp(_ item: Wanted, _ store: any MetadataReading, at now: Timestamp) throws -> Bool {
         if let holding = try store.holding(item.view, item.release), holding.state != .ended {
-            guard holding.level != Grant.Level(code: item.level) else { return false }
+            if holding.level == Grant.Level(code: item.level) {
+                // It may be on its way to another level, which is not the one that is listed now.
+                guard callOff(item.release, in: item.view) else { return false }
+                settled.append(.moved(item, holding.package))
+                return true
+            }
             // What was shown by its document alone, and is now shared, has its content yet to come.
             let isShown = try holding.state == .accepted && store.release(item.release)?.hasContent == false
             guard item.isShared, isShown else {
@@ -218,6 +223,21 @@ extension Puller {
             want(item)
         }
         return true
+    }
+
+    /// Ends what is under way for a release in one view. False: nothing was.
+    @discardableResult
+    private func callOff(_ release: Digest, in id: Digest) -> Bool {
+        var isOff = underWay[release] == id
+        waiting[release]?.removeAll { $0.view == id }
+        // In another view it may still be wanted.
+        if isOff { stop(release) }
+        for index in (views[id]?.pages ?? []).indices {
+            if views[id]?.pages[index].outstanding.remove(release) != nil { isOff = true }
+        }
+        settled.removeAll { $0.view == id && $0.digest == release }
+        ready.removeAll { $0.view == id && $0.release == release }
+        return isOff
     }
 
     /// What is on its way is listed again with another level.

@@ -28,7 +28,7 @@ public final class TaintWatch {
         self.world = world
         world.onFrames = { [unowned self] node, peer, frames, now in
             guard !node.isHostile else { return }
-            do { try self.check(node, peer, frames, now) } catch { world.findings.append("S1: \(error)") }
+            do { try self.check(node, peer, frames, now) } catch { self.world.findings.append("S1: \(error)") }
         }
         world.leaves = { [unowned self] connection, frame in
             guard frame.type.isContent, !connection.node.isHostile else { return }

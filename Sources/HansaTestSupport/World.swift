@@ -82,6 +82,9 @@ public final class World {
         }
     }
 
+    // A session and its line hold each other while it runs.
+    deinit { for link in links { link.forgetLines() } }
+
     /// A seed for a part of the world; parts do not share their randomness.
     public static func mix(_ seed: UInt64, _ part: UInt64) -> UInt64 {
         var generator = SplitMix64(seed: seed &+ part &* 0xD134_2543_DE82_EF95)
@@ -150,22 +153,31 @@ public final class World {
     public var traceHash: Digest { trace.copy().finish() }
 }
 
-/// A heap of events by time, then by order of making.
+/// A heap of events by time, then by order of making. The closures lie beside it, so that the heap moves plain words.
 private struct EventQueue {
     struct Event {
         let at: Int64
-        let order: UInt64
         let body: () -> Void
-
-        func comesBefore(_ other: Event) -> Bool { (at, order) < (other.at, other.order) }
     }
 
-    private var heap: [Event] = []
+    private struct Key {
+        let at: Int64
+        let order: UInt64
+        let place: Int
+
+        func comesBefore(_ other: Key) -> Bool { (at, order) < (other.at, other.order) }
+    }
+
+    private var heap: [Key] = []
+    private var bodies: [(() -> Void)?] = []
+    private var free: [Int] = []
     private var made: UInt64 = 0
 
     mutating func add(at moment: Int64, _ body: @escaping () -> Void) {
         made += 1
-        heap.append(Event(at: moment, order: made, body: body))
+        let place = free.popLast() ?? bodies.count
+        if place == bodies.count { bodies.append(body) } else { bodies[place] = body }
+        heap.append(Key(at: moment, order: made, place: place))
         var child = heap.count - 1
         while child > 0, heap[child].comesBefore(heap[(child - 1) / 2]) {
             heap.swapAt(child, (child - 1) / 2)
@@ -174,14 +186,17 @@ private struct EventQueue {
     }
 
     mutating func next(until end: Int64) -> Event? {
-        guard let first = heap.first, first.at <= end else { return nil }
+        guard let first = heap.first, first.at <= end, let body = bodies[first.place] else { return nil }
+        bodies[first.place] = nil
+        free.append(first.place)
         let last = heap.removeLast()
         if !heap.isEmpty {
             heap[0] = last
             var parent = 0
             while true {
                 var least = parent
-                for child in [2 * parent + 1, 2 * parent + 2] where child < heap.count && heap[child].comesBefore(heap[least]) {
+                for child in (2 * parent + 1)...(2 * parent + 2) where child < heap.count && heap[child].comesBefore(heap[least])
+                {
                     least = child
                 }
                 if least == parent { break }
@@ -189,6 +204,6 @@ private struct EventQueue {
                 parent = least
             }
         }
-        return first
+        return Event(at: first.at, body: body)
     }
 }

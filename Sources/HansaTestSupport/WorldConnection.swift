@@ -74,7 +74,8 @@ final class WorldConnection {
         session = HansaSync.Session(
             own: node.city, keyring: node.keyring.version, role: role,
             nonce: DeterministicRandom(seed: random.next()).bytes(Hello.nonceBytes),
-            contentCreditBytes: world.options.limits.contentCreditBytes, ownExpiry: { node.expiry(ofOwnKeyring: $0) })
+            contentCreditBytes: world.options.limits.contentCreditBytes,
+            ownExpiry: { [unowned node] in node.expiry(ofOwnKeyring: $0) })
     }
 
     /// L3: what keeps content from a partner that has credit; nil where nothing does.

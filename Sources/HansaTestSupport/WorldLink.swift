@@ -109,6 +109,12 @@ public final class WorldLink {
         for end in ends { end.peerGone() }
     }
 
+    /// The world ends.
+    func forgetLines() {
+        for line in lines { line.ends = [] }
+        lines = []
+    }
+
     public func cut() {
         isCut = true
         breakNow()

@@ -50,6 +50,8 @@ public final class WorldNode {
     /// Bytes of its disk are read wrong, or were until a moment ago: a job may not have told yet.
     var isMisread: Bool { !disk.faults.misreads.isEmpty || world.now.milliseconds < misreadUntil }
     private var misreadUntil: Int64 = 0
+    private var failuresInRow = 0
+    private var failedLast: Int64 = 0
 
     /// The disk reads as it should again, as after it was replaced by its mirror.
     func readRight() {
@@ -259,7 +261,10 @@ public final class WorldNode {
         }
         // The process stops rather than go on with a store it cannot trust.
         crash()
-        world.after(500) { [weak self] in self?.restart() }
+        // As systemd does: each time that it fails soon after, it waits longer; a fault that stays would else take up the whole history.
+        failuresInRow = world.now.milliseconds - failedLast < 20_000 ? min(failuresInRow + 1, 5) : 0
+        failedLast = world.now.milliseconds
+        world.after(500 << UInt64(failuresInRow)) { [weak self] in self?.restart() }
     }
 
     /// The power goes: what was not synchronised is lost or not, and only committed rows remain.

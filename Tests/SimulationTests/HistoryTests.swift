@@ -90,15 +90,18 @@ import Testing
             (.mixed, 1336), (.mixed, 5929), (.mixed, 6437),
             // What was accepted, went, and was listed again was refused then; a fault's text told which files a watch had opened.
             (.mixed, 14021), (.mixed, 14631), (.mixed, 14972), (.mixed, 15830), (.mixed, 15443),
+            // A restored city forgot that an agreement ended before it began; what a repair listed had run out while it was compared.
+            (.mixed, 20463), (.mixed, 23737),
         ] as [(WorldKind, UInt64)]) func seedsThatOnceFailedHold(kind: WorldKind, seed: UInt64) throws
     {
         Self.check(try Self.run(seed, kind), kind)
     }
 
-    /// "Not there" about the view that a release had just left was taken for the other view in which it was wanted next.
-    @Test func twoCitiesWithoutFaultsNeverDiffer() throws {
+    /// 266: "not there" about the view that a release had just left was taken for the other view in which it was wanted next. 40: content that was
+    /// on its way for a level went on coming when the level that was held was listed again.
+    @Test(arguments: [40, 266] as [UInt64]) func twoCitiesWithoutFaultsNeverDiffer(seed: UInt64) throws {
         var options = WorldHistory.Options()
         (options.kind, options.cities) = (.calm, 2)
-        Self.check(try WorldHistory.run(seed: 266, options: options), .calm)
+        Self.check(try WorldHistory.run(seed: seed, options: options), .calm)
     }
 }
