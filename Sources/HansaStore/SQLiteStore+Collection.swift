@@ -226,6 +226,21 @@ extension SQLiteStore {
         }
     }
 
+    /// Chunks that could not be read and that no release needs are looked for no more; what they lay in need not stay for them.
+    func forgetLost(unless isNeeded: (LooseChunk) -> Bool) throws {
+        let lost = try query { database in
+            try Row.fetchAll(database, sql: "SELECT city, id FROM lost_chunk").map {
+                LooseChunk(city: $0[0], id: try SQLiteStore.digest($0, 1))
+            }
+        }.filter { !isNeeded($0) }
+        guard !lost.isEmpty else { return }
+        try transaction { database in
+            let delete = try database.cachedStatement(sql: "DELETE FROM lost_chunk WHERE city = ? AND id = ?")
+            for chunk in lost { try delete.execute(arguments: [chunk.city, chunk.id.withUnsafeBytes { Data($0) }]) }
+            return ((), {})
+        }
+    }
+
     // MARK: Moving
 
     /// Lets rows name the copies, in one transaction. A segment that a row still names after it stays as it is; of the others no row is left, and
@@ -239,6 +254,9 @@ extension SQLiteStore {
             }
             try SQLiteStore.moveChunks(moves, &staying, note, database)
             try SQLiteStore.moveRecords(moves, &staying, note, database)
+            // What cannot be read now may be readable again, and may be all there is of it.
+            staying.formUnion(
+                try Int64.fetchAll(database, sql: "SELECT DISTINCT segment FROM lost_chunk").compactMap(UInt32.init(exactly:)))
             let retired = moves.segments.subtracting(staying)
             for segment in retired {
                 try database.execute(sql: "DELETE FROM segment_mark WHERE segment = ?", arguments: [Int64(segment)])

@@ -276,6 +276,9 @@ final class SQLiteWriting: SQLiteReading {
     }
 
     func place(_ release: Digest, document: ContentLocation, table: [ContentLocation], pages: [ContentLocation]) throws {
+        let document = try standing(document)
+        let table = try table.map(standing)
+        let pages = try pages.map(standing)
         for place in [document] + table + pages { mark(place) }
         try run(.placeRelease) {
             $0.place(document)
@@ -285,7 +288,11 @@ final class SQLiteWriting: SQLiteReading {
         }
     }
 
-    func loseChunks(in block: ContentLocation) throws { try both(.keepLostChunks, .forgetChunks, block) }
+    func loseChunks(in block: ContentLocation) throws {
+        // Of a block that was not taken along when its segment was emptied there is no row.
+        if case .gone = shared.moved.fate(of: block.segment, offset: block.offset) { return }
+        try both(.keepLostChunks, .forgetChunks, standing(block))
+    }
     func restoreChunks(in block: ContentLocation) throws { try both(.restoreChunks, .forgetLostChunks, block) }
     func forgetFoundChunks() throws { try run(.forgetFoundChunks) { _ in } }
 

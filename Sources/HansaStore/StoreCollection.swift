@@ -115,6 +115,7 @@ public final class StoreCollection: Sendable {
         defer { metadata.endTracing() }
         let reachable = try ReachableChunks(metadata, content) { try proceed(0) }
         try proceed(0)
+        try metadata.forgetLost(unless: reachable.contains)
         let due = try condemn(reachable, at: now, isAlone, &report)
         for start in stride(from: 0, to: due.count, by: settings.sweptAtOnce) {
             let batch = Array(due[start..<min(start + settings.sweptAtOnce, due.count)])
@@ -203,7 +204,8 @@ public final class StoreCollection: Sendable {
         for named in try metadata.namedPlaces() { live[named.place.segment, default: 0] += UInt64(named.place.length) }
         for place in try metadata.withdrawnPlaces() {
             looseSegments.insert(place.segment)
-            live[place.segment, default: 0] -= UInt64(place.length)
+            // One that was withdrawn since the line above was not counted there.
+            live[place.segment] = live[place.segment].map { $0 - min($0, UInt64(place.length)) }
         }
         var shares: [Share] = []
         for segment in try content.segments() {

@@ -206,6 +206,29 @@ import Testing
         #expect(Set(check.findings.compactMap { $0.package?.path }) == ["bikes"])
     }
 
+    @Test func whatMayBeReadableAgainStaysWithItsSegmentForAsLongAsItIsNeeded() throws {
+        let pair = try Pair()
+        let node = pair.publisher
+        try node.publish("bikes", Self.text(2))
+        try node.publish("roads", Self.text(1))
+        let (metadata, content) = try Self.stores(node)
+        func places(_ number: UInt64) throws -> [ContentLocation] {
+            try metadata.read { try $0.chunkLocations(of: node.city, Array(Self.ids(Self.text(number)))) }.compactMap { $0?.block }
+        }
+        let (needed, withdrawn) = (try places(2), try places(1))
+        try content.seal(.content)
+        try metadata.write(at: pair.world.now) { for block in Set(needed + withdrawn) { try $0.loseChunks(in: block) } }
+        try node.withdraw("roads")
+        let collection = try Self.collection(node)
+        try Self.collect(collection, pair.world.now)
+        #expect(try Set(metadata.read { try $0.lostBlocks(limit: 10) }) == Set(needed))
+        #expect(try content.segments().contains(needed[0].segment))
+        // As if the disk had been mounted again.
+        try metadata.write(at: pair.world.now) { for block in Set(needed) { try $0.restoreChunks(in: block) } }
+        try Self.expectSound(node)
+        #expect(try places(2) == needed)
+    }
+
     private static func path(_ segment: UInt32) -> String {
         "segments/" + String(String(UInt64(segment) + 0x1_0000_0000, radix: 16).dropFirst()) + ".seg"
     }
