@@ -213,7 +213,9 @@ import Testing
         try node.publish("roads", Self.text(1))
         let (metadata, content) = try Self.stores(node)
         func places(_ number: UInt64) throws -> [ContentLocation] {
-            try metadata.read { try $0.chunkLocations(of: node.city, Array(Self.ids(Self.text(number)))) }.compactMap { $0?.block }
+            try metadata.read { try $0.chunkLocations(of: node.city, Array(Self.ids(Self.text(number)))) }.compactMap {
+                $0?.block
+            }
         }
         let (needed, withdrawn) = (try places(2), try places(1))
         try content.seal(.content)
