@@ -62,6 +62,8 @@ public enum LogEvent: String, Sendable, CaseIterable {
     case viewRepaired = "view.repaired"
     case viewReset = "view.reset"
     // Audit and administration
+    case witnessFollowed = "witness.followed"
+    case witnessAlarm = "witness.alarm"
     case auditRead = "audit.read"
     case auditVerified = "audit.verified"
     case adminRefused = "admin.refused"
@@ -141,7 +143,7 @@ public enum LogEvent: String, Sendable, CaseIterable {
         case .homeRestored:
             (
                 "Home restored",
-                "An administrator said that this home was put back to an earlier state; details name the last checkpoint and how far numbers were raised."
+                "An administrator said that this home was put back to an earlier state; details tell how far numbers were raised."
             )
         case .releaseOffered: ("Release offered", "A release entered what a partner may see; transfer names the offer.")
         case .releaseDelivered: ("Release delivered", "All content that the partner asked for has been handed to its connection.")
@@ -158,6 +160,16 @@ public enum LogEvent: String, Sendable, CaseIterable {
             ("Document rejected", "The partner did not take a signed document of ours; reason is its own.")
         case .viewReset:
             ("View told again", "Digests differed at one cursor: the whole view was sent once more under a new feed epoch.")
+        case .witnessFollowed:
+            (
+                "Partner's log followed",
+                "A log whose checkpoints we cosign was closed, and its city's keyring names the next; details give both and how far the first had come."
+            )
+        case .witnessAlarm:
+            (
+                "Partner's log contradicts itself",
+                "A partner signed a checkpoint that does not continue one we cosigned; reason says how, details give both sizes."
+            )
         case .sessionOpened: ("Session opened", "A partner was recognised on a connection.")
         case .sessionClosed: ("Session closed", "A recognised connection ended; details count what went through it.")
         case .sessionRefused: ("Session refused", "A known partner's connection was refused or broken off; reason says why.")

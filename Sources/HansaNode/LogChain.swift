@@ -2,7 +2,7 @@
 // that log is closed, and the next one is named by the next keyring (`Node+Restore`).
 //
 //   kitchener.ca/log      log/          the first; its entry 0 is `identity.created`
-//   kitchener.ca/log/2    log/2/        entry 0 is `home.restored`: it names the checkpoint that closed the one before, and what is known to be lost
+//   kitchener.ca/log/2    log/2/        entry 0 is `log.continued`: it names the checkpoint that closed the one before, and what is known to be lost
 //
 // Which logs there are is said by the versions of our keyring: a log without a keyring that names it is none.
 internal import HansaCore
@@ -67,7 +67,7 @@ struct LogSuccession: Equatable {
 
     /// Nil when the entry is of another event, or says less.
     init?(_ entry: LogEntry) {
-        guard entry.event == .homeRestored, let log = entry.details?["log"], let origin = log["origin"]?.string,
+        guard entry.event == .logContinued, let log = entry.details, let origin = log["origin"]?.string,
             let size = log["size"]?.integer.flatMap({ UInt64(exactly: $0) }),
             let root = log["root"]?.string.flatMap({ Digest(prefixed: $0) })
         else { return nil }

@@ -165,10 +165,23 @@ extension Node {
     public func auditCheckpoint(_ caller: Caller) throws(Problem) -> JSONValue {
         try guarded { try logService.advance() }
         let signed = logService.checkpoint
+        let witnesses = try read { store in
+            try store.partners().compactMap { partner -> JSONValue? in
+                guard let note = try WitnessMemory.cosigned(by: partner.city, store),
+                    let checkpoint = try? Checkpoint(text: note.text)
+                else { return nil }
+                return [
+                    "city": .string(partner.city.text), "origin": .string(checkpoint.origin),
+                    "size": JSONValue(checkpoint.size.value), "root": JSONValue(checkpoint.root),
+                    "note": .string(String(decoding: note.bytes, as: UTF8.self)),
+                ]
+            }
+        }
         return [
             "schema": "hansa.audit-checkpoint/1", "origin": .string(signed.checkpoint.origin),
             "size": JSONValue(signed.size.value),
             "root": JSONValue(signed.root), "checkpoint": .string(String(decoding: signed.bytes, as: UTF8.self)),
+            "witnesses": .array(witnesses),
         ]
     }
 

@@ -46,9 +46,14 @@ extension Node {
                         + "Without --against it is done all the same", try: "hansa audit verify --against FILE")
             }
         }
+        let shown = try laterCheckpoints()
         var packages = 0
         func succession(_ closing: Checkpoint) -> LogSuccession {
-            LogSuccession(closing: closing, lostEnd: given?.size.value, shownBy: given.map { _ in "checkpoint" })
+            let all =
+                shown.map { ($0.checkpoint.size.value, $0.partner.text) } + (given.map { [($0.size.value, "checkpoint")] } ?? [])
+            let latest = all.map(\.0).max()
+            return LogSuccession(
+                closing: closing, lostEnd: latest, shownBy: all.filter { $0.0 == latest }.map(\.1).joined(separator: " "))
         }
         var stated = succession(current)
         let number = logs.links.count + 1
@@ -60,10 +65,11 @@ extension Node {
                 packages = chains.count
                 stated = succession(closing.checkpoint)
                 // First of all, so that whoever reads the new log knows what it follows.
+                try tx.log(LogDraft(.logContinued, actor: self.actor(caller), details: stated.json))
                 try tx.log(
                     LogDraft(
                         .homeRestored, actor: self.actor(caller),
-                        details: ["packages": JSONValue(packages), "by": JSONValue(Node.fenceGap), "log": stated.json]))
+                        details: ["packages": JSONValue(packages), "by": JSONValue(Node.fenceGap)]))
                 for (package, lastSeq) in chains {
                     let (raised, overflows) = lastSeq.addingReportingOverflow(Node.fenceGap)
                     guard !overflows, raised < UInt64(Int64.max) else {
@@ -85,6 +91,19 @@ extension Node {
             "closed": stated.json, "log": .string(opening.origin), "keyring": keyring, "partners": partners,
             "dryRun": .bool(request.dryRun), "try": "hansa sync --wait",
         ]
+    }
+
+    /// Checkpoints of the log in use, under its own signature, that partners have shown and that it does not continue: it went back behind them.
+    func laterCheckpoints() throws(Problem) -> [(partner: CityID, checkpoint: Checkpoint)] {
+        let origin = keyring.log.name
+        return try read { store in
+            try store.partners().compactMap { partner in
+                guard let note = try WitnessMemory.behind(partner.city, store), let checkpoint = try? Checkpoint(text: note.text),
+                    checkpoint.origin == origin
+                else { return nil }
+                return (partner.city, checkpoint)
+            }
+        }
     }
 
     func logChain() throws(Problem) -> LogChain {

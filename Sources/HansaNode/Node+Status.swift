@@ -119,6 +119,18 @@ extension Node {
                 needs("partner-paused", "\(notice.city) is paused: nothing is exchanged", "hansa partner resume \(notice.city)")
             }
         }
+        for later in try laterCheckpoints() {
+            needs(
+                "log-behind",
+                "\(later.partner) holds a checkpoint over \(later.checkpoint.size) entries of our log, which our log does not continue: this home "
+                    + "was put back to an earlier state, or its log was rewritten", "hansa restore")
+        }
+        for (city, held, shown) in try contradictions() {
+            needs(
+                "partner-log",
+                "the log of \(city) contradicts itself: we cosigned \(held.size) entries, and it signed \(shown.size) that do not continue them",
+                "hansa audit log --partner \(city) --event witness.alarm")
+        }
         let partners = try partnerRows()
         for partner in partners where partner["state"]?.string == "offline" {
             guard let error = partner["lastError"]?.string, let name = partner["city"]?.string else { continue }
@@ -234,6 +246,21 @@ extension Node {
         check("log") {
             return ("pass", "the log has \(try logService.size.value) entries; hansa audit verify checks every byte", nil)
         }
+        check("witnesses") {
+            if let later = try laterCheckpoints().first {
+                return ("fail", "our log does not continue what \(later.partner) cosigned", "hansa restore")
+            }
+            let asked = configuration.withLock { $0.witnesses }
+            let silent = try metadata.read { store in
+                try asked.filter { try WitnessMemory.cosigned(by: $0, store) == nil }.map(\.text)
+            }
+            if !silent.isEmpty {
+                return ("warn", "have not cosigned our log yet: \(silent.joined(separator: ", "))", "hansa partner list")
+            }
+            return asked.isEmpty
+                ? ("pass", "nobody cosigns our log; hansa config set witnesses PARTNER has one do it", nil)
+                : ("pass", "cosigned by \(asked.map(\.text).joined(separator: ", "))", nil)
+        }
         check("partners") {
             let offline = try partnerRows().filter { $0["state"]?.string == "offline" }.compactMap { $0["city"]?.string }
             return offline.isEmpty || network.withLock({ $0 }) == nil
@@ -249,6 +276,21 @@ extension Node {
                 : ("fail", "\(stopped.count) views are quarantined: \(stopped[0])", "hansa status")
         }
         return ["schema": "hansa.doctor/1", "checks": .array(checks)]
+    }
+
+    /// What partners' logs said that does not continue what we cosigned.
+    private func contradictions() throws(Problem) -> [(city: CityID, held: Checkpoint, shown: Checkpoint)] {
+        try read { store in
+            try store.partners().compactMap { partner in
+                guard
+                    let shown = try WitnessMemory.contradiction(of: partner.city, store).flatMap({
+                        try? Checkpoint(text: $0.text)
+                    }),
+                    let held = try WitnessMemory.held(of: partner.city, store).flatMap({ try? Checkpoint(text: $0.text) })
+                else { return nil }
+                return (partner.city, held, shown)
+            }
+        }
     }
 
     static let keyringWarningMilliseconds: Int64 = 90 * 86_400_000

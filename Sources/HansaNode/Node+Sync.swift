@@ -226,6 +226,12 @@ extension Node {
         done.wait()
     }
 
+    var witnessing: Witnessing {
+        Witnessing(
+            log: logService, identity: { [weak self] in self?.currentIdentity },
+            witnesses: { [weak self] in self?.configuration.withLock { $0.witnesses } ?? [] })
+    }
+
     func makeNetwork() throws(Problem) -> Network {
         let configuration = configuration.withLock { $0 }
         var bounds = Network.Bounds()
@@ -241,7 +247,9 @@ extension Node {
             try Network(
                 context: context, clock: clock,
                 identities: { [weak self] in self.map { [$0.keys.tls] + $0.keys.formerTLS } ?? [] },
-                bounds: bounds, sending: sending, log: log,
+                bounds: bounds, sending: sending,
+                witnessing: witnessing,
+                log: log,
                 onStoreFault: { [weak self] error in self?.storeFailed(error) },
                 onChanges: { [weak self] changes in self?.changed(changes) })
         }

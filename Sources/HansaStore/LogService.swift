@@ -7,7 +7,7 @@
 //
 // When the files cannot be written there are two ends. A full disk: nothing is lost, entries wait in the table, and the next `advance` opens
 // the log anew. Anything else, a failed fsync before all: the store takes no more changes, `onFatal` is told, and the process must end.
-internal import HansaCore
+public import HansaCore
 public import HansaLog
 internal import HansaSync
 internal import Synchronization
@@ -265,6 +265,34 @@ public final class LogService: Sendable {
 
     private func decode(_ bytes: [UInt8], _ index: LeafIndex) throws -> LogEntry {
         do { return try LogEntry(bytes) } catch { throw StoreFault.damaged("log entry \(index): \(error)") }
+    }
+
+    /// The last checkpoint, and what proves that it continues the log of `old` entries. Traps when the log never had as many.
+    public func proof(from old: TreeSize) throws -> (checkpoint: SignedCheckpoint, proof: [Digest]) {
+        while true {
+            let standing = current.withLock { $0 }
+            precondition(old <= standing.checkpoint.size, "a log of \(standing.checkpoint.size) cannot prove from \(old)")
+            var reader = LogReader(storage: standing.storage, size: standing.checkpoint.size)
+            do throws(LogFault) {
+                return (
+                    standing.checkpoint, old.isEmpty ? [] : try reader.consistencyProof(from: old, to: standing.checkpoint.size)
+                )
+            } catch {
+                // A partial tile goes two checkpoints later.
+                guard grownReader(of: standing, after: standing.checkpoint.size) != nil else { throw error }
+            }
+        }
+    }
+
+    /// The root of the log when it had `size` entries; at most as many as the last checkpoint counts.
+    public func root(at size: TreeSize) throws -> Digest {
+        while true {
+            let standing = current.withLock { $0 }
+            var reader = LogReader(storage: standing.storage, size: standing.checkpoint.size)
+            do throws(LogFault) { return try reader.root(at: size) } catch {
+                guard grownReader(of: standing, after: standing.checkpoint.size) != nil else { throw error }
+            }
+        }
     }
 
     // MARK: Verifying

@@ -21,7 +21,8 @@ public enum FrameType: UInt8, Sendable, CaseIterable {
     case error = 0x10
     case close = 0x11
     case reconcile = 0x12
-    // 0x13 checkpoint, 0x14 cosign: with the issue on audit.
+    case checkpoint = 0x13
+    case cosign = 0x14
     case equal = 0x15
     case getDelta = 0x16
     case delta = 0x17
@@ -137,6 +138,8 @@ extension FrameType: CustomStringConvertible {
         case .error: "error"
         case .close: "close"
         case .reconcile: "reconcile"
+        case .checkpoint: "checkpoint"
+        case .cosign: "cosign"
         case .equal: "equal"
         case .getDelta: "get-delta"
         case .delta: "delta"

@@ -35,6 +35,8 @@ public struct Session: ~Copyable {
         case pull(Frame)
         case documents(Frame)
         case documentsAcknowledged(Frame)
+        /// About the partner's log, or its word about ours.
+        case witness(Frame)
         /// Credit came: content may flow again.
         case resumeContent
         case peerError(ErrorMessage)
@@ -122,6 +124,7 @@ public struct Session: ~Copyable {
         case .hello: return violation(.unexpected(.hello, "a second time"))
         case .documents: return .documents(frame)
         case .documentsAcknowledged: return .documentsAcknowledged(frame)
+        case .checkpoint, .cosign: return documentsOnly ? violation(.keyringExpired) : .witness(frame)
         case .error:
             do { return .peerError(try ErrorMessage(frame)) } catch { return violation(error) }
         case .close:

@@ -1,6 +1,7 @@
 // Messages about the session and what lies in an outbox: who speaks, signed documents and receipts, credit, errors, the end.
 public import HansaCore
 public import HansaDocuments
+public import HansaLog
 
 /// Who speaks, to whom, and what of each other's keyring is known. The first frame either way.
 public struct Hello: Message {
@@ -134,6 +135,45 @@ public struct ReceiptMessage: Message {
     public init(from reader: inout ByteReader) throws(ByteFault) {
         id = try reader.varint()
         envelope = try ByteReader.envelope(Packed.read(from: &reader, rawBytesMax: Limits.documentBytesMax)[...])
+    }
+}
+
+/// A log's request to the partner that witnesses it: the body of C2SP's tlog-witness, as it is (`WitnessRequest`).
+public struct CheckpointMessage: Message {
+    public static let type = FrameType.checkpoint
+    public var request: WitnessRequest
+    public init(request: WitnessRequest) { self.request = request }
+    public func encode(to writer: inout ByteWriter) { writer.raw(request.bytes) }
+    public init(from reader: inout ByteReader) throws(ByteFault) {
+        do throws(NoteFault) { request = try WitnessRequest(Array(reader.rest())) } catch {
+            throw .malformed("\(error)")
+        }
+    }
+}
+
+/// The witness's answer: code and body of C2SP's tlog-witness. `evidence` is the last checkpoint of that log that the witness cosigned, as the log signed
+/// it, with an answer that refuses one because of it; empty otherwise.
+public struct CosignMessage: Message {
+    public static let type = FrameType.cosign
+    public static let bodyBytesMax = 4096
+    public static let evidenceBytesMax = 65_536
+    public var code: UInt64
+    public var body: [UInt8]
+    public var evidence: [UInt8]
+    public init(code: UInt64, body: [UInt8], evidence: [UInt8] = []) {
+        self.code = code
+        self.body = body
+        self.evidence = evidence
+    }
+    public func encode(to writer: inout ByteWriter) {
+        writer.varint(code)
+        writer.prefixed(body)
+        writer.prefixed(evidence)
+    }
+    public init(from reader: inout ByteReader) throws(ByteFault) {
+        code = try reader.varint()
+        body = Array(try reader.prefixed(max: CosignMessage.bodyBytesMax))
+        evidence = Array(try reader.prefixed(max: CosignMessage.evidenceBytesMax))
     }
 }
 

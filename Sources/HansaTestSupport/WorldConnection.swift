@@ -134,6 +134,8 @@ final class WorldConnection {
         case .pull(let frame): enqueue(pull: .frame(frame))
         case .documents(let frame): enqueue(pull: .documents(frame))
         case .documentsAcknowledged(let frame): enqueue(pull: .documentsAcknowledged(frame))
+        // Logs are witnessed by the node's shell, which the simulator does not have.
+        case .witness: break
         case .resumeContent: pumpContent()
         case .peerError: break
         case .peerClosed: end()

@@ -258,7 +258,7 @@ public final class WorldHostility {
             var body = frame.body
             for _ in 0..<(1 + below(4)) where body.count > 32 { body[32 + below(body.count - 32)] = UInt8(below(256)) }
             return ("lying ranges", [Frame(.reconcile, body: body).encoded])
-        case .hello, .documents, .error, .close: break
+        case .hello, .documents, .error, .close, .checkpoint, .cosign: break
         }
         return ("nothing", [frame.encoded])
     }

@@ -81,7 +81,7 @@ extension ConfigurationKey {
                 configuration.logLevel = level
                 return nil
             }
-        ] + roles + limits + sync
+        ] + roles + limits + sync + audit
 
     private static let identity: [ConfigurationKey] = [
         ConfigurationKey("city", .text, isRequired: true, "The city's id, as in its keyring. It cannot be changed after init.") {
@@ -230,6 +230,25 @@ extension ConfigurationKey {
         number(
             "sync.retrySecondsMax", 1...86_400, "The longest wait before an unreachable partner is dialled again, in seconds.",
             \.sync.retrySecondsMax),
+    ]
+
+    private static let audit: [ConfigurationKey] = [
+        ConfigurationKey(
+            "witnesses", .listOrSingle(.text),
+            "Partners that cosign our log's checkpoints, so that it cannot be rewritten unseen; they learn its length. One, or a list."
+        ) {
+            .array($0.witnesses.map { .string($0.text) })
+        } put: { value, configuration in
+            var cities: [CityID] = []
+            for text in value.array?.compactMap(\.string) ?? [] {
+                do throws(NameFault) { cities.append(try CityID(text)) } catch {
+                    return error.description + (error.suggestion.map { "; try \($0)" } ?? "")
+                }
+            }
+            guard cities.count <= 64, Set(cities).count == cities.count else { return "is at most 64 cities, each once" }
+            configuration.witnesses = cities
+            return nil
+        }
     ]
 
     private static func number(

@@ -19,6 +19,8 @@ public struct NodeConfiguration: Sendable, Equatable {
     public var roles = Roles()
     public var limits = ConnectionLimits()
     public var sync = SyncTimes()
+    /// Partners that are asked to cosign our log's checkpoints, and so learn how long it is.
+    public var witnesses: [CityID] = []
     /// Where each key that is not at its default got its value, by dotted name. Not compared by `==`.
     public private(set) var origins: [String: Origin] = [:]
 

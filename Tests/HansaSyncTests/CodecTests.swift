@@ -3,6 +3,7 @@ import HansaContent
 import HansaCore
 import HansaCrypto
 import HansaDocuments
+import HansaLog
 import HansaSync
 import HansaTestSupport
 import Testing
@@ -46,6 +47,8 @@ import Testing
     static func samples() throws -> [Sample] {
         let cursor = [UInt8](repeating: 0xC0, count: 16)
         let number = [UInt8](repeating: 0x0F, count: 16)
+        let log = try LogSigner(origin: "kitchener.ca/log", key: key)
+        let note = log.sign(try Checkpoint(origin: log.origin, size: 3, root: digest(1)))
         return [
             Sample(
                 "hello",
@@ -116,6 +119,8 @@ import Testing
                 Delta(
                     view: digest(1), release: digest(2), runs: [0..<2, 70_000..<70_001], reference: [1..<4], rawLength: 5,
                     bytes: Array("zstd".utf8)[...])),
+            Sample("checkpoint", CheckpointMessage(request: WitnessRequest(old: 2, proof: [digest(2)], checkpoint: note))),
+            Sample("cosign", CosignMessage(code: 409, body: Array("3\n".utf8), evidence: note.bytes)),
             Sample("reconcile", try ReconciliationTests.described()),
         ]
     }
@@ -210,7 +215,7 @@ import Testing
         #expect(header([0, 0, 1, FrameType.credit.rawValue, 0]) == nil)
         #expect(header([0, 0, 1, FrameType.chunks.rawValue, 1]) == nil)
         // Unknown types; the other channel; a channel that does not exist or is spelled with two bytes.
-        for type in [0, 0x13, 0x14, 0x40, 0xFF] as [UInt8] { #expect(header([0, 0, 1, type, 0]) == .unknownFrame(type)) }
+        for type in [0, 0x18, 0x40, 0xFF] as [UInt8] { #expect(header([0, 0, 1, type, 0]) == .unknownFrame(type)) }
         for channel in [1, 2, 0x40] as [UInt8] {
             #expect(header([0, 0, 1, FrameType.credit.rawValue, channel]) == .malformed(.credit, "channel"))
         }

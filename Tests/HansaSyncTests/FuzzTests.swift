@@ -82,6 +82,8 @@ import Testing
                             _ = try exchange.puller.receive([frame], at: world.now)
                         }
                     case .hello: _ = try Hello(frame)
+                    case .checkpoint: _ = try CheckpointMessage(frame)
+                    case .cosign: _ = try CosignMessage(frame)
                     case .credit: _ = try Credit(frame)
                     case .error: _ = try ErrorMessage(frame)
                     case .close: _ = try CloseMessage(frame)

@@ -158,6 +158,7 @@ import Testing
             case .documentsAcknowledged: #expect(action == .documentsAcknowledged(frame))
             case .views, .getReleases, .getIndex, .getChunks, .getDelta, .feedAcknowledged, .receipt:
                 #expect(action == .publish(frame))
+            case .checkpoint, .cosign: #expect(action == .witness(frame))
             default: #expect(action == .pull(frame))
             }
         }

@@ -170,7 +170,7 @@ def silent_after_handshake(w):
 def malformed_frames(w):
     v, e = w.view, w.epoch
     bad = {
-        "unknown type": frame(0x7F, b"x"), "type 0": frame(0, b""), "reserved type": frame(0x13, b""), "empty reconcile": frame(RECONCILE, b""),
+        "unknown type": frame(0x7F, b"x"), "type 0": frame(0, b""), "unknown type 2": frame(0x18, b""), "empty reconcile": frame(RECONCILE, b""),
         "oversize control": frame(VIEWS, b"", length=256 * 1024 + 1), "2^24-1": frame(CHUNKS, b"", length=(1 << 24) - 1),
         "control on channel 1": frame(VIEWS, varint(1) + varint(0), channel=1), "content on channel 0": frame(CHUNKS, b"", channel=0),
         "overlong channel": (1).to_bytes(3, "big") + bytes([CREDIT, 0x40, 0x00]) + b"\1",

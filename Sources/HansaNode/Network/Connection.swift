@@ -101,7 +101,9 @@ final class Connection: ChannelDuplexHandler, @unchecked Sendable {
         let publisher: Publisher
         let puller: Puller
         let documents: DocumentExchange
-        init(_ context: ExchangeContext, _ peer: CityID, _ secret: RepairSecret?) {
+        let witness: LogWitness
+        init(_ context: ExchangeContext, _ peer: CityID, _ secret: RepairSecret?, _ witnessing: Witnessing) {
+            witness = LogWitness(context, peer: peer, witnessing)
             publisher = Publisher(context, peer: peer, secret: secret)
             puller = Puller(context, peer: peer, secret: secret)
             documents = DocumentExchange(context, peer: peer)
@@ -120,6 +122,9 @@ final class Connection: ChannelDuplexHandler, @unchecked Sendable {
         case frame(Frame)
         case documents(Frame)
         case documentsAcknowledged(Frame)
+        case witness(Frame)
+        /// Our turn to have our log witnessed.
+        case witnessDue
         /// What the hello said of keyrings.
         case opened(held: UInt64, theirs: UInt64)
         case ask
@@ -235,15 +240,19 @@ final class Connection: ChannelDuplexHandler, @unchecked Sendable {
                 label: RepairSecret.label, context: session.nonces(with: theirs), count: RepairSecret.byteCount)
             var context = context
             context.limits.contentAskedBytesMax = host.contentAskedBytes
-            parts = Parts(context, peer, material.map(RepairSecret.init))
+            parts = Parts(context, peer, material.map(RepairSecret.init), host.witnessing)
             startTimers()
             enqueue(pull: .opened(held: theirs.peerKeyring, theirs: theirs.keyring))
             enqueue(pull: .sendDocuments)
-            if !documentsOnly { enqueue(pull: .ask) }
+            if !documentsOnly {
+                enqueue(pull: .ask)
+                enqueue(pull: .witnessDue)
+            }
         case .publish(let frame): enqueue(publish: .frame(frame), bytes: frame.bodyCount)
         case .pull(let frame): enqueue(pull: .frame(frame), bytes: frame.bodyCount)
         case .documents(let frame): enqueue(pull: .documents(frame), bytes: frame.bodyCount)
         case .documentsAcknowledged(let frame): enqueue(pull: .documentsAcknowledged(frame), bytes: frame.bodyCount)
+        case .witness(let frame): enqueue(pull: .witness(frame), bytes: frame.bodyCount)
         case .resumeContent: pumpContent()
         case .peerError(let error): log.debug("the partner could not", metadata: ["code": "\(error.code.printable())"])
         case .peerClosed(let reason): end("the partner closed: \(reason.printable())")
@@ -362,6 +371,7 @@ final class Connection: ChannelDuplexHandler, @unchecked Sendable {
         announcement = eventLoop.assumeIsolated().scheduleTask(in: .milliseconds(milliseconds)) { [weak self] in
             guard let self, !self.isClosing else { return }
             self.enqueue(publish: .announce)
+            if !self.isDocumentsOnly { self.enqueue(pull: .witnessDue) }
             self.scheduleAnnouncement()
         }
     }
@@ -445,6 +455,9 @@ final class Connection: ChannelDuplexHandler, @unchecked Sendable {
                         result.areDocumentsOut = parts.documents.areOut
                         // Our earlier round may have met a partner that did not know the agreement yet.
                         if !documentsOnly { result.frames += try parts.puller.ask(at: now) }
+                    case .witness(let frame): result.frames += try parts.witness.receive(frame, at: now)
+                    case .witnessDue:
+                        do { result.frames += try parts.witness.due() } catch { throw ExchangeFault.store(error) }
                     case .opened(let held, let theirs): try parts.documents.opened(held: held, theirs: theirs, at: now)
                     case .sendDocuments:
                         result.frames += try parts.documents.pending()
@@ -669,8 +682,8 @@ final class Connection: ChannelDuplexHandler, @unchecked Sendable {
 extension Connection.PullEvent {
     fileprivate var bytes: Int {
         switch self {
-        case .frame(let frame), .documents(let frame), .documentsAcknowledged(let frame): frame.bodyCount
-        case .ask, .opened, .sendDocuments, .tick: 0
+        case .frame(let frame), .documents(let frame), .documentsAcknowledged(let frame), .witness(let frame): frame.bodyCount
+        case .ask, .opened, .sendDocuments, .tick, .witnessDue: 0
         }
     }
 }
@@ -724,6 +737,7 @@ struct PullProgress: Sendable, Equatable {
 protocol ConnectionHost: AnyObject, Sendable {
     var now: Timestamp { get }
     var sending: SendingBudget { get }
+    var witnessing: Witnessing { get }
     /// How often a session announces its views, in seconds, give or take a quarter.
     var announceSeconds: Int64 { get }
     /// Raw bytes of chunks that a new session may have asked for.

@@ -74,6 +74,7 @@ final class Network: ConnectionHost {
     }
 
     let context: ExchangeContext
+    let witnessing: Witnessing
     let sending: SendingBudget
     let clock: any WallClock
     let identities: @Sendable () -> [TLSIdentity]
@@ -88,7 +89,7 @@ final class Network: ConnectionHost {
 
     init(
         context: ExchangeContext, clock: any WallClock, identities: @escaping @Sendable () -> [TLSIdentity], bounds: Bounds,
-        sending: SendingBudget,
+        sending: SendingBudget, witnessing: Witnessing,
         log: Logger,
         onStoreFault: @escaping @Sendable (any Error) -> Void, onChanges: @escaping @Sendable (ExchangeChanges) -> Void
     ) throws {
@@ -96,6 +97,7 @@ final class Network: ConnectionHost {
         self.clock = clock
         self.bounds = bounds
         self.sending = sending
+        self.witnessing = witnessing
         self.log = log
         storeFault = onStoreFault
         self.onChanges = onChanges

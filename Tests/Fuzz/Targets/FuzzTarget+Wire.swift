@@ -32,6 +32,8 @@ extension FuzzTarget {
         case .error: try again(ErrorMessage.self, frame)
         case .close: try again(CloseMessage.self, frame)
         case .reconcile: try again(Reconcile.self, frame)
+        case .checkpoint: try again(CheckpointMessage.self, frame)
+        case .cosign: try again(CosignMessage.self, frame)
         case .equal: try again(EqualViews.self, frame)
         case .getDelta: try again(GetDelta.self, frame)
         case .delta: try again(Delta.self, frame)
