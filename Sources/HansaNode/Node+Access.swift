@@ -111,7 +111,7 @@ extension Node {
     public func accessList(_ caller: Caller, partner text: String?) throws(Problem) -> JSONValue {
         let city = try text.map { (text) throws(Problem) in try partner(text).city }
         let (grants, names) = try read { store in (try store.grants(), try store.agreements()) }
-        let ids = Dictionary(names.map { ($0.digest, $0.agreement.id) }) { first, _ in first }
+        let agreements = Dictionary(names.map { ($0.digest, $0.agreement) }) { first, _ in first }
         return [
             "schema": "hansa.access-list/1",
             "grants": .array(
@@ -121,9 +121,10 @@ extension Node {
                     [
                         "grant": .string(grant.id), "partner": .string(grant.partner.text),
                         "pattern": .string(grant.pattern.text),
-                        "agreement": .string(ids[grant.agreement] ?? grant.agreement.prefixed),
+                        "agreement": .string(agreements[grant.agreement]?.id ?? grant.agreement.prefixed),
                         "level": .string(grant.level.rawValue),
                         "until": JSONValue(grant.until), "ceiling": JSONValue(grant.ceiling?.rawValue),
+                        "passages": .array(passages(of: grant, under: agreements[grant.agreement]).map { .string($0.word) }),
                     ]
                 }),
         ]
@@ -167,19 +168,36 @@ extension Node {
         let rows = try read { store -> [JSONValue] in
             let policy = try store.policy()
             var rows: [JSONValue] = []
+            func add(
+                _ package: PackageID, _ release: Digest, _ version: Version, _ writer: CityID, _ passage: Passage,
+                _ permit: Permit
+            ) {
+                rows.append([
+                    "package": .string(package.description), "release": JSONValue(release),
+                    "level": .string(permit.level.rawValue),
+                    "clause": .string(permit.clause), "grant": JSONValue(permit.grant), "agreement": .string(permit.agreementID),
+                    "version": .string(version.description), "writer": .string(writer.text), "passage": .string(passage.word),
+                ])
+            }
+            func addAll(_ package: PackageRow) throws {
+                for showing in try self.showings(of: package, to: partner.city, store) {
+                    guard case .permit(let permit) = showing.verdict else { continue }
+                    let release = showing.release.release
+                    add(package.package, showing.release.digest, release.version, release.writer, showing.passage, permit)
+                }
+            }
+            guard partner.state == .active else { return [] }
             try self.eachPackage(of: self.city, in: store) { package in
+                // Of a package with one writer its row says all.
+                if try store.isCoMaintained(package.package, at: now) { return try addAll(package) }
                 guard !package.isWithdrawn else { return }
                 let request = AccessRequest(
                     package: package.package, kind: package.kind, tlp: package.tlp, withdrawn: false, publisher: self.city,
                     recipient: partner.city)
-                guard case .permit(let permit) = policy.decision(on: request, at: now), partner.state == .active else { return }
-                rows.append([
-                    "package": .string(package.package.description), "release": JSONValue(package.head),
-                    "level": .string(permit.level.rawValue),
-                    "clause": .string(permit.clause), "grant": JSONValue(permit.grant), "agreement": .string(permit.agreementID),
-                    "version": .string(package.headVersion.description),
-                ])
+                guard case .permit(let permit) = policy.decision(on: request, at: now) else { return }
+                add(package.package, package.head, package.headVersion, self.city, .own, permit)
             }
+            try self.eachForeignPackage(grantedTo: partner.city, store, addAll)
             return rows
         }
         return ["schema": "hansa.access-test/1", "partner": .string(partner.city.text), "packages": .array(rows)]
@@ -199,23 +217,50 @@ extension Node {
         let partner = try partner(text)
         let id = try packageID(packageText)
         let now = clock.now
+        var shows: [JSONValue] = []
+        var passage: Passage?
         let (verdict, record, exists, delivery) = try read { store -> (Verdict, AgreementRecord?, Bool, Delivery?) in
             let policy = try store.policy()
-            // Ours: may they have it? Theirs: may we?
+            // Ours, or what we may show of another's: may they have it? Theirs: may we?
             let theirs = id.city == partner.city
             guard let row = try store.package(id), row.headSeq > 0 else { return (Policy.unknownPackage, nil, false, nil) }
+            let showings = try self.showings(of: row, to: partner.city, store)
+            func delivery(_ showing: Showing) throws -> Delivery? {
+                guard let permit = showing.verdict.permit, let record = policy.agreement(permit.agreement) else { return nil }
+                return try self.delivery(of: showing.release.digest, to: partner, under: record, store)
+            }
+            shows = try showings.map { showing in
+                [
+                    "writer": .string(showing.release.release.writer.text), "release": JSONValue(showing.release.digest),
+                    "passage": .string(showing.passage.word), "allowed": .bool(showing.verdict.isPermit),
+                    "reason": JSONValue(showing.verdict.denial?.reason.rawValue), "clause": JSONValue(showing.verdict.clause),
+                    "grant": JSONValue(showing.verdict.permit?.grant), "delivery": try delivery(showing)?.document ?? .null,
+                ]
+            }
             if theirs {
+                // Another maintainer's release may count, ours among them: the question is about what this partner wrote.
+                var row = row
+                if try store.release(row.head)?.release.writer != partner.city,
+                    let last = try store.releases(of: id).last(where: {
+                        $0.release.writer == partner.city && $0.release.operation != .withdraw
+                    })
+                {
+                    (row.head, row.headSeq) = (last.digest, last.release.ownerSeq)
+                }
                 let verdict = try self.receiverVerdict(row, from: partner.city, store)
                 let record = verdict.agreement.flatMap { policy.agreement($0) }
                 return (verdict, record, true, try record.map { try self.arrival(row, from: partner, under: $0, store) })
+            }
+            if let showing = showings.first(where: \.verdict.isPermit) ?? showings.first {
+                passage = showing.passage
+                let record = showing.verdict.agreement.flatMap { policy.agreement($0) }
+                return (showing.verdict, record, true, try delivery(showing))
             }
             let request = AccessRequest(
                 package: id, kind: row.kind, tlp: row.tlp, withdrawn: row.isWithdrawn, publisher: self.city,
                 recipient: partner.city)
             let verdict = policy.decision(on: request, at: now)
-            let record = verdict.agreement.flatMap { policy.agreement($0) }
-            guard verdict.isPermit, let record else { return (verdict, record, true, nil) }
-            return (verdict, record, true, try self.delivery(row, to: partner, under: record, store))
+            return (verdict, verdict.agreement.flatMap { policy.agreement($0) }, true, nil)
         }
         // No session, no exchange, whatever the agreement says.
         let isPaused = partner.state == .paused
@@ -230,7 +275,10 @@ extension Node {
             JSONMember("until", JSONValue(verdict.permit?.until)), JSONMember("level", JSONValue(verdict.permit?.level.rawValue)),
             JSONMember("clauseText", JSONValue(clauseText)), JSONMember("exists", .bool(exists)),
         ]
+        members.append(JSONMember("passage", JSONValue(passage?.word)))
         members.append(JSONMember("delivery", delivery?.document ?? .null))
+        // With one writer that is us it would say the same twice.
+        members.append(JSONMember("shows", shows.count == 1 && passage == .own ? [] : .array(shows)))
         members.append(JSONMember("conflict", JSONValue(try read { try self.dispute(about: id, $0) })))
         let grant = try read { try $0.grants() }.first { $0.id == verdict.permit?.grant }
         members.append(JSONMember("grantedBy", JSONValue(grant?.grantedBy)))

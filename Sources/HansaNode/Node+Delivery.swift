@@ -44,13 +44,13 @@ enum Delivery {
 }
 
 extension Node {
-    /// Of our package's newest release to a partner that may have it under an agreement.
-    func delivery(_ package: PackageRow, to partner: Partner, under agreement: AgreementRecord, _ store: any MetadataReading)
+    /// Of a release that we show a partner that may have it under an agreement.
+    func delivery(of release: Digest, to partner: Partner, under agreement: AgreementRecord, _ store: any MetadataReading)
         throws -> Delivery
     {
         let id = agreement.viewID(publisher: city, recipient: partner.city)
         let view = try store.publishedView(id)
-        let member = try store.member(id, package.head)
+        let member = try store.member(id, release)
         switch member?.outcome {
         case .accepted: return .accepted
         case .refused: return .refused

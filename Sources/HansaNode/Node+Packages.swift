@@ -142,11 +142,19 @@ extension Node {
         }
         let envelope = try guarded { try Envelope(binary: try content.body(at: release.document)) }
         let document = try guarded { try Release(payload: envelope.payload) }
+        let (maintainers, heldFrom, shownTo) = try read { store in
+            (
+                try store.policy().maintenance(of: row.package, at: self.clock.now)?.cities ?? [],
+                try self.sources(of: release, store), try self.audience(of: release, store)
+            )
+        }
         members += [
             JSONMember("files", JSONValue(release.release.files)), JSONMember("chunks", JSONValue(release.release.chunks)),
             JSONMember("issued", JSONValue(release.release.issued)), JSONMember("seq", JSONValue(release.release.seq)),
             JSONMember("writer", .string(release.release.writer.text)), JSONMember("keyring", JSONValue(document.keyring)),
             JSONMember("manifest", JSONValue(document.manifest)), JSONMember("received", JSONValue(release.committed)),
+            JSONMember("maintainers", .array(maintainers.map { .string($0.text) })), JSONMember("heldFrom", .array(heldFrom)),
+            JSONMember("shownTo", .array(shownTo)),
             JSONMember(
                 "payload",
                 .array(

@@ -31,6 +31,19 @@ extension EndToEndTests {
             #expect(try region.rows(region.waterloo) == rows)
             let shown = try region.waterloo.hansa(["package", "show", Region.package, "--json"]).json
             #expect(shown["release"].text == (try region.head(region.auckland)))
+            // Everybody can say through whom.
+            #expect(shown["heldFrom"][0]["city"].text == "auckland.nz" && shown["heldFrom"][0]["passage"].text == "relayed")
+            let ours = try region.auckland.hansa(["package", "show", Region.package, "--json"]).json
+            #expect(ours["heldFrom"][0]["city"].text == "kitchener.ca" && ours["heldFrom"][0]["passage"].text == "own")
+            #expect(ours["shownTo"].array.count == 1 && ours["shownTo"][0]["city"].text == "waterloo.ca")
+            #expect(ours["shownTo"][0]["passage"].text == "relayed")
+            let why = try region.auckland.hansa(["why", "waterloo.ca", Region.package, "--json"]).json
+            #expect(why["allowed"].bool == true && why["passage"].text == "relayed" && why["clause"].text == "1")
+            let seen = try region.auckland.hansa(["access", "test", "waterloo.ca", "--json"]).json["packages"]
+            #expect(seen.array.count == 1 && seen[0]["writer"].text == "kitchener.ca" && seen[0]["passage"].text == "relayed")
+            #expect(
+                try region.auckland.hansa(["access", "list", "--json"]).json["grants"][0]["passages"].array.compactMap(\.text)
+                    == ["relayed"])
             let receipts = try region.auckland.events().filter { $0 == "receipt.received" }
             #expect(!receipts.isEmpty)
 
@@ -54,6 +67,8 @@ extension EndToEndTests {
             try region.kitchener.hansa(["access", "grant", "waterloo.ca", Region.pattern, "--under", "regional"])
             let synced = try region.waterloo.hansa(["sync", "kitchener.ca", "--wait", "--json"]).json["partners"][0]
             #expect(synced["state"].text == "in-sync" && synced["contentBytesReceived"].integer == 0, "\(synced)")
+            #expect(
+                try region.waterloo.hansa(["why", "hamilton.ca", Region.package, "--json"]).json["passage"].text == "relayed")
             // From now on Waterloo has it from its writer, and what it passes on is the first hop.
             try eventually("Hamilton has it") { try origin(hamilton) == "received" }
             #expect(try region.head(hamilton) == next)

@@ -116,6 +116,19 @@ struct CoMaintainedTests {
         let target = Folder()
         try region.waterloo.checkout(region.assets, into: target)
         #expect(try region.waterloo.verify(target.path)["valid"] == true)
+        // Who shows what: each writer its own.
+        let own = try region.auckland.why("waterloo.ca", region.assets)
+        #expect(own["allowed"] == true && own["passage"] == "maintained" && own["shows"]?[0]?["writer"] == "auckland.nz")
+        let owners = try region.auckland.why("kitchener.ca", region.assets)
+        #expect(owners["allowed"] == true && owners["shows"]?[0]?["allowed"] == true, "what we may have, and what we show")
+        let seen = try region.kitchener.node.accessTest(region.kitchener.caller, partner: "waterloo.ca")["packages"]?.array
+        #expect(seen?.count == 1 && seen?.first?["release"] == next["release"] && seen?.first?["passage"] == "own")
+        let shown = try region.waterloo.node.packageShow(region.waterloo.caller, reference: region.assets)
+        #expect(shown["maintainers"]?.array?.compactMap(\.string) == ["auckland.nz", "kitchener.ca"])
+        #expect(shown["heldFrom"]?.array?.map { $0["passage"]?.string } == ["maintained"])
+        #expect(shown["shownTo"]?.array?.isEmpty == true)
+        let grants = try region.auckland.node.accessList(region.auckland.caller, partner: nil)["grants"]?.array
+        #expect(grants?.allSatisfy { $0["passages"]?.array == ["maintained"] } == true)
         // The same again is no release.
         #expect(try region.publish(region.kitchener, ours, "1,pump,worn\n2,valve,gone\n", merge: false)["unchanged"] == true)
     }

@@ -58,7 +58,7 @@ struct Access: ParsableCommand {
                     columns: [
                         Table.Column("GRANT", "grant"), Table.Column("PARTNER", "partner"), Table.Column("PATTERN", "pattern"),
                         Table.Column("AGREEMENT", "agreement"), Table.Column("LEVEL", "level"), Table.Column("UNTIL", "until"),
-                        Table.Column("CEILING", "ceiling"),
+                        Table.Column("CEILING", "ceiling"), Table.Column("AS", "passages"),
                     ], emptyText: "no grants: nobody has access to anything"
                 ).render(document["grants"]?.array ?? [], style)
             }
@@ -99,7 +99,7 @@ struct Access: ParsableCommand {
                 Table(
                     columns: [
                         Table.Column("PACKAGE", "package"), Table.Column("RELEASE", "release"), Table.Column("LEVEL", "level"),
-                        Table.Column("CLAUSE", "clause"), Table.Column("GRANT", "grant"),
+                        Table.Column("CLAUSE", "clause"), Table.Column("GRANT", "grant"), Table.Column("AS", "passage"),
                     ], emptyText: "\(Style.text(document["partner"])) sees nothing"
                 ).render(document["packages"]?.array ?? [], style)
             }

@@ -10,6 +10,8 @@ struct Why: HansaCommand {
               hansa why auckland.nz kitchener.ca/roads/breaks
               hansa why auckland.nz kitchener.ca/roads/breaks --json
               hansa why boston.gov kitchener.ca/budget && echo shared        0 yes, 7 no
+
+            A package of another city that we maintain, or may pass on, is asked about in the same way: what we show of it is told.
             """)
 
     @Argument(help: ArgumentHelp("The partner's city id.", valueName: "PARTNER"))
@@ -40,9 +42,19 @@ struct Why: HansaCommand {
             let reason = delivery["reason"].flatMap { $0.isNull ? nil : ": \(Style.text($0))" } ?? ""
             text += "  delivery   \(state)\(reason)\n"
         }
+        // What we write or pass on of a package that is not ours alone.
+        for showing in document["shows"]?.array ?? [] {
+            let isShown = showing["allowed"]?.bool == true
+            let state = isShown ? Style.text(showing["delivery"]?["state"]) : "no: \(Style.text(showing["reason"]))"
+            text += "  \(Style.text(showing["passage"])) by us, written by \(Style.text(showing["writer"])): \(state)\n"
+        }
         let rest = Outline.render(
             document, style,
-            leavingOut: ["partner", "package", "allowed", "reason", "clause", "agreement", "grant", "level", "until", "delivery"])
+            leavingOut: [
+                "partner", "package", "allowed", "reason", "clause", "agreement", "grant", "level", "until", "delivery",
+                "passage",
+                "shows",
+            ])
         return text + Outline.indented(rest)
     }
 }
