@@ -162,8 +162,9 @@ public enum Explanations {
             "Its city granted the level discover: we hold the signed release, which says that it exists, its title, size and version, and no content. Ask "
                 + "the city to grant it with --level sync; the content then comes by itself."
         case .contentDamaged:
-            "Stored content does not match its hash: the disk or somebody has changed it. It is not handed out. `hansa store check` names the packages "
-                + "concerned; `hansa store rebuild` finds chunks again that lie whole in another record; what is still damaged then is in a backup."
+            "Stored content does not match its hash: the disk or somebody has changed it. It is not handed out. The node fetches it anew from the "
+                + "city that served it, or its own from a partner that accepted it; where nobody has it, publish its directory again. `hansa status` names what "
+                + "is damaged, `hansa store check` looks at everything, `hansa store rebuild` finds chunks that lie whole in another record. Look at the disk."
         case .limitExceeded: "Something is larger than this node accepts. The message names the limit."
         case .notAuthoritative:
             "Only the city whose name a package bears withdraws it, and only that city or a maintainer whom an agreement in force names publishes it."

@@ -52,6 +52,7 @@ final class Housekeeping: Sendable {
                     do { try network.refreshPartners() } catch { node.storeFailed(error) }
                 }
                 flushRefusals(all: false)
+                lookAtDamage(at: now)
                 if now.milliseconds % 5000 < 1000 {
                     // A release that came stands in the log. A long merge holds up this loop: what it would do meanwhile may be late.
                     let entries = try? node.metadata.read { try $0.logSize }
@@ -81,6 +82,16 @@ final class Housekeeping: Sendable {
     /// Refusals of partners are merged by the minute (FORMATS.md §11): those of minutes that have ended go to the log.
     private func flushRefusals(all: Bool) {
         do { try node.context.flushRefusals(at: node.clock.now, all: all) } catch { node.storeFailed(error) }
+    }
+
+    /// What readers met goes into rows; what can be read again, or is here again, leaves them.
+    private func lookAtDamage(at now: Timestamp) {
+        do {
+            try node.context.recordDamage(at: now)
+            try node.context.lookAgain(at: now)
+        } catch {
+            node.storeFailed(error)
+        }
     }
 
     private func nextChange() -> Timestamp? {

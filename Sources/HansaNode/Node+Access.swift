@@ -280,6 +280,7 @@ extension Node {
         // With one writer that is us it would say the same twice.
         members.append(JSONMember("shows", shows.count == 1 && passage == .own ? [] : .array(shows)))
         members.append(JSONMember("conflict", JSONValue(try read { try self.dispute(about: id, $0) })))
+        members.append(JSONMember("damage", JSONValue(try damage(of: id))))
         let grant = try read { try $0.grants() }.first { $0.id == verdict.permit?.grant }
         members.append(JSONMember("grantedBy", JSONValue(grant?.grantedBy)))
         members.append(JSONMember("grantedAt", JSONValue(grant?.issued)))
@@ -289,6 +290,16 @@ extension Node {
             : nextStep(verdict, partner.city, id, record, isTheirs: id.city == partner.city)
         members.append(JSONMember("try", JSONValue(next)))
         return .object(members)
+    }
+
+    /// What of its releases cannot be read from our disk, and where it comes from.
+    private func damage(of package: PackageID) throws(Problem) -> String? {
+        let rows = try read { store in
+            try store.damages().compactMap { damage in try store.release(damage.release).map { (damage, $0) } }
+                .filter { $0.1.release.package == package }
+        }
+        guard let (damage, row) = rows.first else { return nil }
+        return "\(row.release.version): \(damage.what); \(try guarded { try self.remedy(for: row) }.text)"
     }
 
     private func nextStep(_ verdict: Verdict, _ partner: CityID, _ package: PackageID, _ record: AgreementRecord?, isTheirs: Bool)

@@ -170,7 +170,9 @@ extension Node {
 
     func table(of release: ReleaseRow) throws -> FileTable {
         var encoded: [UInt8] = []
-        for location in release.table { encoded += try content.body(at: location) }
+        do { for location in release.table { encoded += try content.body(at: location) } } catch StoreFault.damaged(let what) {
+            throw damaged(release, block: nil, what)
+        }
         return try FileTable(encoded: encoded, chunks: release.release.chunks)
     }
 

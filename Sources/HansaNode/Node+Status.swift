@@ -95,6 +95,13 @@ extension Node {
                 "release-refused", "we refused \(what): \(holding.reason ?? "")",
                 holding.package.map { "hansa package history \($0)" } ?? "hansa audit log --event release.refused")
         }
+        for row in try read({ store in try store.damages().prefix(20).compactMap { try store.release($0.release) } }) {
+            let remedy = try guarded { try self.remedy(for: row) }
+            needs(
+                "content-damaged",
+                "\(row.release.package) \(row.release.version) cannot be read in part from our disk; \(remedy.text)",
+                remedy.command)
+        }
         let keyring = keyring
         if keyring.isExpired(at: now) {
             needs(
@@ -242,6 +249,13 @@ extension Node {
                     "fail", "\(short.count) of \(ends.count) segments are missing or cut short: number \(short[0])",
                     "restore segments/ from a backup"
                 )
+        }
+        check("content") {
+            let damaged = try metadata.read { try $0.damages() }
+            guard let first = damaged.first else { return ("pass", "nothing was met that cannot be read", nil) }
+            return (
+                "fail", "\(damaged.count) releases cannot be read in part: \(first.what)", "hansa status, and look at the disk"
+            )
         }
         check("log") {
             return ("pass", "the log has \(try logService.size.value) entries; hansa audit verify checks every byte", nil)

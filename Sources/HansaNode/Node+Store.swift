@@ -1,12 +1,20 @@
 // The store looked at as a whole: every byte and place, what is kept for whom, and places made again.
 public import HansaCore
+internal import HansaDocuments
 internal import HansaStore
+internal import HansaSync
 internal import Synchronization
 
 extension Node {
     public func storeCheck(_ caller: Caller, conversation: any Conversation) throws(Problem) -> JSONValue {
         let check = try guarded {
-            try surveying.withLock { _ in try StoreCheck(of: metadata, content, progress: reading(conversation)) }
+            try surveying.withLock { _ in
+                // What was met before and can be read after all is no finding.
+                try context.lookAgain(at: clock.now, atOnce: true)
+                let check = try StoreCheck(of: metadata, content, progress: reading(conversation))
+                try remember(check)
+                return check
+            }
         }
         return document("hansa.store-check/1", check, [])
     }
@@ -17,7 +25,7 @@ extension Node {
                 try StoreRebuild(of: metadata, content, dryRun: dryRun, progress: reading(conversation))
             }
         }
-        let damaged = rebuild.check.findings.contains { $0.package == nil }
+        let damaged = rebuild.check.findings.contains { $0.package == nil && $0.isNeeded }
         return document(
             "hansa.store-rebuild/1", rebuild.check,
             [
@@ -28,6 +36,46 @@ extension Node {
             ])
     }
 
+    /// What a check found is put right like what any reader finds.
+    private func remember(_ check: StoreCheck) throws {
+        for start in stride(from: 0, to: check.damagedBlocks.count, by: 1000) {
+            for block in check.damagedBlocks[start..<min(start + 1000, check.damagedBlocks.count)] {
+                context.damage.note(nil, block: block, "found by a check")
+            }
+            try context.recordDamage(at: clock.now)
+        }
+        for start in stride(from: 0, to: check.damagedReleases.count, by: 1000) {
+            for item in check.damagedReleases[start..<min(start + 1000, check.damagedReleases.count)] {
+                context.damage.note(item.release, block: nil, item.problem)
+            }
+            try context.recordDamage(at: clock.now)
+        }
+    }
+
+    /// Where what is damaged here comes from, and what a person does about it.
+    func remedy(for release: ReleaseRow) throws -> (text: String, command: String) {
+        let package = release.release.package
+        if release.servedBy != city {
+            return ("it is fetched anew from \(release.servedBy)", "hansa sync \(release.servedBy) --wait")
+        }
+        let holders = try metadata.read { store in
+            try store.publishedViews().filter { try store.member($0.id, release.digest)?.outcome == .accepted }.map(\.recipient)
+        }
+        if let holder = holders.first { return ("it is fetched back from \(holder)", "hansa sync \(holder) --wait") }
+        return ("no partner has it: publish its directory again", "hansa package publish DIR, for \(package)")
+    }
+
+    /// Notes and records what of a release cannot be read here, and says so.
+    func damaged(_ release: ReleaseRow, block: ContentLocation?, _ what: String) -> Problem {
+        context.damage.note(release.digest, block: block, what)
+        do { try context.recordDamage(at: clock.now) } catch { storeFailed(error) }
+        let remedy = try? remedy(for: release)
+        return Problem(
+            .contentDamaged,
+            "\(release.release.package) \(release.release.version) cannot be read in part: \(what)\(remedy.map { "; " + $0.text } ?? "")",
+            try: remedy?.command ?? "hansa doctor")
+    }
+
     private func document(_ schema: String, _ check: StoreCheck, _ more: [JSONMember]) -> JSONValue {
         var members: [JSONMember] = [JSONMember("schema", .string(schema))]
         members += more.isEmpty ? [JSONMember("valid", .bool(check.isSound))] : more
@@ -35,13 +83,14 @@ extension Node {
             JSONMember("segments", JSONValue(check.segments)), JSONMember("records", JSONValue(check.records)),
             JSONMember("bytes", JSONValue(check.bytes)), JSONMember("releases", JSONValue(check.releases)),
             JSONMember("chunks", JSONValue(check.chunks)), JSONMember("findingsCount", JSONValue(check.findingsCount)),
+            JSONMember("unneededCount", JSONValue(check.unneededCount)),
             JSONMember(
                 "findings",
                 .array(
                     check.findings.map { finding in
                         [
                             "problem": .string(finding.problem), "package": JSONValue(finding.package?.description),
-                            "version": JSONValue(finding.version?.description),
+                            "version": JSONValue(finding.version?.description), "needed": .bool(finding.isNeeded),
                             "segment": finding.segment.map { JSONValue(Int($0)) } ?? .null,
                             "offset": finding.offset.map { JSONValue($0) } ?? .null,
                         ]

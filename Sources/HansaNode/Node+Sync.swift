@@ -165,7 +165,8 @@ extension Node {
             }
             return Outcome(state: "in-sync", reason: nil)
         }
-        return link.progress.isOnlyParked ? Outcome(state: "behind", reason: "not-yet-due") : nil
+        guard link.progress.isOnlyParked else { return nil }
+        return Outcome(state: "behind", reason: link.progress.putOff > 0 ? "unavailable-there" : "not-yet-due")
     }
 
     private func isSilent(_ target: Target, _ connection: Connection) -> Bool {

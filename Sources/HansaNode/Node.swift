@@ -70,6 +70,7 @@ public final class Node: NodeHandle {
             signing: SigningIdentity(
                 SigningIdentity.Current(keyring: identity.keyring.version, packageKey: identity.keys.package)),
             metadata: metadata, content: content, random: random, makeLane: { PoolLane() })
+        context.damage.whenFound { [log] in log.error("stored content cannot be read", metadata: ["what": "\($0)"]) }
     }
 
     // MARK: Doing things durably

@@ -104,8 +104,9 @@ enum SQL: Int, CaseIterable {
                 + "committed = excluded.committed, served_by = excluded.served_by WHERE length(file_table) = 0 AND length(excluded.file_table) > 0"
         case .chunk: "SELECT segment, record, record_length, raw_offset, raw_length FROM chunk WHERE city = ? AND id = ?"
         case .insertChunk: "INSERT INTO chunk VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
-        case .keepLostChunks: "INSERT OR REPLACE INTO lost_chunk SELECT * FROM chunk WHERE segment = ? AND record = ?"
-        case .forgetChunks: "DELETE FROM chunk WHERE segment = ? AND record = ?"
+        case .keepLostChunks:
+            "INSERT OR REPLACE INTO lost_chunk SELECT * FROM chunk WHERE (segment << 32 | record) IN (SELECT value FROM json_each(?))"
+        case .forgetChunks: "DELETE FROM chunk WHERE (segment << 32 | record) IN (SELECT value FROM json_each(?))"
         case .lostBlocks:
             "SELECT segment, record, MAX(record_length) FROM lost_chunk GROUP BY segment, record ORDER BY segment, record LIMIT ?"
         case .restoreChunks:

@@ -288,16 +288,21 @@ final class SQLiteWriting: SQLiteReading {
         }
     }
 
-    func loseChunks(in block: ContentLocation) throws {
+    func loseChunks(in blocks: [ContentLocation]) throws {
         // Of a block that was not taken along when its segment was emptied there is no row.
-        if case .gone = shared.moved.fate(of: block.segment, offset: block.offset) { return }
-        try both(.keepLostChunks, .forgetChunks, standing(block))
+        let standing = try blocks.filter {
+            if case .gone = shared.moved.fate(of: $0.segment, offset: $0.offset) { false } else { true }
+        }
+        .map(standing)
+        guard !standing.isEmpty else { return }
+        let keys = "[" + standing.map { String(UInt64($0.segment) << 32 | UInt64($0.offset)) }.joined(separator: ",") + "]"
+        for sql in [SQL.keepLostChunks, .forgetChunks] { try run(sql) { $0.text(keys) } }
     }
-    func restoreChunks(in block: ContentLocation) throws { try both(.restoreChunks, .forgetLostChunks, block) }
+
     func forgetFoundChunks() throws { try run(.forgetFoundChunks) { _ in } }
 
-    private func both(_ first: SQL, _ second: SQL, _ block: ContentLocation) throws {
-        for sql in [first, second] {
+    func restoreChunks(in block: ContentLocation) throws {
+        for sql in [SQL.restoreChunks, .forgetLostChunks] {
             try run(sql) {
                 $0.int(block.segment)
                 $0.int(block.offset)

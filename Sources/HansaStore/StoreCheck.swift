@@ -6,7 +6,7 @@ internal import HansaContent
 public import HansaCore
 internal import HansaCrypto
 internal import HansaDocuments
-internal import HansaSync
+public import HansaSync
 
 /// The result of a check.
 public struct StoreCheck: Sendable {
@@ -18,6 +18,14 @@ public struct StoreCheck: Sendable {
         /// The release that cannot be handed out because of it.
         public let package: PackageID?
         public let version: Version?
+        /// A row names what lies there. Damage elsewhere harms nothing, as where what was damaged has been fetched again since.
+        public let isNeeded: Bool
+    }
+
+    /// A release of which something cannot be read or found.
+    public struct DamagedRelease: Sendable {
+        public let release: Digest
+        public let problem: String
     }
 
     public static let findingsMax = 1000
@@ -31,12 +39,22 @@ public struct StoreCheck: Sendable {
     /// The first thousand.
     public private(set) var findings: [Finding] = []
     public private(set) var findingsCount = 0
-    public var isSound: Bool { findingsCount == 0 }
+    /// Of these, damage where nothing lies that is needed.
+    public private(set) var unneededCount = 0
+    public var isSound: Bool { findingsCount == unneededCount }
+    public private(set) var damagedReleases: [DamagedRelease] = []
+    /// Blocks that chunks' rows name and that cannot be read, each once.
+    public private(set) var damagedBlocks: [ContentLocation] = []
 
     /// Chunks that rows place where they are not, or that a release needs and no row has, by the city that served them.
     private(set) var lostChunks: Set<Lost> = []
     /// Releases whose document, table or page cannot be read.
     private var lostReleases: [Digest: String] = [:]
+    /// Where something was lost, by segment and offset.
+    private var lostPlaces: Set<UInt64> = []
+    /// What a row names and the scan did not come by, read by itself: nil where it is whole, else what is wrong with it.
+    private var probed: (key: UInt64, chunks: [ChunkEntry], fault: String?)?
+    private let content: SegmentStore
 
     struct Lost: Hashable {
         let city: Int64
@@ -51,6 +69,7 @@ public struct StoreCheck: Sendable {
         of metadata: SQLiteStore, _ content: SegmentStore,
         progress: (_ done: UInt64, _ total: UInt64) throws -> Void = { _, _ in }
     ) throws {
+        self.content = content
         for problem in try metadata.integrityProblems().prefix(10) { find("the database: \(problem)") }
         let named = try metadata.namedPlaces()
         let present = try content.segments()
@@ -66,26 +85,61 @@ public struct StoreCheck: Sendable {
             var chunk = 0
             for segment in group {
                 try progress(bytes, total)
-                if present.contains(segment) {
+                var damage: [SegmentStore.Damage] = []
+                let isPresent = present.contains(segment)
+                if isPresent {
                     bytes += try content.size(of: segment)
-                    try read(segment, of: content, named, &place, chunks, &chunk)
+                    damage = try read(segment, of: content, named, &place, chunks, &chunk)
                 } else {
                     find("segment \(segment) is missing", segment: segment)
                 }
-                miss(upTo: (segment, .max), named, &place, chunks, &chunk)
+                miss(upTo: (segment, .max), named, &place, chunks, &chunk, isPresent: isPresent)
+                for place in damage {
+                    let isNeeded = lostPlaces.contains(StoreCheck.key(segment, UInt32(clamping: place.offset)))
+                    find(place.fault.words, segment: segment, offset: place.offset, isNeeded: isNeeded)
+                }
             }
         }
         var none = 0
-        miss(upTo: (.max, .max), named, &place, [], &none)
+        miss(upTo: (.max, .max), named, &place, [], &none, isPresent: false)
         try readReleases(metadata, content)
     }
 
     private mutating func find(
-        _ problem: String, segment: UInt32? = nil, offset: UInt64? = nil, package: PackageID? = nil, version: Version? = nil
+        _ problem: String, segment: UInt32? = nil, offset: UInt64? = nil, package: PackageID? = nil, version: Version? = nil,
+        isNeeded: Bool = true
     ) {
         findingsCount += 1
+        if !isNeeded { unneededCount += 1 }
         guard findings.count < StoreCheck.findingsMax else { return }
-        findings.append(Finding(segment: segment, offset: offset, problem: problem, package: package, version: version))
+        findings.append(
+            Finding(
+                segment: segment, offset: offset, problem: problem, package: package, version: version, isNeeded: isNeeded))
+    }
+
+    private static func key(_ segment: UInt32, _ offset: UInt32) -> UInt64 { UInt64(segment) << 32 | UInt64(offset) }
+
+    private mutating func lose(_ row: ChunkPlace, isReadable: Bool) {
+        lostChunks.insert(Lost(city: row.city, id: row.id))
+        lostPlaces.insert(StoreCheck.key(row.block.segment, row.block.offset))
+        if !isReadable, damagedBlocks.last != row.block { damagedBlocks.append(row.block) }
+    }
+
+    /// Reads a record by its place: where a scan cannot go on behind damage, what follows may be whole.
+    private mutating func probe(_ place: ContentLocation) -> (chunks: [ChunkEntry], fault: String?) {
+        let key = StoreCheck.key(place.segment, place.offset)
+        if let probed, probed.key == key { return (probed.chunks, probed.fault) }
+        var chunks: [ChunkEntry] = []
+        var fault: String?
+        do {
+            let record = try content.read(SegmentLocation(place))
+            fault = StoreCheck.fault(in: record)
+            if case .block(let block) = record { chunks = block.chunks }
+        } catch {
+            fault = "\(error)"
+        }
+        probed = (key, chunks, fault)
+        return (chunks, fault)
     }
 
     // MARK: Segments
@@ -93,14 +147,19 @@ public struct StoreCheck: Sendable {
     private mutating func read(
         _ segment: UInt32, of content: SegmentStore, _ named: [NamedPlace], _ place: inout Int, _ chunks: [ChunkPlace],
         _ chunk: inout Int
-    ) throws {
+    ) throws -> [SegmentStore.Damage] {
         segments += 1
-        let damage = try content.scan(segment) { location, record in
+        return try content.scan(segment) { location, record in
             records += 1
             let here = (location.segment, location.offset)
-            miss(upTo: here, named, &place, chunks, &chunk)
+            miss(upTo: here, named, &place, chunks, &chunk, isPresent: true)
             let fault = StoreCheck.fault(in: record)
-            if let fault { find(fault, segment: segment, offset: UInt64(location.offset)) }
+            if let fault {
+                let isNamed =
+                    place < named.count && (named[place].place.segment, named[place].place.offset) == here
+                    || chunk < chunks.count && (chunks[chunk].block.segment, chunks[chunk].block.offset) == here
+                find(fault, segment: segment, offset: UInt64(location.offset), isNeeded: isNamed)
+            }
             while place < named.count, (named[place].place.segment, named[place].place.offset) == here {
                 let isRight = named[place].place.length == location.length && StoreCheck.fits(named[place].kind, record)
                 if fault != nil || !isRight { lose(named[place]) }
@@ -116,32 +175,49 @@ public struct StoreCheck: Sendable {
                     entries = entries.dropFirst()
                 }
                 let isThere = offset == row.offset && entries.first == ChunkEntry(id: row.id, length: row.length)
-                if fault != nil || !isThere || row.block.length != location.length {
-                    lostChunks.insert(Lost(city: row.city, id: row.id))
-                }
+                if fault != nil || !isThere || row.block.length != location.length { lose(row, isReadable: fault == nil) }
                 chunk += 1
             }
         }
-        for place in damage {
-            find(place.fault.words, segment: segment, offset: place.offset)
-        }
     }
 
-    /// Rows that name places before `here`, at which no record was found.
+    /// Rows that name places before `here`, by which the scan did not come.
     private mutating func miss(
-        upTo here: (UInt32, UInt32), _ named: [NamedPlace], _ place: inout Int, _ chunks: [ChunkPlace], _ chunk: inout Int
+        upTo here: (UInt32, UInt32), _ named: [NamedPlace], _ place: inout Int, _ chunks: [ChunkPlace], _ chunk: inout Int,
+        isPresent: Bool
     ) {
         while place < named.count, (named[place].place.segment, named[place].place.offset) < here {
-            lose(named[place])
+            if !isPresent || !isWhole(named[place]) { lose(named[place]) }
             place += 1
         }
         while chunk < chunks.count, (chunks[chunk].block.segment, chunks[chunk].block.offset) < here {
-            lostChunks.insert(Lost(city: chunks[chunk].city, id: chunks[chunk].id))
+            let row = chunks[chunk]
+            if isPresent {
+                let isNew = probed.map { $0.key != StoreCheck.key(row.block.segment, row.block.offset) } ?? true
+                let block = probe(row.block)
+                if isNew, let fault = block.fault { find(fault, segment: row.block.segment, offset: UInt64(row.block.offset)) }
+                var offset: UInt32 = 0
+                let isThere = block.chunks.contains { entry in
+                    defer { offset += entry.length }
+                    return offset == row.offset && entry == ChunkEntry(id: row.id, length: row.length)
+                }
+                if block.fault != nil || !isThere { lose(row, isReadable: block.fault == nil) }
+            } else {
+                lose(row, isReadable: false)
+            }
             chunk += 1
         }
     }
 
+    private mutating func isWhole(_ named: NamedPlace) -> Bool {
+        guard let record = try? content.read(SegmentLocation(named.place)), StoreCheck.fits(named.kind, record) else {
+            return false
+        }
+        return StoreCheck.fault(in: record) == nil
+    }
+
     private mutating func lose(_ named: NamedPlace) {
+        lostPlaces.insert(StoreCheck.key(named.place.segment, named.place.offset))
         let what =
             switch named.kind {
             case .document: "the signed document"
@@ -211,7 +287,10 @@ public struct StoreCheck: Sendable {
                 } else {
                     problem = try self.problem(of: row, metadata, content)
                 }
-                if let problem { find(problem, package: row.release.package, version: row.release.version) }
+                if let problem {
+                    find(problem, package: row.release.package, version: row.release.version)
+                    damagedReleases.append(DamagedRelease(release: digest, problem: problem))
+                }
             }
         }
     }

@@ -44,8 +44,15 @@ public final class DamageNotes: Sendable {
     private static let lookMillisecondsMin: Int64 = 5000
     private static let lookMillisecondsMax: Int64 = 15 * 60 * 1000
 
+    private let whenFound: Mutex<(@Sendable (String) -> Void)?> = Mutex(nil)
+
     public init() {}
 
+    /// Told of each release once, when it is in the rows; for the node's own log.
+    public func whenFound(_ body: @escaping @Sendable (String) -> Void) { whenFound.withLock { $0 = body } }
+    func tell(_ text: String) { whenFound.withLock { $0 }?(text) }
+
+    /// What of `release` cannot be read, and the block if it is one. Put into rows by `ExchangeContext.recordDamage`.
     public func note(_ release: Digest?, block: ContentLocation?, _ what: String) {
         notes.withLock { notes in
             let note = Note(release: release, block: block, what: what)
@@ -106,10 +113,11 @@ extension ExchangeContext {
         let notes = damage.take()
         guard !notes.isEmpty else { return }
         damage.lookSoon()
+        var found: [String] = []
         do {
             try metadata.write(at: now) { tx in
-                var blocks: Set<ContentLocation> = []
-                for block in notes.compactMap(\.block) where blocks.insert(block).inserted { try tx.loseChunks(in: block) }
+                try tx.loseChunks(in: notes.compactMap(\.block))
+                found = []
                 for note in notes {
                     guard let digest = note.release, try tx.damage(of: digest) == nil, let row = try tx.release(digest) else {
                         continue
@@ -119,18 +127,20 @@ extension ExchangeContext {
                         LogDraft(
                             .contentDamaged, outcome: .failed, package: row.release.package, release: digest,
                             details: ["what": .string(note.what)]))
+                    found.append("\(row.release.package) \(row.release.version): \(note.what)")
                 }
             }
         } catch {
             damage.putBack(notes)
             throw error
         }
+        for text in found { damage.tell(text) }
     }
 
     /// Reads once more what could not be read, and takes off the list what is whole: because it can be read again, was published or fetched again, or lies
     /// elsewhere. Whoever asks, after five seconds, and then each time twice as long, a quarter of an hour at most. Not within a look at the rows or a transaction.
-    public func lookAgain(at now: Timestamp) throws {
-        guard damage.mayLook(at: now) else { return }
+    public func lookAgain(at now: Timestamp, atOnce: Bool = false) throws {
+        guard atOnce || damage.mayLook(at: now) else { return }
         let (blocks, listed) = try metadata.read { (try $0.lostBlocks(limit: 64), try $0.damages()) }
         guard !blocks.isEmpty || !listed.isEmpty else { return }
         let readable = blocks.filter { block in

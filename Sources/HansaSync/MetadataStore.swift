@@ -570,8 +570,8 @@ public protocol MetadataWriting: MetadataReading {
     func put(_ dispute: DisputeRow) throws
     /// Chunks of one stored block, in its order. A chunk that the city has already keeps its first location.
     func insertChunks(of city: CityID, block: ContentLocation, _ chunks: [ChunkEntry]) throws
-    /// No chunk of any city counts as lying in this block: it cannot be read. Where they lay is kept beside. Looks at all rows.
-    func loseChunks(in block: ContentLocation) throws
+    /// No chunk of any city counts as lying in these blocks: they cannot be read. Where they lay is kept beside. Looks at all rows.
+    func loseChunks(in blocks: [ContentLocation]) throws
     /// The block can be read again: chunks that were lost with it lie in it, but for those that lie elsewhere by now.
     func restoreChunks(in block: ContentLocation) throws
     /// What was lost and lies elsewhere by now is not looked for any more.

@@ -233,6 +233,8 @@ public final class Puller {
         defer { changes = ExchangeChanges() }
         return changes
     }
+    /// Releases that the publisher lists and has nothing of for now.
+    public var putOffCount: Int { parked.keys.reduce(0) { putOffTimes[$1] == nil ? $0 : $0 + 1 } }
     /// The moment at which the first parked release falls due.
     public var nextDue: Timestamp? { parked.values.map(\.until).min() }
 

@@ -53,9 +53,9 @@ extension MemoryWriting: MetadataWriting {
         state.releases[release]?.pages = pages
     }
 
-    func loseChunks(in block: ContentLocation) {
+    func loseChunks(in blocks: [ContentLocation]) {
         for city in state.chunks.keys {
-            let lost = (state.chunks[city] ?? [:]).filter { $0.value.block == block }
+            let lost = (state.chunks[city] ?? [:]).filter { blocks.contains($0.value.block) }
             state.lostChunks[city, default: [:]].merge(lost) { $1 }
             for id in lost.keys { state.chunks[city]?[id] = nil }
         }

@@ -282,7 +282,7 @@ import Testing
             try $0.insertChunks(of: Samples.kitchener, block: one, Array(chunks[0...2]))
             try $0.insertChunks(of: Samples.kitchener, block: two, [chunks[3]])
             try $0.insertChunks(of: Samples.boston, block: one, [chunks[0]])
-            try $0.loseChunks(in: one)
+            try $0.loseChunks(in: [one, Samples.place(9)])
         }
         try store.read { store throws in
             #expect(try store.chunkLocations(of: Samples.kitchener, ids).map { $0?.block } == [nil, nil, nil, two])
@@ -299,7 +299,7 @@ import Testing
             #expect(try store.lostBlocks(limit: 5) == [])
         }
         try store.write {
-            try $0.loseChunks(in: two)
+            try $0.loseChunks(in: [two])
             try $0.insertChunks(of: Samples.kitchener, block: three, [chunks[3]])
             try $0.forgetFoundChunks()
         }

@@ -219,7 +219,7 @@ import Testing
         }
         let (needed, withdrawn) = (try places(2), try places(1))
         try content.seal(.content)
-        try metadata.write(at: pair.world.now) { for block in Set(needed + withdrawn) { try $0.loseChunks(in: block) } }
+        try metadata.write(at: pair.world.now) { try $0.loseChunks(in: Array(Set(needed + withdrawn))) }
         try node.withdraw("roads")
         let collection = try Self.collection(node)
         try Self.collect(collection, pair.world.now)

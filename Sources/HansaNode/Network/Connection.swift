@@ -703,6 +703,8 @@ struct PullProgress: Sendable, Equatable {
     var isSettled = false
     /// What is not settled only waits for its time to come.
     var isOnlyParked = false
+    /// Of these, what the publisher could not hand out.
+    var putOff = 0
     /// Rounds begun in this session.
     var asks = 0
     var nextDue: Timestamp?
@@ -717,6 +719,7 @@ struct PullProgress: Sendable, Equatable {
         standings = Dictionary(uniqueKeysWithValues: puller.standings.map { ($0.view, $0.standing) })
         isSettled = puller.isSettled
         isOnlyParked = puller.isOnlyParked
+        putOff = puller.putOffCount
         nextDue = puller.nextDue
         releasesReceived = puller.releasesReceived
         contentBytesReceived = puller.contentBytesReceived

@@ -11,6 +11,7 @@ internal import HansaCore
 internal import HansaCrypto
 internal import HansaDocuments
 internal import HansaPackages
+internal import HansaStore
 internal import HansaSync
 internal import HansaTerms
 
@@ -71,6 +72,11 @@ final class PackageDraft {
     private var bumped: Version?
     /// The release that says the same: nothing is to be published.
     private(set) var same: ReleaseRow?
+    /// The head is damaged here: what says the same is stored again where it is missing.
+    private var isHeadDamaged = false
+    /// The index of `same`, made again from the directory: the parts of the file table, then the pages. Nil where it is another, by a word in a tag file.
+    private(set) var remade: (records: [SegmentRecord], tableParts: Int)?
+    var isMending: Bool { isHeadDamaged && same != nil }
     private var composed: Plan?
     private(set) var signed: SignedRelease?
 
@@ -204,6 +210,7 @@ final class PackageDraft {
         if head != nil { try frame.node.mustNotBeFenced(package, store) }
         lineage = try lineage(of: package, in: store)
         headRelease = try head.flatMap { mayBeSame(as: $0) ? try sameCandidate(upon: $0, in: store) : nil }
+        isHeadDamaged = try headRelease.map { try store.damage(of: $0.digest) != nil } ?? false
         guard frame.options.bumpAuto, let head, !head.isWithdrawn else { return }
         bumpBase = try headRelease ?? store.release(head.head)
     }
@@ -314,12 +321,42 @@ final class PackageDraft {
         // Touched, copied or read again, and still the same: no new release.
         if let headRelease, try saysTheSame(headRelease, SHA256.hash(try descriptor(headRelease.release.version))) {
             same = headRelease
+            if isHeadDamaged { try remake(headRelease, package, try descriptor(headRelease.release.version)) }
             return
         }
         if let diverged { throw diverged }
         let bag = Bag(payload: digests, datapackage: try descriptor(version), info: try bagInfo(package, at: now))
         for tag in bag.tagFiles[2...] { cut.append(try write(tag)) }
         composed = Plan(version: version, tlp: label(upon: head), title: title, bag: bag)
+    }
+
+    /// Everything that the release's index names, from the directory and the day on which it was signed. Tag files come into `content` by the way.
+    private func remake(_ release: ReleaseRow, _ package: PackageID, _ descriptor: [UInt8]) throws {
+        let info = try bagInfo(package, at: release.release.issued)
+        var files: [CutFile] = []
+        for tag in Bag.leadingTagFiles(payloadBytes: plan.bytes, files: plan.files.count, info: info) {
+            files.append(try write(tag))
+        }
+        files += cut[2...]
+        for tag in Bag(payload: digests, datapackage: descriptor, info: info).tagFiles[2...] { files.append(try write(tag)) }
+        let (built, pages) = try index(of: files)
+        let body = try frame.node.content.body(at: release.document)
+        guard try Release(payload: Envelope(binary: body).payload).index?.root == built.root else { return }
+        let table = SegmentRecord.tableParts(built.encodedTable, digest: built.tableDigest)
+        remade = (table + pages.map { .page(digest: $0.digest, bytes: $0.bytes) }, table.count)
+    }
+
+    private func index(of files: [CutFile]) throws -> (built: IndexBuilder.Built, pages: [IndexBuilder.Page]) {
+        var builder = IndexBuilder()
+        var pages: [IndexBuilder.Page] = []
+        for file in files {
+            try builder.beginFile(file.path, profile: file.profile)
+            for chunk in file.chunks { if let page = try builder.append(chunk) { pages.append(page) } }
+            try builder.endFile(digest: file.digest)
+        }
+        let built = try builder.finish()
+        if let last = built.lastPage { pages.append(last) }
+        return (built, pages)
     }
 
     private func saysTheSame(_ release: ReleaseRow, _ descriptor: Digest) throws -> Bool {
@@ -355,15 +392,7 @@ final class PackageDraft {
     func finish(at now: Timestamp) throws {
         guard let package, let composed else { preconditionFailure("compose comes first") }
         content.pack()
-        var builder = IndexBuilder()
-        var pages: [IndexBuilder.Page] = []
-        for file in cut {
-            try builder.beginFile(file.path, profile: file.profile)
-            for chunk in file.chunks { if let page = try builder.append(chunk) { pages.append(page) } }
-            try builder.endFile(digest: file.digest)
-        }
-        let built = try builder.finish()
-        if let last = built.lastPage { pages.append(last) }
+        let (built, pages) = try index(of: cut)
         let (node, bag) = (frame.node, composed.bag)
         let lineage = chained()
         let identity = node.currentIdentity

@@ -26,21 +26,30 @@ extension PublishRun {
         let number: Int
     }
 
+    /// A release whose index was made again, and lies there.
+    struct Mended: Sendable {
+        let digest: Digest
+        let table: [ContentLocation]
+        let pages: [ContentLocation]
+    }
+
     /// What one transaction will hold.
     struct Batch: Sendable {
         var releases: [Prepared] = []
         /// Directories that say the same as their head: with these rows they are known again without being read.
         var remembered: [SnapshotRow] = []
+        var mended: [Mended] = []
         /// Also of packages that failed half way: with rows their chunks are found the next time, instead of being stored again.
         var blocks: [ContentWriter.Written] = []
         /// Where the releases come from: the same name twice is two directories for one package, and refused.
         var names: [PackageID: String] = [:]
 
-        var isEmpty: Bool { releases.isEmpty && remembered.isEmpty && blocks.isEmpty }
+        var isEmpty: Bool { releases.isEmpty && remembered.isEmpty && mended.isEmpty && blocks.isEmpty }
 
         mutating func putBack(_ earlier: Batch) {
             releases = earlier.releases + releases
             remembered = earlier.remembered + remembered
+            mended = earlier.mended + mended
             names.merge(earlier.names) { _, old in old }
         }
     }
@@ -128,6 +137,10 @@ extension Node {
             var changes = ExchangeChanges()
             for block in batch.blocks { try tx.insertChunks(of: self.city, block: block.location, block.chunks) }
             for row in batch.remembered { try tx.put(row) }
+            for item in batch.mended {
+                guard let row = try tx.release(item.digest) else { continue }
+                try tx.place(item.digest, document: row.document, table: item.table, pages: item.pages)
+            }
             overtaken = []
             guard !batch.releases.isEmpty else { return ((), changes) }
             let update = try MembershipUpdate(self.context, tx)
@@ -135,6 +148,8 @@ extension Node {
             changes.views = try update.finish()
             return ((), changes)
         }
+        // Takes off the list what is whole now.
+        try guarded { if try !metadata.read({ try $0.damages().isEmpty }) { try context.lookAgain(at: clock.now, atOnce: true) } }
         return overtaken
     }
 

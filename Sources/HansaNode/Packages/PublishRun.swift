@@ -111,7 +111,7 @@ final class PublishRun {
             try package.head == known.release
                 || (frame.policy.hasMaintainers
                     && store.ownChain(of: package.package, by: node.city).last == known.release && !options.merge),
-            !package.isWithdrawn, options.tlp == nil || package.tlp == frame.tlp,
+            !package.isWithdrawn, try store.damage(of: known.release) == nil, options.tlp == nil || package.tlp == frame.tlp,
             let release = try store.release(known.release)
         else { return nil }
         return PublishRun.row(unchanged: release)
@@ -217,12 +217,16 @@ final class PublishRun {
         if options.bumpAuto { for draft in first { draft.attempt { try $0.chooseBump() } } }
         Parallel.forEach(first.count) { index in first[index].attempt { try $0.compose(at: now) } }
         let fresh = first.filter { $0.problem == nil && $0.same == nil }
-        let contents = fresh.map(\.content)
+        // What says the same as a release that is damaged here brings back what that has lost.
+        let mending = first.filter { $0.problem == nil && $0.isMending }
+        let contents = (fresh + mending).map(\.content)
         try node.guarded { try writer.plan(contents) }
         Parallel.forEach(fresh.count) { index in fresh[index].attempt { try $0.finish(at: now) } }
+        for draft in mending { draft.content.pack() }
         try node.guarded { try writer.append(contents) }
         try source.proceed()
         try append(fresh.filter { $0.problem == nil })
+        try mend(mending)
         for draft in first where draft.problem == nil { note(draft) }
         try settle(second, at: now)
     }
@@ -245,6 +249,18 @@ final class PublishRun {
                     pages: Array(own[table.endIndex...]),
                     snapshot: draft.snapshot(of: release.release.package, release: release.digest),
                     number: draft.listing.number))
+        }
+    }
+
+    /// The index of releases that are made whole again: it is placed with the batch's blocks.
+    private func mend(_ drafts: [PackageDraft]) throws(Problem) {
+        guard !options.dryRun else { return }
+        for draft in drafts {
+            guard let same = draft.same, let remade = draft.remade else { continue }
+            let places = try node.guarded { try node.content.append(all: remade.records) }
+            batch.mended.append(
+                Mended(
+                    digest: same.digest, table: Array(places[..<remade.tableParts]), pages: Array(places[remade.tableParts...])))
         }
     }
 

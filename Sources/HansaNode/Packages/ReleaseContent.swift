@@ -42,18 +42,18 @@ final class ReleaseContent {
             let ahead = BlocksAhead(locations.compactMap { $0?.block }, from: node.content, max: ReleaseContent.blocksAhead)
             for (entry, location) in zip(entries, locations) {
                 guard let location, location.length == entry.length else {
-                    throw Problem(
-                        .contentDamaged, "chunk \(entry.id.short) of \(release.release.package) is not in the store",
-                        try: "hansa doctor")
+                    throw node.damaged(release, block: nil, "chunk \(entry.id.short) is not in the store")
                 }
                 if block?.location != location.block {
                     // Dropped first: of many files each is one block, and two would be in memory.
                     block = nil
-                    block = (location.block, try ahead.next(location.block))
+                    do { block = (location.block, try ahead.next(location.block)) } catch StoreFault.damaged(let what) {
+                        throw node.damaged(release, block: location.block, what)
+                    }
                 }
                 guard let raw = block?.raw else { preconditionFailure("it was just read") }
                 guard Int(location.offset) + Int(location.length) <= raw.count else {
-                    throw StoreFault.damaged("chunk \(entry.id.short) lies outside its block")
+                    throw node.damaged(release, block: location.block, "chunk \(entry.id.short) lies outside its block")
                 }
                 let goesOn = try raw.withUnsafeBytes { buffer in
                     let bytes = UnsafeRawBufferPointer(
@@ -66,10 +66,7 @@ final class ReleaseContent {
             next = end
         }
         guard hash.finish() == file.digest else {
-            throw Problem(
-                .contentDamaged,
-                "\(file.path.printable()) of \(release.release.package) is not what was signed: the store is damaged",
-                try: "hansa doctor")
+            throw node.damaged(release, block: nil, "\(file.path.printable()) is not what was signed")
         }
     }
 
@@ -118,7 +115,10 @@ final class ReleaseContent {
         for number in range {
             let wanted = number / Limits.indexPageChunks
             if page?.number != wanted {
-                page = (wanted, try IndexPage.decode(try node.content.body(at: release.pages[wanted])))
+                do { page = (wanted, try IndexPage.decode(try node.content.body(at: release.pages[wanted]))) } catch {
+                    guard case StoreFault.damaged(let what) = error else { throw error }
+                    throw node.damaged(release, block: nil, what)
+                }
             }
             guard let page else { break }
             result.append(page.entries[number % Limits.indexPageChunks])
@@ -164,7 +164,10 @@ private final class BlocksAhead {
     private static func raw(_ location: ContentLocation, _ content: SegmentStore) throws -> ArraySlice<UInt8> {
         let stored = try content.block(at: location)
         if stored.codec == .raw, stored.bytes.count == stored.rawLength { return stored.bytes }
-        return try Block.decode(stored.codec, stored.bytes, rawLength: stored.rawLength)[...]
+        guard let raw = try? Block.decode(stored.codec, stored.bytes, rawLength: stored.rawLength) else {
+            throw StoreFault.damaged("segment \(location.segment) has a block at byte \(location.offset) that cannot be unpacked")
+        }
+        return raw[...]
     }
 }
 

@@ -112,13 +112,14 @@ struct Store: ParsableCommand {
     }
 
     private static func verdict(_ document: JSONValue, _ style: Style) -> String {
-        let isSound = document["findingsCount"]?.integer == 0
+        let isSound = document["findingsCount"]?.integer == document["unneededCount"]?.integer
         var text =
             "\(isSound ? style.green("SOUND") : style.red("DAMAGED"))  \(Style.text(document["segments"])) segments, \(Style.text(document["records"])) records, \(Style.text(document["releases"])) releases, \(Style.text(document["bytes"], name: "bytes"))\n"
         for finding in document["findings"]?.array ?? [] {
             let place = finding["package"]?.string.map { "\($0)@\(Style.text(finding["version"])): " }
             let segment = finding["segment"]?.integer.map { " (segment \($0), byte \(Style.text(finding["offset"])))" } ?? ""
-            text += "  \((place ?? "").printable())\((finding["problem"]?.string ?? "").printable())\(segment)\n"
+            text +=
+                "  \((place ?? "").printable())\((finding["problem"]?.string ?? "").printable())\(segment)\(finding["needed"]?.bool == false ? ": nothing that is needed" : "")\n"
         }
         return text
     }
