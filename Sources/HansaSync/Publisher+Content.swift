@@ -44,7 +44,11 @@ extension Publisher {
                     let sent = try self.block(line.view, run, by: &authority, in: store)
                     total += sent.frame.bodyCount
                     frames.append(sent.frame)
-                    self.advance(line, to: sent.rest, after: sent.frame.bodyCount)
+                    if sent.isUnreadable {
+                        self.letGo(line, after: sent.frame.bodyCount)
+                    } else {
+                        self.advance(line, to: sent.rest, after: sent.frame.bodyCount)
+                    }
                 }
                 self.contentBytesSent += UInt64(total)
                 return frames
@@ -65,6 +69,14 @@ extension Publisher {
         if isDone { queue[line] = nil }
         // A run of no chunks is an answer that is still owed.
         order.handedOut(bytes, of: line, left: isDone ? 0 : max(1, queue[line]?.chunks ?? 0))
+    }
+
+    /// What cannot be read in part is not sent in part: the one answer that says so is for all that was asked of it so far. What came after that would
+    /// meet a recipient that asks anew.
+    private func letGo(_ line: Line, after bytes: Int) {
+        if let runs = queue.removeValue(forKey: line) { queuedRunsCount -= runs.runs.count - runs.head }
+        deltaQueue = deltaQueue.filter { Line(view: $0.view, release: $0.release) != line }[...]
+        order.handedOut(bytes, of: line, left: 0)
     }
 
     /// Takes back content frames that `content` made and that have not left, in their order: of each release they are handed out again before
@@ -105,12 +117,12 @@ extension Publisher {
     }
 
     private func block(_ view: Digest, _ run: GetChunks.Run, by authority: inout Authority, in store: any MetadataReading) throws
-        -> (frame: Frame, rest: GetChunks.Run?)
+        -> (frame: Frame, rest: GetChunks.Run?, isUnreadable: Bool)
     {
-        func absent() -> (Frame, GetChunks.Run?) {
+        func absent(isUnreadable: Bool = false) -> (Frame, GetChunks.Run?, Bool) {
             (
                 Chunks(view: view, release: run.release, first: run.first, count: 0, codec: .raw, rawLength: 0, bytes: []).frame,
-                nil
+                nil, isUnreadable
             )
         }
         let isOpen = SeededBug.isOn(.revocationNotForQueue) && open?.release == run.release && open?.view == view
@@ -126,14 +138,14 @@ extension Publisher {
             message = try encode(view, run, entries, of: row.servedBy, in: store)
         } catch StoreFault.damaged {
             // Of this release nothing comes until it is healed; all else goes on.
-            return absent()
+            return absent(isUnreadable: true)
         }
         let after = run.first + message.count
         let end = run.first + run.count
         let rest =
             after < end - (SeededBug.isOn(.offByOneRange) ? 1 : 0)
             ? GetChunks.Run(release: run.release, first: after, count: end - after) : nil
-        return (message.frame, rest)
+        return (message.frame, rest, false)
     }
 
     /// The chunks that go together from `first` on. The cuts follow from the index and the run alone, never from how bytes lie here: a frame's

@@ -41,6 +41,13 @@ extension World {
     private func digestDifferences() throws -> [String] {
         var found: [String] = []
         for node in nodes where node.isDown { found.append("L1: \(node.city) does not start") }
+        // What could not be read comes back by itself once the disk reads right, or comes anew.
+        for node in nodes where !node.isDown && !node.isHostile {
+            let (blocks, releases) = try node.metadata.read { (try $0.lostBlocks(limit: .max).count, try $0.damages().count) }
+            if blocks + releases > 0 {
+                found.append("L1: \(node.city) cannot read \(blocks) blocks, and lists \(releases) releases")
+            }
+        }
         try forEachPair { publisher, recipient, record in
             let id = record.viewID(publisher: publisher.city, recipient: recipient.city)
             let name = "L1: \(record.agreement.id) \(publisher.city)→\(recipient.city)"

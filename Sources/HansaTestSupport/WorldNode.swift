@@ -49,6 +49,14 @@ public final class WorldNode {
     public var isHostile: Bool { hostility != nil }
     /// Bytes of its disk are read wrong, or were until a moment ago: a job may not have told yet.
     var isMisread: Bool { !disk.faults.misreads.isEmpty || world.now.milliseconds < misreadUntil }
+    /// What could not be read is set aside, and is not yet read again or fetched anew.
+    var isDamaged: Bool {
+        isMisread
+            || (metadata as? MemoryMetadataStore).map { store in
+                let state = store.contents
+                return !state.damages.isEmpty || state.lostChunks.values.contains { !$0.isEmpty }
+            } ?? false
+    }
     private var misreadUntil: Int64 = 0
     private var failuresInRow = 0
     private var failedLast: Int64 = 0
@@ -354,6 +362,8 @@ public final class WorldNode {
                 for place in [release.document] + release.table + release.pages { note(place) }
             }
             for city in state.chunks.values { for place in city.values { note(place.block) } }
+            // What could not be read was whole once, and may be again.
+            for block in try store.lostBlocks(limit: .max) { note(block) }
             for transfer in state.transfers.values {
                 for place in [transfer.document] + transfer.table + transfer.pages { note(place) }
             }

@@ -151,7 +151,7 @@ final class WorldWatch {
         var later: [(node: Int, release: Digest)] = []
         for (number, release) in unread {
             let node = world.nodes[number]
-            if node.isDown || node.isMisread || node.disk.faults.stopAtOperation != nil {
+            if node.isDown || node.isDamaged || node.disk.faults.stopAtOperation != nil {
                 later.append((number, release))
                 continue
             }
@@ -252,7 +252,7 @@ final class WorldWatch {
                     "\(node.city): the head of \(package) is \(state.packages[package]?.headSeq ?? 0), and it holds \(highest)")
             }
         }
-        if !node.isMisread, node.disk.faults.stopAtOperation == nil {
+        if !node.isDamaged, node.disk.faults.stopAtOperation == nil {
             for transfer in state.transfers.values { checkTransfer(node, state, transfer) }
         }
     }
