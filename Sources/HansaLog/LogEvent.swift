@@ -41,6 +41,7 @@ public enum LogEvent: String, Sendable, CaseIterable {
     case packageConflictResolved = "package.resolved"
     case packageFenced = "package.fenced"
     case homeRestored = "home.restored"
+    case databaseRemade = "home.rebuilt"
     // Exchange
     case releaseOffered = "release.offered"
     case releaseDelivered = "release.delivered"
@@ -144,6 +145,11 @@ public enum LogEvent: String, Sendable, CaseIterable {
             (
                 "Home restored",
                 "An administrator said that this home was put back to an earlier state; details tell how far numbers were raised."
+            )
+        case .databaseRemade:
+            (
+                "Database made again",
+                "The database was lost and made from segments and log; details count what came back, and what did not."
             )
         case .releaseOffered: ("Release offered", "A release entered what a partner may see; transfer names the offer.")
         case .releaseDelivered: ("Release delivered", "All content that the partner asked for has been handed to its connection.")

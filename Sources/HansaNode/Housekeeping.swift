@@ -53,6 +53,7 @@ final class Housekeeping: Sendable {
                 }
                 flushRefusals(all: false)
                 lookAtDamage(at: now)
+                node.keepPolicy()
                 if now.milliseconds % 5000 < 1000 {
                     // A release that came stands in the log. A long merge holds up this loop: what it would do meanwhile may be late.
                     let entries = try? node.metadata.read { try $0.logSize }

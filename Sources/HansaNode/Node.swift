@@ -203,8 +203,16 @@ public final class Node: NodeHandle {
         }
     }
 
+    /// Keyrings, agreements and grants also stand in the segments, for a database that is lost. Where that cannot be written now, it is tried again.
+    func keepPolicy() {
+        do { try metadata.keepPolicy(in: content) } catch {
+            log.warning("the policy could not be kept in the segments", metadata: ["error": "\(error)"])
+        }
+    }
+
     public func close() throws(Problem) {
         keeper.stop()
+        keepPolicy()
         try guarded { try content.sync() }
         content.close()
         try guarded { try metadata.close() }

@@ -127,7 +127,7 @@ public enum NodeBootstrap {
         }
     }
 
-    private static func wrapped<T>(_ body: () throws -> T) throws(Problem) -> T {
+    static func wrapped<T>(_ body: () throws -> T) throws(Problem) -> T {
         do { return try body() } catch let problem as Problem { throw problem } catch let fault as KeyFileFault {
             throw Problem(.keyUnsafe, fault.description, try: "chmod 0600 the key, or restore keys/ from a backup")
         } catch let fault as StoreFault {
@@ -142,7 +142,7 @@ public enum NodeBootstrap {
         }
     }
 
-    private static func problem(_ fault: HomeFault) -> Problem {
+    static func problem(_ fault: HomeFault) -> Problem {
         switch fault {
         case .missing(let path): Problem(.homeMissing, "\(path) does not exist", try: "mkdir -p \(path)")
         case .notEmpty: Problem(.homeExists, fault.description, try: "hansa init --home NEWDIR")
@@ -152,7 +152,7 @@ public enum NodeBootstrap {
         }
     }
 
-    private static func acquire(_ paths: HomePaths, _ command: String, wait milliseconds: Int) throws(Problem) -> HomeLock {
+    static func acquire(_ paths: HomePaths, _ command: String, wait milliseconds: Int) throws(Problem) -> HomeLock {
         do throws(HomeFault) { return try HomeLock.acquire(paths, command: command, waitMilliseconds: milliseconds) } catch {
             throw problem(error)
         }
@@ -218,7 +218,7 @@ public enum NodeBootstrap {
         }
     }
 
-    private static func openHome(_ home: String, command: String, wait milliseconds: Int, log: (NodeConfiguration) -> Logger)
+    static func openHome(_ home: String, command: String, wait milliseconds: Int, log: (NodeConfiguration) -> Logger)
         throws(Problem) -> Node
     {
         let paths = HomePaths(home)
@@ -231,7 +231,8 @@ public enum NodeBootstrap {
         guard access(paths.database, F_OK) == 0 else {
             // Opening would make an empty one, and hide what is missing.
             throw Problem(
-                .contentDamaged, "\(paths.database) is missing", try: "restore it from a backup that belongs to this home")
+                .contentDamaged, "\(paths.database) is missing",
+                try: "restore it from a backup that belongs to this home, or make it again: hansa store rebuild")
         }
         let lock = try acquire(paths, command, wait: milliseconds)
         let (configuration, bytes) = try readConfiguration(paths)

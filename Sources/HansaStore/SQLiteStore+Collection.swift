@@ -50,7 +50,7 @@ extension SQLiteStore {
     // MARK: Looking
 
     /// What `body` throws of its own comes through as it is.
-    private func query<T>(_ body: (Database) throws -> T) throws -> T {
+    func query<T>(_ body: (Database) throws -> T) throws -> T {
         do { return try database.read(body) } catch let error as DatabaseError { throw StoreFault(error) }
     }
 
@@ -345,6 +345,9 @@ extension SQLiteStore {
                         arguments: [Data(ContentLocation.encode(now)), row[0] as DatabaseValue])
                 }
             }
+        }
+        if let archive = try policyArchive(database), let now = moved(archive.places) {
+            try setPolicyArchive(archive.number, archive.digest, now, database)
         }
         for row in try Row.fetchAll(database, sql: "SELECT DISTINCT document FROM dispute") {
             guard let now = moved(try places(row, 0)) else { continue }

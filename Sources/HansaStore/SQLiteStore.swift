@@ -214,6 +214,20 @@ public final class SQLiteStore: MetadataStore {
         }
     }
 
+    /// Carries the whole WAL into the database file, durably: the file by itself is the database then, until the next change.
+    public func settle() throws {
+        do {
+            try database.writeWithoutTransaction { database in
+                let row = try Row.fetchOne(database, sql: "PRAGMA wal_checkpoint(TRUNCATE)")
+                guard let row, row[0] as Int64 == 0 else {
+                    throw StoreFault.inputOutput("the database is being read: its WAL stays")
+                }
+            }
+        } catch {
+            throw StoreFault(error)
+        }
+    }
+
     /// Ends the store: carries the WAL into the database file and closes every connection. Further calls fail.
     public func close() throws {
         do { try database.close() } catch { throw StoreFault(error) }

@@ -24,6 +24,10 @@ extension SegmentStore: ContentStore {
         try append(recorded: .page(digest: SHA256.hash(page), bytes: page))
     }
 
+    public func append(index root: Digest, table: Digest, chunks: Int, pages: [Digest]) throws {
+        _ = try append(recorded: .index(root: root, table: table, chunks: chunks, pages: pages))
+    }
+
     /// Appends records of many packages with few writes; places are in their order. Not durable before `sync` returns. After an error some
     /// may have been appended: nobody knows them, and they only cost room.
     public func append(all records: [SegmentRecord]) throws -> [ContentLocation] {

@@ -66,6 +66,13 @@ extension SegmentStore {
         }
     }
 
+    /// Whether a segment's header says this class; one whose header is damaged is of every class.
+    func isClass(_ segmentClass: SegmentClass, _ segment: UInt32) throws(SegmentStoreFault) -> Bool {
+        let head = try onDisk { () throws(DiskFault) in try files.file(segment).read(at: 0, SegmentFormat.headerBytes) }
+        guard let header = try? SegmentFormat.readHeader(head[...]) else { return true }
+        return header.segmentClass == segmentClass
+    }
+
     // MARK: - Emptied segments
 
     /// Whether a segment still takes records, or waits for its footer.

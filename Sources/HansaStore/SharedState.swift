@@ -11,6 +11,7 @@ final class SharedState: Sendable {
         var moved = MovedPlaces()
         var traced: [Digest]?
         var condemned: Set<ChunkKey> = []
+        var keptPolicy: Int64?
     }
 
     private let values = Mutex(Values())
@@ -59,6 +60,12 @@ final class SharedState: Sendable {
     var condemned: Set<ChunkKey> {
         get { values.withLock { $0.condemned } }
         set { values.withLock { $0.condemned = newValue } }
+    }
+
+    /// The version of the policy that stands in the segments too.
+    var keptPolicy: Int64? {
+        get { values.withLock { $0.keptPolicy } }
+        set { values.withLock { $0.keptPolicy = newValue } }
     }
 
     /// Why nothing may be logged any more.

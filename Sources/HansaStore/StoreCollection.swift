@@ -202,6 +202,7 @@ public final class StoreCollection: Sendable {
         }
         blocks = [:]
         for named in try metadata.namedPlaces() { live[named.place.segment, default: 0] += UInt64(named.place.length) }
+        for place in try metadata.policyArchivePlaces() { live[place.segment, default: 0] += UInt64(place.length) }
         for place in try metadata.withdrawnPlaces() {
             looseSegments.insert(place.segment)
             // One that was withdrawn since the line above was not counted there.
@@ -260,9 +261,9 @@ public final class StoreCollection: Sendable {
         var copy = SegmentCopy(
             segments: segments, chunks: try metadata.chunkPlaces(inAnyOf: segments),
             named: Set(
-                try metadata.namedPlaces().lazy.filter { segments.contains($0.place.segment) }.map {
-                    SegmentMoves.key($0.place.segment, $0.place.offset)
-                }))
+                (try metadata.namedPlaces().map(\.place) + metadata.policyArchivePlaces()).lazy.filter {
+                    segments.contains($0.segment)
+                }.map { SegmentMoves.key($0.segment, $0.offset) }))
         for share in batch.sorted(by: { $0.segment < $1.segment }) {
             try copy.take(share.segment, metadata, content, reachable.pages, proceed)
         }

@@ -618,11 +618,17 @@ public protocol ContentStore: Sendable {
     func append(document: [UInt8], digest: Digest) throws -> ContentLocation
     func append(table: [UInt8], release: Digest) throws -> [ContentLocation]
     func append(page: [UInt8], release: Digest) throws -> ContentLocation
+    /// What an index consists of, under the root that its release signs: no row names it, but a database that is lost can be made again from it.
+    func append(index root: Digest, table: Digest, chunks: Int, pages: [Digest]) throws
     /// Everything appended before the call, by anyone, is durable when it returns.
     func sync() throws
     func block(at location: ContentLocation) throws -> StoredBlock
     /// The body of a document, table part or page record.
     func body(at location: ContentLocation) throws -> [UInt8]
+}
+
+extension ContentStore {
+    public func append(index root: Digest, table: Digest, chunks: Int, pages: [Digest]) throws {}
 }
 
 /// Neighbouring chunks compressed together, as they lie in the store and may go over the wire.

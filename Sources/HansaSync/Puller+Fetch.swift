@@ -1,6 +1,7 @@
 // Release documents and indexes as they come, transfers that begin, go on and end, and the asks for all of it.
 internal import HansaContent
 internal import HansaCore
+internal import HansaCrypto
 internal import HansaDocuments
 internal import HansaTerms
 
@@ -196,9 +197,15 @@ extension Puller {
             refuse(transfer, .index)
             return false
         }
+        let table = SHA256.hash(transfer.table)
         transfer.tableLocations = try context.content.append(table: transfer.table, release: transfer.digest)
         transfer.letGoOfTable()
-        transfer.pageLocations = try transfer.takePages().map { try context.content.append(page: $0, release: transfer.digest) }
+        let pages = transfer.takePages()
+        transfer.pageLocations = try pages.map { try context.content.append(page: $0, release: transfer.digest) }
+        if let index = transfer.release.index {
+            try context.content.append(
+                index: index.root, table: table, chunks: index.chunks, pages: pages.map { SHA256.hash($0) })
+        }
         return true
     }
 

@@ -292,6 +292,9 @@ extension WorldNode {
         let document = try self.content.append(document: envelope.binary(), digest: envelope.digest)
         let table = try self.content.append(table: index.built.encodedTable, release: envelope.digest)
         let pages = try index.pages.map { try self.content.append(page: $0, release: envelope.digest) }
+        try self.content.append(
+            index: index.built.root, table: index.built.tableDigest, chunks: index.built.chunkCount,
+            pages: index.built.pageDigests)
         try self.content.sync()
         let row = PackageRow(
             package: package, kind: kind, head: envelope.digest, headVersion: release.version, headSeq: seq, lastSeq: seq,

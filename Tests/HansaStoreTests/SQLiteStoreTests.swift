@@ -139,6 +139,8 @@ import Testing
             .policyVersion, .countPolicyVersion, .keyrings, .partners, .agreementEnvelopes, .grants, .logState, .putLogState,
             .publishedViews,
             .subscribedViews, .transfers, .disputes,
+            // One row of it.
+            .anyPending,
             // Only where a disk was damaged: rare, and an index for it would cost every chunk.
             .keepLostChunks, .forgetChunks, .lostBlocks, .restoreChunks, .forgetLostChunks, .forgetFoundChunks, .damages,
         ]

@@ -380,7 +380,7 @@ final class PackageDraft {
     struct SignedRelease {
         let digest: Digest
         let release: Release
-        /// The envelope, then the parts of the file table, then the pages of the index.
+        /// The envelope, then the parts of the file table, then the pages of the index, then what these are together.
         let records: [SegmentRecord]
         let tableParts: Int
         let row: PackageRow
@@ -408,7 +408,8 @@ final class PackageDraft {
         signed = SignedRelease(
             digest: envelope.digest, release: release,
             records: [.document(digest: envelope.digest, bytes: envelope.binary())] + table
-                + pages.map { .page(digest: $0.digest, bytes: $0.bytes) },
+                + pages.map { .page(digest: $0.digest, bytes: $0.bytes) }
+                + [.index(root: built.root, table: built.tableDigest, chunks: built.chunkCount, pages: built.pageDigests)],
             tableParts: table.count,
             row: PackageRow(
                 package: package, kind: .dataset, head: envelope.digest, headVersion: composed.version, headSeq: lineage.seq,

@@ -246,7 +246,8 @@ final class PublishRun {
                 Prepared(
                     digest: release.digest, release: release.release, row: release.row, document: own[own.startIndex],
                     table: Array(table),
-                    pages: Array(own[table.endIndex...]),
+                    // The last has no row.
+                    pages: Array(own[table.endIndex...].dropLast()),
                     snapshot: draft.snapshot(of: release.release.package, release: release.digest),
                     number: draft.listing.number))
         }

@@ -1,6 +1,7 @@
 internal import ArgumentParser
 internal import HansaAPI
 internal import HansaCore
+internal import HansaNode
 
 struct Store: ParsableCommand {
     static let configuration = CommandConfiguration(
@@ -92,10 +93,12 @@ struct Store: ParsableCommand {
 
     struct Rebuild: HansaCommand {
         static let configuration = CommandConfiguration(
-            abstract: "Make places of chunks again from the segments, where the database lost them or names damaged bytes.",
+            abstract:
+                "Make the database again from the segments: all of it where the file is gone, else places of chunks that it lost.",
             discussion: """
                 Checks everything first. A chunk that lies whole in another record is found there from now on. The exit code is 6 when something
-                is still damaged: a backup has it, or the city that served it.
+                is still damaged: a backup has it, or the city that served it. Without a database it is made from segments, log and keyrings; run
+                `hansa restore` then if the node did not stop in good order, and `hansa sync --wait`.
                 Examples:
                   hansa store rebuild --dry-run
                   hansa store rebuild
@@ -104,11 +107,46 @@ struct Store: ParsableCommand {
         @OptionGroup var global: GlobalOptions
 
         func execute(_ terminal: Terminal) throws(Problem) -> Problem.Exit {
-            try ask(.storeRebuild(dryRun: global.dryRun), terminal) { document, style in
-                Store.verdict(document, style)
+            let request = AdminRequest.storeRebuild(dryRun: global.dryRun)
+            var remade: JSONValue?
+            let document: JSONValue
+            do throws(Problem) {
+                document = try withNode(
+                    terminal,
+                    prepare: { home throws(Problem) in
+                        remade = try NodeBootstrap.remakeDatabase(home: home, dryRun: global.dryRun)
+                    }
+                ) { node throws(Problem) in try node.run(request) }
+            } catch {
+                // A dry run made no database that could be opened.
+                guard let remade, global.dryRun else { throw error }
+                terminal.show(
+                    ["schema": "hansa.store-rebuild/1", "dryRun": true, "database": remade],
+                    text: { document, _ in Store.words(document["database"]) })
+                return .ok
+            }
+            let whole = remade.map { JSONValue.object((document.object ?? []) + [JSONMember("database", $0)]) } ?? document
+            terminal.show(whole) { document, style in
+                Store.words(document["database"]) + Store.verdict(document, style)
                     + "\(Style.text(document["placed"])) chunks \(global.dryRun ? "can be found" : "found") again, \(Style.text(document["stillLost"])) not\n"
             }
+            return ExitRule.exit(for: request, document, wantsNothingToDo: false)
         }
+    }
+
+    private static func words(_ database: JSONValue?) -> String {
+        guard let database, database["releases"] != nil else { return "" }
+        func text(_ name: String) -> String { Style.text(database[name]) }
+        var words =
+            "database made again: \(text("releases")) releases, \(text("withContent")) with content, \(text("partners")) partners, \(text("agreements")) agreements, \(text("grants")) grants, \(text("logEntries")) log entries\n"
+        if database["hasArchive"]?.bool == false {
+            words +=
+                "partners, agreements and grants were nowhere kept: give the cards again (hansa partner add), then hansa sync --wait\n"
+        }
+        if database["missing"]?.integer ?? 0 > 0 {
+            words += "\(text("missing")) releases are missing: partners that hold them give them back (hansa sync --wait)\n"
+        }
+        return words
     }
 
     private static func verdict(_ document: JSONValue, _ style: Style) -> String {

@@ -8,10 +8,12 @@ final class Node {
     private let session: AdminSession
     private let terminal: Terminal
 
-    init(_ global: GlobalOptions, _ terminal: Terminal) throws(Problem) {
+    /// `prepare` runs before a home is opened in this process, when no node runs in it.
+    init(_ global: GlobalOptions, _ terminal: Terminal, prepare: (String) throws(Problem) -> Void = { _ in }) throws(Problem) {
         self.terminal = terminal
         let home = HomeLocation.find(option: global.home, environment: terminal.environment)
         session = try AdminSession.open(home: home, socketPath: NodeBootstrap.socketPath(home: home)) { home throws(Problem) in
+            try prepare(home)
             let node = try NodeBootstrap.openForCommand(home: home)
             return AdminSession.Opened(services: node) { () throws(Problem) in try node.close() }
         }
@@ -61,8 +63,10 @@ extension HansaCommand {
     }
 
     /// Opens the node, runs the body, and lets go in any case; the body's fault is the one to tell.
-    func withNode<T>(_ terminal: Terminal, _ body: (Node) throws(Problem) -> T) throws(Problem) -> T {
-        let node = try Node(global, terminal)
+    func withNode<T>(
+        _ terminal: Terminal, prepare: (String) throws(Problem) -> Void = { _ in }, _ body: (Node) throws(Problem) -> T
+    ) throws(Problem) -> T {
+        let node = try Node(global, terminal, prepare: prepare)
         let value: T
         do throws(Problem) { value = try body(node) } catch {
             try? node.close()

@@ -1,0 +1,130 @@
+import HansaContent
+import HansaCore
+import HansaCrypto
+import HansaDocuments
+import HansaLog
+import HansaSync
+import HansaTerms
+import HansaTestSupport
+import Testing
+
+@testable import HansaStore
+
+/// The database from nothing, over a world's segments; the log of a world has no files, so its entries are handed over as a storage in memory.
+@Suite struct DatabaseRemakeTests {
+    /// A world's log as tiles: what `LogService` would have written.
+    private static func log(of node: WorldNode) throws -> DatabaseRemake.Log {
+        let metadata = try #require(node.metadata as? SQLiteStore)
+        let root = MemoryDisk(seed: 1)
+        let storage = try FileTileStorage(disk: root)
+        let key = try Ed25519PrivateKey(seed: [UInt8](repeating: 7, count: 32))
+        let service = try LogService(
+            store: metadata, storage: storage, signer: LogSigner(origin: "\(node.city)/log", key: key), onFatal: { _ in })
+        let checkpoint = try service.advance()
+        return DatabaseRemake.Log(storage, checkpoint.size)
+    }
+
+    private static func text(_ number: UInt64) -> WorldContent {
+        WorldContent(chunks: (0..<6).map { WorldContent.chunk(number * 100 + $0, count: 5000) })
+    }
+
+    /// What rows say of packages, releases and chunks.
+    private static func said(_ metadata: SQLiteStore) throws -> [String] {
+        try metadata.read { store in
+            var lines: [String] = []
+            for package in try store.packages(of: nil, after: nil, limit: 1000) {
+                lines.append("\(package)")
+                for release in try store.releases(of: package.package) {
+                    lines.append(
+                        "\(release.digest) \(release.release) \(release.servedBy) \(release.hasContent) \(release.committed)")
+                    for holding in try store.holdings(of: release.digest) { lines.append("\(holding)") }
+                }
+            }
+            return lines
+        }
+    }
+
+    @Test(arguments: [false, true]) func everythingThatRowsSaidIsSaidAgain(afterCollection: Bool) throws {
+        var options = World.Options()
+        options.engine = .sqlite
+        let world = try World(seed: 3, cities: ["auckland.nz", "kitchener.ca"], options: options)
+        let agreement = try world.agree(0, 1)
+        try world.nodes[0].grant(world.nodes[1].city, "auckland.nz/**", under: agreement)
+        var kept: [Digest: WorldContent] = [:]
+        world.connect(0, 1)
+        for number in UInt64(1)...6 {
+            let content = Self.text(number)
+            let digest = try world.nodes[0].publish("p-\(number % 4)", content)
+            if number % 4 != 1 { kept[digest] = content }
+            world.run(seconds: 10)
+        }
+        try world.nodes[0].withdraw("p-1")
+        world.run(seconds: 20)
+        for node in world.nodes {
+            let metadata = try #require(node.metadata as? SQLiteStore)
+            let content = try #require(node.content as? SegmentStore)
+            try metadata.keepPolicy(in: content)
+            if afterCollection {
+                let report = try StoreCollection(metadata, content).run(
+                    at: world.now, isAlone: true,
+                    unlessPublishing: { sweep in
+                        try sweep()
+                        return true
+                    }, proceed: { _ in })
+                #expect(report.segmentsRewritten > 0)
+            }
+            let log = try Self.log(of: node)
+            let again = try SQLiteStore(inMemoryWith: DeterministicRandom(seed: 9))
+            let own = try metadata.read { try $0.keyringEnvelopes(of: node.city) }
+            let remake = try DatabaseRemake(into: again, from: content, logs: [log], own: node.city, keyrings: own, at: world.now)
+            #expect(remake.missing == 0 && remake.hasArchive && remake.partners == 1 && remake.agreements == 1)
+            let withdrawn = try PackageID(city: world.nodes[0].city, path: "p-1")
+            // Without a collection the content of what was withdrawn still stands in the segments.
+            func isOfWithdrawn(_ line: String) -> Bool { line.contains("\(withdrawn)") || line.contains("p-1") }
+            #expect(try Self.said(again).filter { !isOfWithdrawn($0) } == Self.said(metadata).filter { !isOfWithdrawn($0) })
+            if afterCollection { #expect(try Self.said(again) == Self.said(metadata)) }
+            #expect(try again.read { try $0.package(withdrawn)?.isWithdrawn } == true)
+            #expect(try again.read { try $0.logSize } == metadata.read { try $0.logSize })
+            #expect(try again.read { try $0.policy().agreements.count } == 1)
+            let check = try StoreCheck(of: again, content)
+            #expect(check.isSound, "\(check.findings)")
+            #expect(check.releases == (try StoreCheck(of: metadata, content)).releases)
+            if node === world.nodes[0] {
+                #expect(try again.read { try $0.recipients(everSent: withdrawn) } == [world.nodes[1].city])
+            }
+        }
+    }
+
+    @Test func theNewestWholeArchiveCounts() throws {
+        let disk = MemoryDisk(seed: 1)
+        let content = try SegmentStore.open(disk: disk) { _ in .known(0) }.store
+        let store = try SQLiteStore(inMemoryWith: DeterministicRandom(seed: 1))
+        var archive = PolicyArchive()
+        func scan() throws {
+            archive = PolicyArchive()
+            _ = try content.scanAll { location, record in
+                if case .other(let id, let bytes) = record { archive.take(id, bytes, at: ContentLocation(location)) }
+            }
+        }
+        for number in 1...3 {
+            try store.write(at: Samples.start) { tx in
+                let (envelope, keyring) = try Samples.keyring(Samples.kitchener, version: number)
+                try tx.insertKeyring(envelope, keyring)
+            }
+            try store.keepPolicy(in: content)
+            try store.keepPolicy(in: content)
+            try scan()
+            #expect(archive.newest()?.number == UInt64(number))
+        }
+        // Of several parts one that is missing lets the one before count.
+        let long = [UInt8](repeating: 5, count: 2_500_000)
+        let parts = PolicyArchive.records(long, number: 9)
+        #expect(parts.count == 3)
+        _ = try content.append(Array(parts.dropLast()))
+        try scan()
+        #expect(archive.newest()?.number == 3)
+        _ = try content.append([parts[2]])
+        try scan()
+        #expect(archive.newest()?.contents == long)
+    }
+}
