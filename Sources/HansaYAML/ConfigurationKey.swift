@@ -193,6 +193,23 @@ extension ConfigurationKey {
             return nil
         },
         ConfigurationKey(
+            "limits.sendWeights", .listOrSingle(.text),
+            "Partners that get more of the node's rate than others, such as \"auckland.nz 3\", 1 to 100. One, or a list."
+        ) {
+            .array($0.limits.sending.weights.sorted { $0.key < $1.key }.map { .string("\($0.key) \($0.value)") })
+        } put: { value, configuration in
+            var weights: [CityID: UInt64] = [:]
+            for text in value.array?.compactMap(\.string) ?? [] {
+                let words = text.split(separator: " ")
+                guard words.count == 2, let city = try? CityID(String(words[0])), let weight = UInt64(words[1]),
+                    (1...SendingRates.weightMax).contains(weight)
+                else { return "'\(text.printable(charactersMax: 80))' is no city and weight, such as auckland.nz 3" }
+                guard weights.updateValue(weight, forKey: city) == nil else { return "names \(city) twice" }
+            }
+            configuration.limits.sending.weights = weights
+            return nil
+        },
+        ConfigurationKey(
             "limits.sendSchedule", .listOrSingle(.text),
             "The node's rate by hours of the UTC day, such as \"08:00-18:00 20MB/s\"; the first that holds counts. One, or a list."
         ) {

@@ -8,6 +8,8 @@ public struct SendingRates: Sendable, Equatable {
     public var partner: UInt64?
     /// To one partner.
     public var partners: [CityID: UInt64?] = [:]
+    /// How much of the node's rate a partner gets beside one without a weight, which has 1.
+    public var weights: [CityID: UInt64] = [:]
     /// The node's rate by hours of the UTC day; the first that holds counts, outside of all of them `node`.
     public var schedule: [Hours] = []
 
@@ -29,6 +31,9 @@ public struct SendingRates: Sendable, Equatable {
         let minute = Int(((now.milliseconds / 60_000) % 1440 + 1440) % 1440)
         return schedule.first { $0.contain(minute: minute) }.map(\.rate) ?? node
     }
+
+    public static let weightMax: UInt64 = 100
+    public func weight(_ city: CityID) -> UInt64 { weights[city] ?? 1 }
 
     /// The rate to one partner.
     public func partner(_ city: CityID) -> UInt64? { partners[city] ?? partner }

@@ -18,6 +18,9 @@ struct Hansa: ParsableCommand {
                 name: "Sharing",
                 subcommands: [City.self, Partner.self, Agreement.self, Access.self, Package.self, Conflict.self, Obligation.self]),
             CommandGroup(
-                name: "Keeping", subcommands: [Audit.self, Store.self, Config.self, Restore.self, Explain.self, Completion.self]),
+                name: "Keeping",
+                subcommands: [
+                    Audit.self, Store.self, Config.self, Restore.self, Explain.self, Completion.self, ManualCommand.self,
+                ]),
         ])
 }

@@ -29,7 +29,7 @@ struct ContractTests {
         "audit receipt", "audit reconcile", "audit export", "audit report", "audit bundle", "audit events", "store check",
         "store stats", "store collect", "store rebuild", "config show",
         "config set", "explain",
-        "completion", "restore",
+        "completion", "restore", "manual",
     ]
 
     @Test func everyCommandExplainsItselfWithThreeExamples() throws {
@@ -45,6 +45,37 @@ struct ContractTests {
             #expect((lines.firstIndex(of: "Examples:") ?? .max) < usage, "\(command)")
         }
     }
+
+    @Test func theManualHasEveryCommandAndOptionAndIsWellFormed() throws {
+        let harness = try CommandLineHarness(serving: false)
+        let page = try harness.run(["manual"])
+        #expect(page.status == 0 && page.standardOutput.hasPrefix(".Dd "))
+        let sections = Set(
+            page.standardOutput.split(separator: "\n").filter { $0.hasPrefix(".Ss hansa ") }.map { $0.dropFirst(10) })
+        for command in Self.commands where !Self.hasVerbs(command) { #expect(sections.contains(command[...]), "\(command)") }
+        #expect(page.standardOutput.contains(".It Fl -officer-key Ar FILE"))
+        // What every command has is told once.
+        #expect(page.standardOutput.split(separator: "\n").count { $0.contains("Fl -no-color") } == 1)
+        // mandoc, where it is installed, has nothing to say against it.
+        let lint = "command -v mandoc >/dev/null || exit 0; mandoc -T lint -W warning"
+        let process = Process()
+        process.executableURL = URL(fileURLWithPath: "/bin/sh")
+        process.arguments = ["-c", lint]
+        let (input, output) = (Pipe(), Pipe())
+        (process.standardInput, process.standardOutput) = (input, output)
+        try process.run()
+        let bytes = Data(page.standardOutput.utf8)
+        // Off this thread: what is written may wait for what is read.
+        Thread.detachNewThread {
+            try? input.fileHandleForWriting.write(contentsOf: bytes)
+            try? input.fileHandleForWriting.close()
+        }
+        let said = String(decoding: output.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
+        process.waitUntilExit()
+        #expect(process.terminationStatus == 0 && said.isEmpty, "\(said.prefix(2000))")
+    }
+
+    private static func hasVerbs(_ command: String) -> Bool { commands.contains { $0.hasPrefix(command + " ") } }
 
     /// Arguments, and the first keys of the document (CLI.md's table).
     static let documents: [([String], [String])] = [

@@ -77,6 +77,18 @@ import Testing
         }
     }
 
+    /// Three times the weight is three times the bytes, whatever the sizes of frames.
+    @Test func weightsDivideTheNodesRate() throws {
+        var rates = SendingRates()
+        (rates.node, rates.weights) = (20_000_000, [Self.cities[0]: 3])
+        let sent = Self.run(
+            SendingBudget { [rates] in rates },
+            [(Self.cities[0], 64 << 10), (Self.cities[1], Self.frame), (Self.cities[2], 256 << 10)], seconds: 20)
+        for (city, bytes) in zip(Self.cities, [240_000_000, 80_000_000, 80_000_000]) {
+            #expect(abs(try #require(sent[city]) - bytes) < 6_000_000, "\(sent)")
+        }
+    }
+
     /// One that was told to come again and does not leaves its turn to the others; so does one that has gone.
     @Test func aTurnThatIsNotTakenLapses() throws {
         let budget = Self.budget(node: 10_000_000)

@@ -25,8 +25,8 @@ struct TokenBucket {
     mutating func charge(_ bytes: Int) { tokens -= Double(bytes) }
 }
 
-/// The node's and the partners' rates of sending. Where the node's rate is the narrow place, partners share it evenly: of those that wait, the one
-/// goes next that was given least since it began to wait (start-time fair queueing), so that one who catches up on 20 GB holds up nobody.
+/// The node's and the partners' rates of sending. Where the node's rate is the narrow place, partners share it by their weights, evenly without: of those that wait, the one
+/// goes next that was given least for its weight since it began to wait (start-time fair queueing), so that one who catches up on 20 GB holds up nobody.
 final class SendingBudget: Sendable {
     private struct State {
         var node = TokenBucket()
@@ -78,7 +78,8 @@ final class SendingBudget: Sendable {
                 }
                 state.node.charge(bytes)
                 state.virtual = own
-                state.given[city] = own + UInt64(bytes)
+                // Who counts twice is charged half.
+                state.given[city] = own + UInt64(bytes) * SendingRates.weightMax / rates.weight(city)
                 state.waiting[city] = nil
             }
             if partnerRate != nil { state.partners[city]?.charge(bytes) }
