@@ -44,6 +44,35 @@ struct CheckoutTests {
         #expect(target.text("x.csv") == "a\n1\n" && target.text("z.csv") == "c\n3\n")
     }
 
+    /// Large files take what did not change from the version that stands there.
+    @Test(arguments: ["on top", "within", "at the end", "half of it"]) func aNewVersionOfALargeFileIsMadeOfTheOldOne(
+        change: String
+    ) throws {
+        var lines = (0..<400_000).map { "\($0),station \($0 % 97),\($0 &* 7919 % 100_003)" }
+        let target = Folder()
+        func text() -> String { "id,station,reading\n" + lines.joined(separator: "\n") + "\n" }
+        let first = text()
+        try publish("roads", ["x.csv": first])
+        try home.checkout("kitchener.ca/roads", into: target, payload: true)
+        #expect(target.text("x.csv") == first)
+        switch change {
+        case "on top": lines.insert("999999,new,1", at: 0)
+        case "within": for number in stride(from: 100, to: 400_000, by: 9973) { lines[number] += "7" }
+        case "at the end": lines += (0..<1000).map { "\($0 + 400_000),new,\($0)" }
+        default: lines.removeFirst(200_000)
+        }
+        try publish("roads", ["x.csv": text()])
+        #expect(try home.checkout("kitchener.ca/roads", into: target, payload: true)["written"] == 1)
+        #expect(target.text("x.csv") == text())
+        #expect(try home.checkout("kitchener.ca/roads", into: target, payload: true)["written"] == 0)
+        // And back, from the newer one.
+        try home.checkout("kitchener.ca/roads@1.0.0", into: target, payload: true)
+        #expect(target.text("x.csv") == first)
+        // What is remembered of the file says nothing once it is another.
+        try target.write("x.csv", "0" + first.dropFirst())
+        #expect(problem { try home.checkout("kitchener.ca/roads", into: target, payload: true) }?.exit == .conflict)
+    }
+
     @Test func whatTheUserChangedIsNotOverwrittenWithoutForce() throws {
         try publish("roads", ["x.csv": "a\n1\n"])
         let target = Folder()

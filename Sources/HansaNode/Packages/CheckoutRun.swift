@@ -14,6 +14,8 @@ internal import HansaSync
 
 final class CheckoutRun {
     private static let batchFiles = 64
+    /// Older versions that are kept open, to take from what did not change.
+    private static let olderMax = 64
 
     private let node: Node
     private let sink: any CheckoutSink
@@ -33,6 +35,8 @@ final class CheckoutRun {
         let size: UInt64
         let digest: Digest
         let source: Source
+        /// An older version of it, which stands there now.
+        var older: FileCopy.Older?
         enum Source {
             /// In the release's file table.
             case file(Int)
@@ -102,6 +106,7 @@ final class CheckoutRun {
                 done += target.size
             }
             try sink.commit(paths)
+            try remember(batch, prefix)
             sink.report(
                 Progress(
                     item: release.release.package.description, bytesDone: done, bytesTotal: release.release.bytes,
@@ -134,8 +139,13 @@ final class CheckoutRun {
         }
         // What an older version had and this one has not goes too, when it is as we wrote it.
         let wanted = Set(targets.map(\.path))
-        let history = try knownFiles(release)
-        for stat in listing where stat.kind == .file && !wanted.contains(stat.path) && history[stat.path] != nil {
+        let (history, envelopes) = try knownFiles(release)
+        let memory = CheckoutMemory(node)
+        var olderCount = 0
+        for stat in listing
+        where stat.kind == .file && !wanted.contains(stat.path)
+            && (history[stat.path] != nil || stat.path == Bag.releaseName && !envelopes.isEmpty)
+        {
             doubtful.append((stat.path, nil, stat))
         }
 
@@ -146,15 +156,22 @@ final class CheckoutRun {
             let descriptors = try sink.open(batch.map { prefix + $0.path })
             let files = try zip(batch, descriptors).map { try FileReader($1, path: $0.path) }
             for (item, file) in zip(batch, files) {
-                let digest = try file.digest(path: item.path)
-                if let target = item.target {
+                let digest = try memory.digest(of: file, path: item.path)
+                let known = history[item.path]?[digest]
+                if var target = item.target {
                     if digest == target.digest { continue }
-                    if force || history[item.path]?.contains(digest) == true {
+                    if let known, target.size >= FileCopy.bytesMin, olderCount < CheckoutRun.olderMax {
+                        olderCount += 1
+                        target.older = FileCopy.Older(
+                            file: file, content: try ReleaseContent(node, known.release) { [sink] in sink.isCancelled },
+                            number: known.number)
+                    }
+                    if force || known != nil || target.path == Bag.releaseName && envelopes.contains(digest) {
                         write.append(target)
                     } else {
                         modified.append(item.path)
                     }
-                } else if history[item.path]?.contains(digest) == true {
+                } else if known != nil || item.path == Bag.releaseName && envelopes.contains(digest) {
                     remove.append(item.path)
                 }
             }
@@ -169,26 +186,39 @@ final class CheckoutRun {
         return (write.sorted { $0.path < $1.path }, remove)
     }
 
-    /// Every file of every release of the package that we hold: path as it would be checked out → digests.
-    private func knownFiles(_ release: ReleaseRow) throws -> [String: Set<Digest>] {
-        var known: [String: Set<Digest>] = [:]
+    /// Every file of every release of the package that we hold: path as it would be checked out → digest → where it is; and the digests of the
+    /// releases' documents as they are written.
+    private func knownFiles(_ release: ReleaseRow) throws -> (
+        files: [String: [Digest: (release: ReleaseRow, number: Int)]], envelopes: Set<Digest>
+    ) {
+        var known: [String: [Digest: (release: ReleaseRow, number: Int)]] = [:]
+        var envelopes: Set<Digest> = []
         let releases = try node.metadata.read { try $0.releases(of: release.release.package) }
         // A release that is only shown to us has no files here.
         for row in releases where row.hasContent {
-            for file in try node.table(of: row).files {
+            for (number, file) in try node.table(of: row).files.enumerated() {
                 if payloadOnly {
                     guard file.path.hasPrefix(Bag.payloadPrefix) else { continue }
-                    known[String(file.path.dropFirst(Bag.payloadPrefix.count)), default: []].insert(file.digest)
+                    known[String(file.path.dropFirst(Bag.payloadPrefix.count)), default: [:]][file.digest] = (row, number)
                 } else {
-                    known[file.path, default: []].insert(file.digest)
+                    known[file.path, default: [:]][file.digest] = (row, number)
                 }
             }
             if !payloadOnly {
-                let envelope = try Envelope(binary: try node.content.body(at: row.document)).json()
-                known[Bag.releaseName, default: []].insert(SHA256.hash(envelope))
+                envelopes.insert(SHA256.hash(try Envelope(binary: try node.content.body(at: row.document)).json()))
             }
         }
-        return known
+        return (known, envelopes)
+    }
+
+    /// Large files as they stand there now are known again without being read.
+    private func remember(_ batch: [Target], _ prefix: String) throws {
+        let large = batch.filter { $0.size >= FileCopy.bytesMin }
+        guard !large.isEmpty else { return }
+        // A change right after the rename would have the same time otherwise.
+        usleep(CheckoutMemory.racyMicroseconds)
+        let files = try zip(large, sink.open(large.map { prefix + $0.path })).map { try FileReader($1, path: $0.path) }
+        CheckoutMemory(node).remember(Array(zip(files, large.map(\.digest))))
     }
 
     // MARK: Writing
@@ -197,6 +227,13 @@ final class CheckoutRun {
         switch target.source {
         case .bytes(let bytes):
             try bytes.withUnsafeBytes { try put($0, descriptor, target.path) }
+        case .file(let number) where target.size >= FileCopy.bytesMin:
+            let copy = FileCopy(content, number, to: descriptor, path: target.path)
+            // Where the older file was changed under our hands what came from it is not what was signed.
+            if let older = target.older, try copy.run(from: older) { return }
+            guard try copy.run(from: nil) else {
+                throw node.damaged(content.release, block: nil, "\(target.path.printable()) is not what was signed")
+            }
         case .file(let number):
             // Read to its end, it is the file that was signed, or this throws.
             try content.read(file: number) {

@@ -4,7 +4,7 @@ internal import HansaCore
 internal import HansaCrypto
 
 /// A regular file behind a descriptor that a client opened. Owned: closed when it goes.
-final class FileReader {
+final class FileReader: Sendable {
     static let bufferBytes = 4 * 1024 * 1024
 
     private let descriptor: CInt

@@ -11,7 +11,7 @@ internal import HansaSync
 final class ReleaseContent {
     let release: ReleaseRow
     let table: FileTable
-    private let node: Node
+    let node: Node
     private let isCancelled: () -> Bool
     private var page: (number: Int, entries: [ChunkEntry])?
     private var block: (location: ContentLocation, raw: ArraySlice<UInt8>)?
@@ -31,11 +31,7 @@ final class ReleaseContent {
         var hash = SHA256()
         var next = range.lowerBound
         while next < range.upperBound {
-            if isCancelled() {
-                throw Problem(
-                    .internalFault, "interrupted; what was done so far is whole, and running it again goes on", exit: .interrupted
-                )
-            }
+            try proceed()
             let end = min(range.upperBound, next + 1024)
             let entries = try entries(next..<end)
             let locations = try node.metadata.read { try $0.chunkLocations(of: release.servedBy, entries.map(\.id)) }
@@ -68,6 +64,13 @@ final class ReleaseContent {
         guard hash.finish() == file.digest else {
             throw node.damaged(release, block: nil, "\(file.path.printable()) is not what was signed")
         }
+    }
+
+    /// Throws once the client has gone or was interrupted.
+    func proceed() throws(Problem) {
+        guard isCancelled() else { return }
+        throw Problem(
+            .internalFault, "interrupted; what was done so far is whole, and running it again goes on", exit: .interrupted)
     }
 
     /// A small file, such as a tag file; nil when the release has none of that path.
@@ -109,7 +112,7 @@ final class ReleaseContent {
         return StoredTable(content: self, number: number)
     }
 
-    private func entries(_ range: Range<Int>) throws -> [ChunkEntry] {
+    func entries(_ range: Range<Int>) throws -> [ChunkEntry] {
         var result: [ChunkEntry] = []
         result.reserveCapacity(range.count)
         for number in range {
@@ -125,6 +128,11 @@ final class ReleaseContent {
         }
         return result
     }
+}
+
+extension SegmentStore {
+    /// The chunks of a block, one after the other.
+    func raw(at location: ContentLocation) throws -> ArraySlice<UInt8> { try BlocksAhead.raw(location, self) }
 }
 
 /// The blocks of neighbouring chunks, read, checked against their checksums and unpacked by other threads before they are wanted.
@@ -161,7 +169,7 @@ private final class BlocksAhead {
         }
     }
 
-    private static func raw(_ location: ContentLocation, _ content: SegmentStore) throws -> ArraySlice<UInt8> {
+    fileprivate static func raw(_ location: ContentLocation, _ content: SegmentStore) throws -> ArraySlice<UInt8> {
         let stored = try content.block(at: location)
         if stored.codec == .raw, stored.bytes.count == stored.rawLength { return stored.bytes }
         guard let raw = try? Block.decode(stored.codec, stored.bytes, rawLength: stored.rawLength) else {
