@@ -226,13 +226,13 @@ extension Publisher {
         _ entries: [ChunkEntry], _ places: [ChunkLocation], of release: Digest, beginningIn stored: StoredBlock,
         at location: ContentLocation
     ) throws -> [UInt8] {
-        var block = (location: location, stored: stored, raw: [UInt8]?.none)
         var raw: [UInt8] = []
         raw.reserveCapacity(entries.reduce(0) { $0 + Int($1.length) })
         for (entry, place) in zip(entries, places) {
-            if block.location != place.block { block = (place.block, try context.block(at: place.block, of: release), nil) }
-            let bytes = try block.raw ?? context.raw(block.stored, at: block.location, of: release)
-            block.raw = bytes
+            let bytes = try recentBlocks.raw(at: place.block) {
+                let block = try place.block == location ? stored : context.block(at: place.block, of: release)
+                return try context.raw(block, at: place.block, of: release)[...]
+            }
             guard Int(place.offset) + Int(place.length) <= bytes.count, place.length == entry.length else {
                 let what = "chunk \(entry.id.short) lies outside its block"
                 context.damage.note(release, block: place.block, what)

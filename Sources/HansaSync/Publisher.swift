@@ -36,6 +36,8 @@ public final class Publisher {
     var isDeltasTurn = true
     /// Against which base a release was asked for, for frames that come back.
     var bases: [Line: Digest] = [:]
+    /// What was unpacked last, to be put together anew.
+    let recentBlocks = RecentBlocks(max: 4)
     /// The base that was used last.
     var openBase: BaseIndex?
     /// The pages of the release being sent, kept from one content frame to the next.

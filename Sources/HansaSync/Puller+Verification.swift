@@ -100,59 +100,83 @@ extension Puller {
         return (pieces, isWhole)
     }
 
+    /// Pieces that need so many blocks together, each of which is unpacked once for them.
+    private static func windows(_ pieces: [Piece]) -> [(pieces: Range<Int>, blocks: [ContentLocation])] {
+        var windows: [(pieces: Range<Int>, blocks: [ContentLocation])] = []
+        var start = 0
+        var blocks: [ContentLocation] = []
+        for (index, piece) in pieces.enumerated() where !blocks.contains(piece.block) {
+            if blocks.count == Puller.blocksAtOnce {
+                windows.append((start..<index, blocks))
+                (start, blocks) = (index, [])
+            }
+            blocks.append(piece.block)
+        }
+        if start < pieces.count { windows.append((start..<pieces.count, blocks)) }
+        return windows
+    }
+
     /// False: a block could not be read, and its chunks are marked as missing; those before it were hashed.
     private func hash(_ pieces: [Piece], of transfer: Transfer) throws -> Bool {
         typealias Unpacked = Result<[UInt8], any Error>
-        func isHere(_ index: Int) -> Bool { index % 4 == 3 || pieces.count == 1 }
-        func unpack(_ piece: Piece) -> Unpacked {
-            let release = transfer.digest
-            return Result { [context] in
-                try context.raw(context.block(at: piece.block, of: release), at: piece.block, of: release)
-            }
-        }
-        var onLane: [Int: LaneResult<Unpacked>] = [:]
-        func begin(_ window: Range<Int>) {
-            for index in window where !isHere(index) {
+        let release = transfer.digest
+        var onLane: [(block: ContentLocation, result: LaneResult<Unpacked>)] = []
+        var here: [ContentLocation] = []
+        /// Every fourth block is unpacked here, beside the lane, since this thread hashes too.
+        func begin(_ blocks: [ContentLocation], having known: [ContentLocation: Unpacked]) {
+            for (index, block) in blocks.filter({ known[$0] == nil }).enumerated() {
+                if index % 4 == 3 {
+                    here.append(block)
+                    continue
+                }
                 let result = LaneResult<Unpacked>()
-                onLane[index] = result
-                let piece = pieces[index].block
-                let (context, release) = (context, transfer.digest)
-                lane.run(bytes: Limits.blockRawBytesMax) {
-                    result.set(
-                        Result { try context.raw(context.block(at: piece, of: release), at: piece, of: release) })
+                onLane.append((block, result))
+                lane.run(bytes: Limits.blockRawBytesMax) { [context] in
+                    result.set(Result { try context.raw(context.block(at: block, of: release), at: block, of: release) })
                 }
             }
         }
-        func window(_ start: Int) -> Range<Int> { start..<min(pieces.count, start + Puller.blocksAtOnce) }
-        begin(window(0))
-        for start in stride(from: 0, to: pieces.count, by: Puller.blocksAtOnce) {
-            let here = window(start).filter(isHere).map { ($0, unpack(pieces[$0])) }
+        let windows = Puller.windows(pieces)
+        // Those that the window before needed are kept: edited files go to and fro between old blocks and new ones.
+        var held: [ContentLocation: Unpacked] = [:]
+        if let first = windows.first { begin(first.blocks, having: held) }
+        for (number, window) in windows.enumerated() {
+            var current: [ContentLocation: Unpacked] = [:]
+            for block in window.blocks { current[block] = held[block] }
+            for block in here {
+                current[block] = Result { try context.raw(context.block(at: block, of: release), at: block, of: release) }
+            }
             lane.wait()
-            var unpacked = Dictionary(uniqueKeysWithValues: here)
-            for index in window(start) where !isHere(index) { unpacked[index] = onLane.removeValue(forKey: index)?.take() }
-            if start + Puller.blocksAtOnce < pieces.count { begin(window(start + Puller.blocksAtOnce)) }
-            for index in window(start) {
-                guard let result = unpacked[index] else { preconditionFailure("every block of a window was unpacked") }
-                let raw: [UInt8]
-                do { raw = try result.get() } catch StoreFault.damaged {
+            for (block, result) in onLane { current[block] = result.take() }
+            (here, onLane) = ([], [])
+            if number + 1 < windows.count { begin(windows[number + 1].blocks, having: current) }
+            held = current
+            for piece in pieces[window.pieces] {
+                guard let result = current[piece.block] else { preconditionFailure("every block of a window was unpacked") }
+                guard try hash(piece, result, of: transfer) else {
                     lane.wait()
-                    lose(pieces[index].block, of: transfer)
+                    lose(piece.block, of: transfer)
                     return false
                 }
-                for (number, offset) in pieces[index].chunks {
-                    let end = offset + Int(transfer.entries[number].length)
-                    let isRight =
-                        end <= raw.count
-                        && raw.withUnsafeBytes { transfer.hash(number, UnsafeRawBufferPointer(rebasing: $0[offset..<end])) }
-                    guard isRight else {
-                        lane.wait()
-                        context.damage.note(
-                            transfer.digest, block: pieces[index].block,
-                            "chunk \(transfer.entries[number].id.short) is not what its block holds")
-                        lose(pieces[index].block, of: transfer)
-                        return false
-                    }
-                }
+            }
+        }
+        return true
+    }
+
+    /// False: it cannot be read, or is not what was written.
+    private func hash(_ piece: Piece, _ unpacked: Result<[UInt8], any Error>, of transfer: Transfer) throws -> Bool {
+        let raw: [UInt8]
+        do { raw = try unpacked.get() } catch StoreFault.damaged { return false }
+        for (number, offset) in piece.chunks {
+            let end = offset + Int(transfer.entries[number].length)
+            let isRight =
+                end <= raw.count
+                && raw.withUnsafeBytes { transfer.hash(number, UnsafeRawBufferPointer(rebasing: $0[offset..<end])) }
+            guard isRight else {
+                context.damage.note(
+                    transfer.digest, block: piece.block,
+                    "chunk \(transfer.entries[number].id.short) is not what its block holds")
+                return false
             }
         }
         return true
@@ -160,7 +184,7 @@ extension Puller {
 
     /// None of its chunks counts as here. `DamageNotes` has it: its rows go before the chunks come again.
     private func lose(_ block: ContentLocation, of transfer: Transfer) {
-        lastBlock = nil
+        recentBlocks.removeAll()
         var ids: Set<Digest> = []
         for fresh in unrecordedBlocks where fresh.location == block { ids.formUnion(fresh.chunks.map(\.id)) }
         unrecordedBlocks.removeAll { $0.location == block }
@@ -173,11 +197,10 @@ extension Puller {
         }
     }
 
-    /// The raw bytes of a block that `release` needs; the one that was read last is kept.
-    func cachedBlock(_ location: ContentLocation, of release: Digest) throws -> [UInt8] {
-        if let lastBlock, lastBlock.location == location { return lastBlock.raw }
-        let raw = try context.raw(context.block(at: location, of: release), at: location, of: release)
-        lastBlock = (location, raw)
-        return raw
+    /// The raw bytes of a block that `release` needs; those that were read last are kept.
+    func cachedBlock(_ location: ContentLocation, of release: Digest) throws -> ArraySlice<UInt8> {
+        try recentBlocks.raw(at: location) {
+            try context.raw(context.block(at: location, of: release), at: location, of: release)[...]
+        }
     }
 }

@@ -166,8 +166,8 @@ public final class Puller {
     var lastFlush: Timestamp?
     var creditOwed: UInt64 = 0
     var creditGranted: UInt64 = 0
-    /// The block that was read last: its chunks are often wanted one after another.
-    var lastBlock: (location: ContentLocation, raw: [UInt8])?
+    /// What bases of deltas were read from last.
+    let recentBlocks = RecentBlocks(max: 4)
     /// The time of the call that runs.
     var moment = Timestamp(milliseconds: 0)
     /// How often the publisher had nothing of a release that it lists.

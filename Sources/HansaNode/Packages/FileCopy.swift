@@ -31,6 +31,7 @@ final class FileCopy {
     private let number: Int
     private let descriptor: CInt
     private let path: String
+    private let recent = RecentBlocks()
     /// Of the older file: the chunk behind the last that was found, and where it begins.
     private var cursor = (chunk: 0, offset: UInt64(0))
 
@@ -137,12 +138,14 @@ final class FileCopy {
     }
 
     private func add(_ piece: Piece, to ahead: WorkAhead<Done>) {
-        let (node, release, descriptor, path) = (content.node, content.release, descriptor, path)
+        let (node, release, descriptor, path, recent) = (content.node, content.release, descriptor, path, recent)
         switch piece.source {
         case .block(let location, let parts):
             ahead.add {
                 let raw: ArraySlice<UInt8>
-                do { raw = try node.content.raw(at: location) } catch StoreFault.damaged(let what) {
+                do { raw = try recent.raw(at: location) { try node.content.raw(at: location) } } catch StoreFault.damaged(
+                    let what)
+                {
                     throw node.damaged(release, block: location, what)
                 }
                 guard parts.allSatisfy({ $0.upperBound <= raw.count }) else {

@@ -16,6 +16,7 @@ final class ReleaseContent {
     private var page: (number: Int, entries: [ChunkEntry])?
     private var block: (location: ContentLocation, raw: ArraySlice<UInt8>)?
     private static let blocksAhead = 6
+    private let recent = RecentBlocks()
 
     init(_ node: Node, _ release: ReleaseRow, isCancelled: @escaping () -> Bool) throws {
         self.node = node
@@ -35,7 +36,8 @@ final class ReleaseContent {
             let end = min(range.upperBound, next + 1024)
             let entries = try entries(next..<end)
             let locations = try node.metadata.read { try $0.chunkLocations(of: release.servedBy, entries.map(\.id)) }
-            let ahead = BlocksAhead(locations.compactMap { $0?.block }, from: node.content, max: ReleaseContent.blocksAhead)
+            let ahead = BlocksAhead(
+                locations.compactMap { $0?.block }, from: node.content, recent, max: ReleaseContent.blocksAhead)
             for (entry, location) in zip(entries, locations) {
                 guard let location, location.length == entry.length else {
                     throw node.damaged(release, block: nil, "chunk \(entry.id.short) is not in the store")
@@ -138,14 +140,16 @@ extension SegmentStore {
 /// The blocks of neighbouring chunks, read, checked against their checksums and unpacked by other threads before they are wanted.
 private final class BlocksAhead {
     private let content: SegmentStore
+    private let recent: RecentBlocks
     private let max: Int
     private lazy var work = WorkAhead<ArraySlice<UInt8>>()
     /// Each once where it follows itself, in the order in which they are wanted.
     private var wanted: [ContentLocation] = []
     private var begun = 0
 
-    init(_ locations: [ContentLocation], from content: SegmentStore, max: Int) {
+    init(_ locations: [ContentLocation], from content: SegmentStore, _ recent: RecentBlocks, max: Int) {
         self.content = content
+        self.recent = recent
         self.max = max
         for location in locations where location != wanted.last { wanted.append(location) }
     }
@@ -154,7 +158,7 @@ private final class BlocksAhead {
     func next(_ location: ContentLocation) throws -> ArraySlice<UInt8> {
         if begun == 0, wanted.first != location { begun = 1 }
         // One alone has nobody to run ahead of.
-        if wanted.count == 1 { return try BlocksAhead.raw(location, content) }
+        if wanted.count == 1 { return try recent.raw(at: location) { try BlocksAhead.raw(location, content) } }
         begin()
         guard let raw = try work.next() else { preconditionFailure("a block that was not wanted") }
         begin()
@@ -165,7 +169,7 @@ private final class BlocksAhead {
         while begun < wanted.count, work.count < max {
             let location = wanted[begun]
             begun += 1
-            work.add { [content] in try BlocksAhead.raw(location, content) }
+            work.add { [content, recent] in try recent.raw(at: location) { try BlocksAhead.raw(location, content) } }
         }
     }
 
