@@ -145,6 +145,24 @@ struct WitnessTests {
         #expect(details?["size"]?.integer == Int64(lost) && details?["to"] == "kitchener.ca/log/2")
     }
 
+    @Test func aThiefOfTheLogKeyDoesNotRunAheadOfTheLogForEver() throws {
+        try turn()
+        // Signed by the stolen key, and as if it continued what was cosigned.
+        let stolen = try LogSigner(origin: "kitchener.ca/log", key: kitchener.node.keys.log)
+        let ahead = stolen.sign(try Checkpoint(origin: stolen.origin, size: TreeSize(1 << 40), root: .zero))
+        try auckland.node.change { tx in
+            try WitnessMemory.set("held", self.kitchener.city, ahead, tx)
+            return ((), ExchangeChanges())
+        }
+        _ = try kitchener.node.cityRotate(
+            kitchener.caller, RotationRequest(key: "log", compromised: true, confirm: "kitchener.ca"), officerKey: nil)
+        try exchange(kitchener, auckland)
+        try grow()
+        try turn()
+        #expect(try attention(kitchener).contains("log-behind") == false)
+        #expect(try cosigned() == kitchener.node.logService.checkpoint.size.value)
+    }
+
     @Test func whatAPartnerHasShownIsNamedAsLost() throws {
         try backUp()
         for _ in 0..<6 { try grow() }

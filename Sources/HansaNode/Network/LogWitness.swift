@@ -9,6 +9,7 @@
 //
 // One job at a time uses it, as `Puller`; it blocks on the stores.
 internal import HansaCore
+internal import HansaCrypto
 internal import HansaDocuments
 internal import HansaLog
 internal import HansaStore
@@ -144,9 +145,12 @@ final class LogWitness {
     /// A checkpoint that our log's own key signed.
     private func evidence(_ bytes: [UInt8]) throws -> SignedCheckpoint? {
         guard !bytes.isEmpty, let note = try? SignedNote(bytes) else { return nil }
-        let logs = try LogChain(
-            try context.metadata.read { try $0.keyringEnvelopes(of: self.context.own) }.map { try Keyring($0) })
-        for key in logs.current.keys { if let signed = try? SignedCheckpoint(note, log: key) { return signed } }
+        let history = try context.metadata.read { try $0.keyringEnvelopes(of: self.context.own) }.map { try Keyring($0) }
+        let revoked = history.last?.revoked ?? []
+        // What a key that came out has signed shows nothing about us.
+        for key in try LogChain(history).current.keys where !revoked.contains(SHA256.hash(key.key.bytes)) {
+            if let signed = try? SignedCheckpoint(note, log: key) { return signed }
+        }
         return nil
     }
 
@@ -157,6 +161,16 @@ final class LogWitness {
     }
 
     // MARK: The partner's log
+
+    private func isByRevokedKey(_ note: SignedNote, _ keyring: Keyring) throws -> Bool {
+        guard !keyring.revoked.isEmpty else { return false }
+        return try context.metadata.read { try $0.keyringEnvelopes(of: self.peer) }.contains { envelope in
+            guard let version = try? Keyring(envelope), let key = try? VerifierKey(version.log.vkey),
+                keyring.revoked.contains(SHA256.hash(key.key.bytes))
+            else { return false }
+            return (try? SignedCheckpoint(note, log: key)) != nil
+        }
+    }
 
     private func answer(_ message: CheckpointMessage, at now: Timestamp) throws -> CosignMessage {
         if let lastRequest {
@@ -188,7 +202,9 @@ final class LogWitness {
             return refusal(.unknownLog)
         }
         let former = last.flatMap { try? Checkpoint(text: $0.text) }
-        let held = former.flatMap { $0.origin == key.name ? $0 : nil }
+        var held = former.flatMap { $0.origin == key.name ? $0 : nil }
+        // Signed by a key that has come out since: whoever had it may have run ahead of the log, which then could never be cosigned again.
+        if held != nil, let last, try isByRevokedKey(last, keyring) { held = nil }
         switch WitnessVerdict(on: request, log: key, held: held) {
         case .refused(let answer): return refusal(answer, held == nil ? nil : last)
         case .contradicts(let answer, let signed):
@@ -215,7 +231,7 @@ final class LogWitness {
                 try context.metadata.write(at: now) { tx in
                     try WitnessMemory.set("held", self.peer, signed.note, tx)
                     try WitnessMemory.set("contradiction", self.peer, nil, tx)
-                    if let former, held == nil {
+                    if let former, former.origin != key.name {
                         try tx.log(
                             LogDraft(
                                 .witnessFollowed, partner: self.peer,
