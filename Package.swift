@@ -60,6 +60,7 @@ let package = Package(
         .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
         .target(name: "COpenSSL", linkerSettings: [.linkedLibrary("ssl"), .linkedLibrary("crypto")]),
         .target(name: "CLinux"),
+        .target(name: "CSQLite", linkerSettings: [.linkedLibrary("sqlite3")]),
 
         room("HansaCore"),
         room("HansaCrypto", ["HansaCore", "COpenSSL"]),
@@ -72,7 +73,11 @@ let package = Package(
         room("HansaSync", ["HansaCore", "HansaCrypto", "HansaDocuments", "HansaTerms", "HansaContent", "HansaLog"]),
         room(
             "HansaStore",
-            ["HansaCore", "HansaCrypto", "HansaDocuments", "HansaTerms", "HansaContent", "HansaLog", "HansaSync", "CLinux", grdb]),
+            [
+                "HansaCore", "HansaCrypto", "HansaDocuments", "HansaTerms", "HansaContent", "HansaLog", "HansaSync", "CLinux",
+                "CSQLite",
+                grdb,
+            ]),
         room("HansaTLS", ["HansaCore", "HansaCrypto", "COpenSSL", nio]),
         room(
             "HansaNode",

@@ -97,9 +97,9 @@ public enum SegmentRecord: Hashable, Sendable {
 
     // MARK: - Encoding
 
-    /// Calls `body` with the parts of the encoded record, in order: small ones made here, large ones where they lie.
+    /// The body in three pieces, any of which may be empty; the middle one may be large, and is where it was.
     /// - Precondition: the record is within the format's bounds: a block has 1 to 4,096 chunks whose lengths make up its raw length.
-    public func withEncoded<T>(_ body: ([UnsafeRawBufferPointer]) throws -> T) rethrows -> T {
+    private var pieces: (head: [UInt8], middle: ArraySlice<UInt8>, tail: [UInt8]) {
         switch self {
         case .block(let block):
             precondition(block.rawLength <= Limits.blockRawBytesMax && (1...BlockRecord.chunksMax).contains(block.chunks.count))
@@ -114,44 +114,60 @@ public enum SegmentRecord: Hashable, Sendable {
                 list.digest(chunk.id)
                 list.u32(chunk.length)
             }
-            return try encoded([head.bytes[...], block.bytes, list.bytes[...]], body)
-        case .document(let id, let bytes), .page(let id, let bytes), .other(let id, let bytes):
-            return try encoded([id.bytes[...], bytes[...]], body)
+            return (head.bytes, block.bytes, list.bytes)
+        case .document(let id, let bytes), .page(let id, let bytes), .other(let id, let bytes): return (id.bytes, bytes[...], [])
         case .tablePart(let table, let part, let parts, let bytes):
             var head = ByteWriter(reserving: 36)
             head.digest(table)
             head.u16(UInt16(part))
             head.u16(UInt16(parts))
-            return try encoded([head.bytes[...], bytes[...]], body)
+            return (head.bytes, bytes[...], [])
         case .index(let root, let table, let chunks, let pages):
             var head = ByteWriter(reserving: 68 + pages.count * Digest.byteCount)
             head.digest(root)
             head.digest(table)
             head.u32(UInt32(chunks))
             for page in pages { head.digest(page) }
-            return try encoded([head.bytes[...]], body)
+            return (head.bytes, [], [])
         }
     }
 
-    private func encoded<T>(_ parts: [ArraySlice<UInt8>], _ body: ([UnsafeRawBufferPointer]) throws -> T) rethrows -> T {
-        try SegmentRecord.withBuffers(parts) { buffers in
-            try SegmentFormat.framing(type: kind.rawValue, parts: buffers).withUnsafeBytes { try body([$0] + buffers) }
+    /// Calls `body` with the parts of the encoded record, in order: small ones made here, large ones where they lie.
+    /// - Precondition: the record is within the format's bounds: a block has 1 to 4,096 chunks whose lengths make up its raw length.
+    public func withEncoded<T>(_ body: ([UnsafeRawBufferPointer]) throws -> T) rethrows -> T {
+        let (head, middle, tail) = pieces
+        return try head.withUnsafeBytes { head in
+            try middle.withUnsafeBytes { middle in
+                try tail.withUnsafeBytes { tail in
+                    let parts = [head, middle, tail].filter { !$0.isEmpty }
+                    return try SegmentFormat.framing(type: kind.rawValue, parts: parts).withUnsafeBytes { try body([$0] + parts) }
+                }
+            }
         }
     }
 
-    /// Calls `body` with a pointer to each slice's bytes.
-    private static func withBuffers<T>(_ arrays: [ArraySlice<UInt8>], _ body: ([UnsafeRawBufferPointer]) throws -> T) rethrows
-        -> T
-    {
-        func next(_ index: Int, _ held: [UnsafeRawBufferPointer]) throws -> T {
-            guard index < arrays.count else { return try body(held) }
-            return try arrays[index].withUnsafeBytes { try next(index + 1, held + [$0]) }
+    /// Appends the encoded record: for small ones that are written together.
+    /// - Precondition: as for `withEncoded`.
+    public func append(to bytes: inout [UInt8]) {
+        let (head, middle, tail) = pieces
+        let start = bytes.count
+        bytes.append(contentsOf: repeatElement(0, count: SegmentFormat.framingBytes))
+        bytes.append(contentsOf: head)
+        bytes.append(contentsOf: middle)
+        bytes.append(contentsOf: tail)
+        bytes.withUnsafeMutableBytes { bytes in
+            let body = UnsafeRawBufferPointer(rebasing: bytes[(start + SegmentFormat.framingBytes)...])
+            let framing = SegmentFormat.framing(type: kind.rawValue, parts: [body])
+            UnsafeMutableRawBufferPointer(rebasing: bytes[start..<(start + framing.count)]).copyBytes(from: framing)
         }
-        return try next(0, [])
     }
 
     /// The encoded record in one piece. Large records are better written with `withEncoded`.
-    public func encoded() -> [UInt8] { withEncoded { parts in parts.reduce(into: []) { $0.append(contentsOf: $1) } } }
+    public func encoded() -> [UInt8] {
+        var bytes: [UInt8] = []
+        append(to: &bytes)
+        return bytes
+    }
 
     // MARK: - Decoding
 

@@ -63,14 +63,9 @@ extension Node {
                 sink.warn(error.message)
             }
         }
-        for nested in chosen.sorted(by: { $0.release.package < $1.release.package }) {
-            guard
-                let outer = chosen.first(where: {
-                    CheckoutRun.meet(outer: $0.release.package, inner: nested.release.package, payload: payload)
-                })
-            else { continue }
+        if let (outer, inner) = CheckoutRun.meeting(chosen.map(\.release.package), payload: payload) {
             throw Problem(
-                .usage, "the files of \(nested.release.package) would lie among those of \(outer.release.package)",
+                .usage, "the files of \(inner) would lie among those of \(outer)",
                 try: "check them out one by one, each into a directory of its own")
         }
         guard !chosen.isEmpty else {

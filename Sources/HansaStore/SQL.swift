@@ -17,7 +17,8 @@ enum SQL: Int, CaseIterable {
     case damages, damageOfRelease, putDamage, removeDamage
     // Publishing
     case publishedView, publishedViews, putPublishedView, removePublishedView
-    case member, membersOfPackage, membersAdded, membersDropped, membersEnded, recipients, membersToCompare, membersCounted
+    case member, memberStanding, membersOfPackage, membersAdded, membersDropped, membersEnded, recipients, membersToCompare,
+        membersCounted
     case insertMember, updateMember, replaceMember, removeMember
     // Pulling
     case subscribedView, subscribedViews, putSubscribedView
@@ -25,14 +26,15 @@ enum SQL: Int, CaseIterable {
     case holdingsToCompare, holdingsCounted
     case transfer, transfers, putTransfer, removeTransfer, receipt, insertReceipt
     // Documents under way, memory, log
-    case outbox, enqueue, removeOutbox, directory, putDirectory, setting, putSetting
+    case outbox, enqueue, removeOutbox, directory, publishedDirectory, putDirectory, setting, putSetting
     case logState, putLogState, insertLogEntry, insertLogIndex, anyPending, clearLogIndex
 
     static let texts: [String] = allCases.map(\.text)
 
+    private static let summaryColumns =
+        "p.name, r.seq, r.writer, r.kind, r.major, r.minor, r.patch, r.operation, r.issued, r.tlp, r.title, r.bytes, r.files, r.chunks, r.owner_seq"
     private static let releaseColumns =
-        "p.name, r.seq, r.writer, r.kind, r.major, r.minor, r.patch, r.operation, r.issued, r.tlp, r.title, r.bytes, r.files, r.chunks, "
-        + "r.document, r.file_table, r.pages, r.committed, r.digest, r.owner_seq, r.served_by"
+        "\(summaryColumns), r.document, r.file_table, r.pages, r.committed, r.digest, r.served_by"
     private static let packageColumns =
         "name, kind, head, major, minor, patch, head_seq, last_seq, last, tlp, title, bytes, withdrawn_seq"
     private static let disputeColumns =
@@ -129,6 +131,7 @@ enum SQL: Int, CaseIterable {
         case .putPublishedView: "INSERT OR REPLACE INTO published VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0)"
         case .removePublishedView: "UPDATE published SET removed = 1, members = x'', feed_key = x'' WHERE view = ?"
         case .member: "SELECT \(SQL.memberColumns) FROM \(SQL.memberTables) WHERE m.view = ? AND m.release = ?"
+        case .memberStanding: "SELECT level, until, dropped, sent FROM member WHERE view = ? AND release = ?"
         case .membersOfPackage:
             "SELECT \(SQL.memberColumns) FROM \(SQL.memberTables) WHERE m.package = ? AND m.view = ? ORDER BY m.release"
         case .membersAdded:
@@ -186,6 +189,10 @@ enum SQL: Int, CaseIterable {
         case .removeOutbox: "DELETE FROM outbox WHERE id = ?"
         case .directory:
             "SELECT p.name, d.release, d.snapshot FROM directory d JOIN package p ON p.id = d.package WHERE d.path = ?"
+        case .publishedDirectory:
+            "SELECT \(SQL.summaryColumns), d.release, d.snapshot FROM directory d JOIN package p ON p.id = d.package "
+                + "JOIN release r ON r.digest = d.release "
+                + "WHERE d.path = ? AND p.head = d.release AND (p.withdrawn_seq IS NULL OR p.withdrawn_seq < p.head_seq)"
         case .putDirectory: "INSERT OR REPLACE INTO directory VALUES (?, ?, ?, ?)"
         case .setting: "SELECT value FROM setting WHERE name = ?"
         case .putSetting: "INSERT OR REPLACE INTO setting VALUES (?, ?)"

@@ -130,6 +130,12 @@ extension SQLiteReading {
         }
     }
 
+    func published(directory path: String) throws -> PublishedDirectory? {
+        try first(.publishedDirectory, { $0.text(path) }) {
+            PublishedDirectory(snapshot: $0.bytes(16), digest: try $0.digest(15), release: try summary($0))
+        }
+    }
+
     func value(_ name: String) throws -> [UInt8]? { try first(.setting, { $0.text(name) }, { $0.bytes(0) }) }
 
     private static func packageRow(_ row: Statement.Columns) throws -> PackageRow {
@@ -142,17 +148,20 @@ extension SQLiteReading {
             withdrawnSeq: row.uint64IfAny(12))
     }
 
-    private func releaseRow(_ row: Statement.Columns) throws -> ReleaseRow {
-        let summary = ReleaseSummary(
+    private func summary(_ row: Statement.Columns) throws -> ReleaseSummary {
+        ReleaseSummary(
             package: try SQLiteReading.package(row.text(0)), kind: try Codes.value(row.int64(3), in: Codes.kinds),
             version: Version(try row.uint32(4), try row.uint32(5), try row.uint32(6)),
             operation: try Codes.value(row.int64(7), in: Codes.operations), writer: try city(row.int64(2)), seq: row.uint64(1),
             issued: row.time(8),
             tlp: try Codes.value(row.int64(9), in: Codes.labels), title: row.text(10), bytes: row.uint64(11), files: row.int(12),
-            chunks: row.int(13), ownerSeq: row.uint64IfAny(19))
-        return ReleaseRow(
-            digest: try row.digest(18), release: summary, document: try row.place(14), table: try row.places(15),
-            pages: try row.places(16),
-            committed: row.time(17), servedBy: row.isNull(20) ? nil : try city(row.int64(20)))
+            chunks: row.int(13), ownerSeq: row.uint64IfAny(14))
+    }
+
+    private func releaseRow(_ row: Statement.Columns) throws -> ReleaseRow {
+        ReleaseRow(
+            digest: try row.digest(19), release: try summary(row), document: try row.place(15), table: try row.places(16),
+            pages: try row.places(17),
+            committed: row.time(18), servedBy: row.isNull(20) ? nil : try city(row.int64(20)))
     }
 }

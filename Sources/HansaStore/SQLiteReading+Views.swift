@@ -23,6 +23,21 @@ extension SQLiteReading {
             }, { try SQLiteReading.memberRow($0, view) })
     }
 
+    func memberStanding(_ view: Digest, _ release: Digest) throws -> MemberStanding? {
+        guard let number = try number(ofView: view) else { return nil }
+        return try first(
+            .memberStanding,
+            {
+                $0.int(number)
+                $0.digest(release)
+            },
+            {
+                MemberStanding(
+                    level: try Codes.value($0.int64(0), in: Codes.levels), until: $0.timeIfAny(1),
+                    isOffered: $0.isNull(2) && $0.flag(3))
+            })
+    }
+
     func members(_ view: Digest, of package: PackageID) throws -> [MemberRow] {
         guard let number = try number(ofView: view), let package = try self.number(of: package) else { return [] }
         return try all(

@@ -5,6 +5,7 @@
 //          the WAL (`synchronous=FULL`), so what is committed survives a crash at the next instant
 //
 // Neither is reentrant: a body must not call `read` or `write` of the same store. Calls block their thread; they belong to no cooperative pool.
+internal import CSQLite
 internal import GRDB
 public import HansaCore
 public import HansaCrypto
@@ -25,6 +26,8 @@ public final class SQLiteStore: MetadataStore {
     /// Negative: KiB. The writer looks up random keys of large tables; readers are several.
     private static let writerCache = -32 * 1024
     private static let readerCache = -4 * 1024
+    /// Before the first connection of the process.
+    private static let configured: Void = hansa_sqlite_keep_no_statistics()
 
     /// Opens or creates the database file. `random` salts the log's entries.
     ///
@@ -34,6 +37,7 @@ public final class SQLiteStore: MetadataStore {
     {
         self.random = random
         self.onFatal = onFatal
+        SQLiteStore.configured
         do {
             try SQLiteStore.makePrivate(path)
             let pool = try DatabasePool(path: path, configuration: SQLiteStore.configuration)
@@ -49,6 +53,7 @@ public final class SQLiteStore: MetadataStore {
     public init(inMemoryWith random: any RandomSource) throws {
         self.random = random
         onFatal = { _ in }
+        SQLiteStore.configured
         do {
             database = try DatabaseQueue(configuration: SQLiteStore.configuration)
             try Schema.migrator.migrate(database)

@@ -17,6 +17,9 @@ final class SQLiteWriting: SQLiteReading {
     private var marks: [UInt32: UInt64] = [:]
     /// A statement failed: nothing of this transaction may be committed, even if the body went on.
     private var fault: (any Error)?
+    /// Drawn and not yet used. Drawing a hundred costs as much as drawing one.
+    private var salts: ArraySlice<UInt8> = []
+    private var saltsDrawn = 0
     /// Rows of one package come together.
     private var lastPackage: (id: PackageID, number: Int64)?
 
@@ -404,24 +407,30 @@ final class SQLiteWriting: SQLiteReading {
             binder.flag(member.delivered)
             binder.int(member.outcome.map { Codes.code($0, in: Codes.receiptOutcomes) })
         }
-        // Most rows are new; then most changes touch no column of an index, and the indexes are left alone.
-        if try run(.insertMember, { bindAll(&$0) }) == 1 { return }
-        let changed = try run(.updateMember) {
-            $0.int(Codes.code(member.level, in: Codes.levels))
-            $0.text(member.clause)
-            $0.text(member.grant)
-            $0.int(member.sentCode)
-            $0.bytes(member.transfer)
-            $0.flag(member.delivered)
-            $0.int(member.outcome.map { Codes.code($0, in: Codes.receiptOutcomes) })
-            $0.int(view)
-            $0.digest(member.release)
-            $0.int(package)
-            $0.time(member.until)
-            $0.int(member.added)
-            $0.int(member.dropped)
+        func update() throws -> Bool {
+            try run(.updateMember) {
+                $0.int(Codes.code(member.level, in: Codes.levels))
+                $0.text(member.clause)
+                $0.text(member.grant)
+                $0.int(member.sentCode)
+                $0.bytes(member.transfer)
+                $0.flag(member.delivered)
+                $0.int(member.outcome.map { Codes.code($0, in: Codes.receiptOutcomes) })
+                $0.int(view)
+                $0.digest(member.release)
+                $0.int(package)
+                $0.time(member.until)
+                $0.int(member.added)
+                $0.int(member.dropped)
+            } == 1
         }
-        if changed == 1 { return }
+        // Most changes touch no column of an index, and leave the indexes alone. What was listed has a row; what was not is mostly new.
+        if member.sent {
+            if try update() { return }
+        } else {
+            if try run(.insertMember, { bindAll(&$0) }) == 1 { return }
+            if try update() { return }
+        }
         try run(.replaceMember) { bindAll(&$0) }
     }
 
@@ -515,11 +524,22 @@ final class SQLiteWriting: SQLiteReading {
 
     // MARK: Log
 
+    /// One at first, and then more at a time: most transactions log one entry, some a thousand.
+    private func salt() -> [UInt8] {
+        if salts.isEmpty {
+            let count = min(max(1, saltsDrawn), 64)
+            salts = random.bytes(count * LogEntry.saltByteCount)[...]
+            saltsDrawn += count
+        }
+        defer { salts = salts.dropFirst(LogEntry.saltByteCount) }
+        return Array(salts.prefix(LogEntry.saltByteCount))
+    }
+
     @discardableResult
     func log(_ draft: LogDraft) throws -> UInt64 {
         var state = try logState()
         let index = state.size
-        let bytes = try draft.entry(index: index, at: now, salt: random.bytes(LogEntry.saltByteCount))
+        let bytes = try draft.entry(index: index, at: now, salt: salt())
         let event = try named(label: draft.event.rawValue)
         let partner = try draft.partner.map { try named($0) }
         let package = try draft.package.map { try named($0) }

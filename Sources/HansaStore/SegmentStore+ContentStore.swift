@@ -7,9 +7,7 @@ public import HansaSync
 
 extension SegmentStore: ContentStore {
     public func append(block: StoredBlock) throws -> ContentLocation {
-        try append(
-            recorded: .block(
-                BlockRecord(codec: block.codec, rawLength: block.rawLength, chunks: block.chunks, bytes: block.bytes)))
+        try append(recorded: .block(block.record))
     }
 
     public func append(document: [UInt8], digest: Digest) throws -> ContentLocation {

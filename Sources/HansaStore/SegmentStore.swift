@@ -70,7 +70,7 @@ public final class SegmentStore: Sendable {
             }
             for (position, record) in records.enumerated() where record.segmentClass == segmentClass {
                 let before = packed.count
-                record.withEncoded { parts in for part in parts { packed.append(contentsOf: part) } }
+                record.append(to: &packed)
                 batch.add(record, length: packed.count - before)
                 positions.append(position)
                 if packed.count >= SegmentStore.batchBytes || batch.ids >= SegmentStore.batchIDs { try flush() }

@@ -43,6 +43,16 @@ struct Authority {
         return member
     }
 
+    /// Whether the partner may have this release's content in this view: as `member`, for each ask and each frame, without what only the log wants.
+    mutating func maySync(_ release: Digest, of view: Digest) throws -> Bool {
+        if try agreement(of: view) != nil, let standing = try store.memberStanding(view, release), standing.isOffered,
+            standing.level == .sync, standing.until.map({ $0 > now }) ?? true
+        {
+            return true
+        }
+        return try member(release, of: view)?.level == .sync
+    }
+
     /// The member row if the partner may have this release in this view; nil answers as for no such release.
     mutating func member(_ release: Digest, of view: Digest) throws -> MemberRow? {
         if SeededBug.isOn(.skippedPolicyCheck), let row = try store.member(view, release), row.sent { return row }

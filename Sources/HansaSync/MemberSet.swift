@@ -7,6 +7,7 @@ internal import HansaCrypto
 /// that an id is inserted at most once is the caller's to keep (the rows are keyed by it).
 public struct MemberSet: Sendable, Equatable {
     static let laneCount = 1024
+    private static let domain = Array("hansa-lthash/1".utf8)
 
     public private(set) var count: UInt64
     private var lanes: [UInt16]
@@ -18,7 +19,10 @@ public struct MemberSet: Sendable, Equatable {
 
     /// Member id = SHA-256(32-byte release digest ‖ level byte).
     public static func memberID(release: Digest, level: UInt8) -> Digest {
-        SHA256.hash(release.bytes + [level])
+        var hash = SHA256()
+        hash.update(release)
+        hash.update(byte: level)
+        return hash.finish()
     }
 
     public mutating func insert(_ id: Digest) {
@@ -33,12 +37,15 @@ public struct MemberSet: Sendable, Equatable {
         add(id) { $0 &- $1 }
     }
 
+    @inline(__always)
     private mutating func add(_ id: Digest, _ combine: (UInt16, UInt16) -> UInt16) {
-        let lifted = SHAKE128.hash(Array("hansa-lthash/1".utf8) + id.bytes, count: MemberSet.laneCount * 2)
+        let lifted = SHAKE128.hash(MemberSet.domain + id.bytes, count: MemberSet.laneCount * 2)
         lifted.withUnsafeBytes { buffer in
-            for lane in 0..<MemberSet.laneCount {
-                lanes[lane] = combine(
-                    lanes[lane], UInt16(littleEndian: buffer.loadUnaligned(fromByteOffset: lane * 2, as: UInt16.self)))
+            lanes.withUnsafeMutableBufferPointer { lanes in
+                for lane in lanes.indices {
+                    lanes[lane] = combine(
+                        lanes[lane], UInt16(littleEndian: buffer.loadUnaligned(fromByteOffset: lane * 2, as: UInt16.self)))
+                }
             }
         }
     }

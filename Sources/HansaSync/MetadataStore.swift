@@ -293,6 +293,22 @@ public struct MemberRow: Sendable, Equatable {
     }
 }
 
+/// What of a member row says whether the partner may have its release.
+public struct MemberStanding: Sendable, Equatable {
+    public let level: Grant.Level
+    public let until: Timestamp?
+    /// It was listed to the partner and has not been dropped.
+    public let isOffered: Bool
+
+    public init(level: Grant.Level, until: Timestamp?, isOffered: Bool) {
+        self.level = level
+        self.until = until
+        self.isOffered = isOffered
+    }
+
+    public init(_ row: MemberRow) { self.init(level: row.level, until: row.until, isOffered: row.sent && row.dropped == nil) }
+}
+
 /// What a recipient keeps for one view: (agreement, publisher, recipient = us).
 public struct SubscribedView: Sendable, Equatable {
     public var id: Digest
@@ -442,6 +458,20 @@ public struct SnapshotRow: Sendable, Equatable {
     }
 }
 
+/// A directory's snapshot and the release that was made of it.
+public struct PublishedDirectory: Sendable, Equatable {
+    /// `DirectorySnapshot`, encoded.
+    public let snapshot: [UInt8]
+    public let digest: Digest
+    public let release: ReleaseSummary
+
+    public init(snapshot: [UInt8], digest: Digest, release: ReleaseSummary) {
+        self.snapshot = snapshot
+        self.digest = digest
+        self.release = release
+    }
+}
+
 // MARK: - Reading
 
 public protocol MetadataReading: AnyObject {
@@ -495,6 +525,8 @@ public protocol MetadataReading: AnyObject {
     /// In order of id.
     func publishedViews() throws -> [PublishedView]
     func member(_ view: Digest, _ release: Digest) throws -> MemberRow?
+    /// What of that row says whether the partner may have the release.
+    func memberStanding(_ view: Digest, _ release: Digest) throws -> MemberStanding?
     /// Rows of one view, present and dropped, of one package, in order of digest.
     func members(_ view: Digest, of package: PackageID) throws -> [MemberRow]
     /// Present members only, in order of `added` (ties by digest), those added after `position`.
@@ -535,6 +567,8 @@ public protocol MetadataReading: AnyObject {
 
     // The command line's memory
     func snapshot(ofDirectory path: String) throws -> SnapshotRow?
+    /// What a directory was published as, where that is its package's head and not withdrawn.
+    func published(directory path: String) throws -> PublishedDirectory?
     /// A small named value of the node's own (`home.id`, `log.hmac`, …).
     func value(_ name: String) throws -> [UInt8]?
 
@@ -649,4 +683,7 @@ public struct StoredBlock: Sendable, Equatable {
         self.chunks = chunks
         self.bytes = bytes
     }
+
+    /// As a segment holds it.
+    public var record: BlockRecord { BlockRecord(codec: codec, rawLength: rawLength, chunks: chunks, bytes: bytes) }
 }

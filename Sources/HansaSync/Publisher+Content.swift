@@ -126,7 +126,7 @@ extension Publisher {
             )
         }
         let isOpen = SeededBug.isOn(.revocationNotForQueue) && open?.release == run.release && open?.view == view
-        guard run.count > 0, try isOpen || authority.member(run.release, of: view)?.level == .sync else { return absent() }
+        guard run.count > 0, try isOpen || authority.maySync(run.release, of: view) else { return absent() }
         if open?.release != run.release || open?.view != view {
             guard let row = try store.release(run.release) else { return absent() }
             open = OpenRelease(view: view, release: run.release, row: row)

@@ -84,7 +84,7 @@ extension Publisher {
                 while parts.bytes < bytes, let number = self.indexOrder.next(), let (view, ask) = self.indexQueue[number] {
                     let before = parts.bytes
                     var rest: GetIndex.Ask?
-                    if try authority.member(ask.release, of: view)?.level == .sync, let row = try store.release(ask.release),
+                    if try authority.maySync(ask.release, of: view), let row = try store.release(ask.release),
                         row.release.operation != .withdraw
                     {
                         let base = try ask.base.flatMap { try self.base($0, of: row, in: view, by: &authority, store) }

@@ -203,15 +203,18 @@ extension Puller {
                 guard case .accepted(let transfer) = item else { return item }
                 let release = transfer.release
                 let wanted = Wanted(view: transfer.view, release: transfer.digest, level: transfer.level, number: transfer.number)
-                if let withdrawn = try store.package(release.package)?.withdrawnSeq,
-                    release.seq(of: release.package.city) <= withdrawn,
+                let package = try store.package(release.package)
+                if let withdrawn = package?.withdrawnSeq, release.seq(of: release.package.city) <= withdrawn,
                     !SeededBug.isOn(.resurrection)
                 {
                     return .refused(wanted, .withdrawn, release.package)
                 }
                 let number = Number(package: release.package, writer: release.writer, seq: release.seq)
-                let known =
-                    try store.releaseDigest(of: release.package, writer: release.writer, seq: release.seq) ?? first[number]
+                var known = first[number]
+                // A package has its row since its first release, whoever wrote it.
+                if package != nil {
+                    known = try store.releaseDigest(of: release.package, writer: release.writer, seq: release.seq) ?? known
+                }
                 if let known, known != transfer.digest, !SeededBug.isOn(.forkAccepted) {
                     keep(evidence: try context.envelope(at: transfer.document))
                     return .refused(wanted, .fork, release.package)
@@ -285,15 +288,22 @@ extension Puller {
 
     func insert(_ transfer: Transfer, _ tx: any MetadataWriting) throws {
         let release = transfer.release
+        let isOwners = release.writer == release.package.city
+        // The package first: its row is made or found once for all that follows.
+        if isOwners { try place(transfer, upon: try tx.package(release.package), tx) }
         try tx.insert(
             ReleaseRow(
                 digest: transfer.digest, release: ReleaseSummary(release), document: transfer.document,
                 table: transfer.tableLocations,
                 pages: transfer.pageLocations, committed: tx.now, servedBy: peer))
-        guard release.writer == release.package.city else { return try context.updateHead(of: release.package, tx) }
-        // The owner's chain first; where others write too, the head is picked after it.
-        defer { ownersReleases.insert(release.package) }
-        let row = try tx.package(release.package)
+        guard isOwners else { return try context.updateHead(of: release.package, tx) }
+        // Where others write too, the head is picked when the owner's chain stands.
+        ownersReleases.insert(release.package)
+    }
+
+    /// Moves the head of a package by a release of its own city, if it does.
+    private func place(_ transfer: Transfer, upon row: PackageRow?, _ tx: any MetadataWriting) throws {
+        let release = transfer.release
         if let row, row.lastSeq > release.seq {
             // An older release that arrives late (history) does not move the head.
             return

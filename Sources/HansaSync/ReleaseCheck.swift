@@ -153,15 +153,17 @@ public enum ReleaseCheck {
             guard try store.release(digest) != nil else { return .refused(.keyRevoked, signed) }
             release = signed
         }
-        if let known = try store.releaseDigest(of: release.package, writer: release.writer, seq: release.seq), known != digest,
-            !SeededBug.isOn(.forkAccepted)
-        {
-            return .refused(.fork, release)
-        }
-        if let package = try store.package(release.package), let withdrawn = package.withdrawnSeq,
-            release.seq(of: release.package.city) <= withdrawn
-        {
-            return .refused(.withdrawn, release)
+        // A package has its row since its first release, whoever wrote it.
+        if let package = try store.package(release.package) {
+            if let known = try store.releaseDigest(of: release.package, writer: release.writer, seq: release.seq),
+                known != digest,
+                !SeededBug.isOn(.forkAccepted)
+            {
+                return .refused(.fork, release)
+            }
+            if let withdrawn = package.withdrawnSeq, release.seq(of: release.package.city) <= withdrawn {
+                return .refused(.withdrawn, release)
+            }
         }
         let request = AccessRequest(
             package: release.package, kind: release.kind, tlp: release.tlp, withdrawn: false, writer: release.writer,

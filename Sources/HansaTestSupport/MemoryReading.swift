@@ -94,6 +94,9 @@ extension MemoryRows {
     func publishedView(_ id: Digest) -> PublishedView? { state.published[id] }
     func publishedViews() -> [PublishedView] { state.published.values.sorted { $0.id < $1.id } }
     func member(_ view: Digest, _ release: Digest) -> MemberRow? { state.members[view]?[release]?.row }
+    func memberStanding(_ view: Digest, _ release: Digest) throws -> MemberStanding? {
+        try member(view, release).map(MemberStanding.init)
+    }
 
     func members(_ view: Digest, of package: PackageID) -> [MemberRow] {
         rows(view) { $0.row.package == package }.sorted { $0.release < $1.release }
@@ -182,6 +185,13 @@ extension MemoryRows {
     }
 
     func snapshot(ofDirectory path: String) -> SnapshotRow? { state.directories[path] }
+
+    func published(directory path: String) -> PublishedDirectory? {
+        guard let row = state.directories[path], let package = state.packages[row.package], package.head == row.release,
+            !package.isWithdrawn, let release = state.releases[row.release]
+        else { return nil }
+        return PublishedDirectory(snapshot: row.snapshot, digest: row.release, release: release.release)
+    }
     func value(_ name: String) -> [UInt8]? { state.values[name] }
     var logSize: UInt64 { UInt64(state.log.count) }
     var lastLogTime: Timestamp? { state.lastLogTime }

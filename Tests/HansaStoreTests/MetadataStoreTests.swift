@@ -455,8 +455,12 @@ import Testing
         (rows[2].sent, rows[2].isListedAgain, rows[2].outcome) = (true, true, .accepted)
         try store.write { transaction in for row in rows[0...2] { try transaction.put(row) } }
         try store.read { store throws in
-            for row in rows { #expect(try store.member(view, row.release) == row) }
+            for row in rows {
+                #expect(try store.member(view, row.release) == row)
+                #expect(try store.memberStanding(view, row.release) == MemberStanding(row))
+            }
             #expect(try store.member(view, Samples.digest(99)) == nil)
+            #expect(try store.memberStanding(view, Samples.digest(99)) == nil)
             #expect(try store.member(Samples.digest(99), rows[0].release) == nil)
             let ordered = Array(rows.reversed())
             #expect(try store.members(view, addedAfter: 0, limit: 100) == ordered)
@@ -657,6 +661,29 @@ import Testing
     }
 
     @Test(arguments: Engine.allCases)
+    func aPublishedDirectoryIsItsPackagesHead(_ engine: Engine) throws {
+        let store = try engine.make()
+        let package = Samples.package("a")
+        let head = Samples.release(Samples.digest(1, 1), of: package)
+        try store.write {
+            try $0.put(SnapshotRow(path: "/data/a", package: package, release: head.digest, snapshot: [1, 2]))
+            try $0.put(Samples.packageRow(package))
+            try $0.insert(head)
+        }
+        let known = PublishedDirectory(snapshot: [1, 2], digest: head.digest, release: head.release)
+        #expect(try store.read { try $0.published(directory: "/data/a") } == known)
+        #expect(try store.read { try $0.published(directory: "/data") } == nil)
+        try store.write { try $0.put(Samples.packageRow(package, withdrawn: 1)) }
+        #expect(try store.read { try $0.published(directory: "/data/a") } == nil)
+        try store.write { try $0.put(Samples.packageRow(package, seq: 2)) }
+        #expect(try store.read { try $0.published(directory: "/data/a") } == nil)
+        try store.write {
+            try $0.put(SnapshotRow(path: "/data/a", package: package, release: Samples.digest(2, 1), snapshot: []))
+        }
+        #expect(try store.read { try $0.published(directory: "/data/a") } == nil, "the release is not here")
+    }
+
+    @Test(arguments: Engine.allCases)
     func snapshotsAndValuesAreReplaced(_ engine: Engine) throws {
         let store = try engine.make()
         var row = SnapshotRow(path: "/data/a", package: Samples.package("a"), release: Samples.digest(1), snapshot: [])
@@ -673,6 +700,7 @@ import Testing
         try store.read { store throws in
             #expect(try store.snapshot(ofDirectory: "/data/a") == row)
             #expect(try store.snapshot(ofDirectory: "/data") == nil)
+            #expect(try store.published(directory: "/data/a") == nil, "its release is not here")
             #expect(try store.value("home.id") == [1, 2])
             #expect(try store.value("empty") == [])
             #expect(try store.value("other") == nil)

@@ -5,7 +5,7 @@ import Testing
 struct ImportTests {
     /// Rooms by what they may import of ours, in the order of the house: a room sees only rooms above it.
     private static let rooms: [(name: String, imports: Set<String>)] = [
-        ("CLinux", []), ("COpenSSL", []), ("CZstd", []),
+        ("CLinux", []), ("COpenSSL", []), ("CSQLite", []), ("CZstd", []),
         ("HansaCore", []),
         ("HansaCrypto", ["HansaCore", "COpenSSL"]),
         ("HansaDocuments", ["HansaCore", "HansaCrypto"]),
@@ -17,7 +17,10 @@ struct ImportTests {
         ("HansaSync", ["HansaCore", "HansaCrypto", "HansaDocuments", "HansaTerms", "HansaContent", "HansaLog"]),
         (
             "HansaStore",
-            ["HansaCore", "HansaCrypto", "HansaDocuments", "HansaTerms", "HansaContent", "HansaLog", "HansaSync", "CLinux"]
+            [
+                "HansaCore", "HansaCrypto", "HansaDocuments", "HansaTerms", "HansaContent", "HansaLog", "HansaSync", "CLinux",
+                "CSQLite",
+            ]
         ),
         ("HansaTLS", ["HansaCore", "HansaCrypto", "COpenSSL"]),
         (
@@ -116,7 +119,7 @@ struct ImportTests {
             for (number, module) in file.imports {
                 let keepers: Set<String>? =
                     switch module {
-                    case "GRDB", "GRDBSQLite", "SQLite3": ["HansaStore"]
+                    case "GRDB", "GRDBSQLite", "SQLite3", "CSQLite": ["HansaStore"]
                     case "COpenSSL": ["HansaCrypto", "HansaTLS"]
                     case "CZstd": ["HansaContent"]
                     case "Yams": ["HansaYAML"]

@@ -52,10 +52,19 @@ final class CheckoutRun {
         self.dryRun = dryRun
     }
 
-    /// Whether the directory of one package, below a pattern's target, would hold another's among files of its own.
-    static func meet(outer: PackageID, inner: PackageID, payload: Bool) -> Bool {
-        guard outer.city == inner.city, inner.path.hasPrefix(outer.path + "/") else { return false }
-        return payload || (inner.path.dropFirst(outer.path.count + 1) + "/").hasPrefix(Bag.payloadPrefix)
+    /// The first two packages, below a pattern's target, of which one's directory would hold the other's among files of its own.
+    static func meeting(_ packages: [PackageID], payload: Bool) -> (outer: PackageID, inner: PackageID)? {
+        let all = Set(packages)
+        for inner in packages.sorted() {
+            // Above it there are few directories, beside it thousands.
+            for end in inner.path.utf8.indices where inner.path.utf8[end] == UInt8(ascii: "/") {
+                guard let outer = try? PackageID(city: inner.city, path: String(inner.path[..<end])), all.contains(outer) else {
+                    continue
+                }
+                if payload || (inner.path[end...].dropFirst() + "/").hasPrefix(Bag.payloadPrefix) { return (outer, inner) }
+            }
+        }
+        return nil
     }
 
     /// `directory` is relative to the request's: "" or a package's path below it.

@@ -42,8 +42,10 @@ final class ContentWriter {
     /// Finds the chunks that are new, with one look-up for all packages. A chunk that several of them hold is the first one's: all that is
     /// planned here must be packed and appended, also what is of a package that fails meanwhile.
     func plan(_ contents: [PackageContent]) throws {
-        var asked: Set<Digest> = []
+        let count = contents.reduce(0) { $0 + $1.windows.reduce(0) { $0 + $1.chunks.count } }
+        var asked = Set<Digest>(minimumCapacity: count)
         var unknown: [Digest] = []
+        unknown.reserveCapacity(count)
         for content in contents {
             for window in content.windows {
                 for chunk in window.chunks
@@ -92,7 +94,7 @@ final class ContentWriter {
         storedBytes += fresh.reduce(0) { $0 + UInt64($1.bytes.count) }
         guard stores, !fresh.isEmpty else { return }
         let places = try content.append(
-            all: fresh.map { .block(BlockRecord(codec: $0.codec, rawLength: $0.rawLength, chunks: $0.chunks, bytes: $0.bytes)) })
+            all: fresh.map { .block($0.record) })
         for (block, place) in zip(fresh, places) { blocks.append(Written(location: place, chunks: block.chunks)) }
     }
 

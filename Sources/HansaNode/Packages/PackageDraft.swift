@@ -296,7 +296,7 @@ final class PackageDraft {
     }
 
     private func title(of package: PackageID) -> String {
-        declared?.title ?? package.path.split(separator: "/").last.map(String.init) ?? package.path
+        declared?.title ?? package.path.utf8.lastIndex(of: 0x2F).map { String(package.path[$0...].dropFirst()) } ?? package.path
     }
 
     private func document(of package: PackageID) -> DataPackageDocument {

@@ -104,13 +104,21 @@ final class PublishRun {
     private func unchanged(_ listing: DirectoryListing, _ entries: [DirectoryEntry], in store: any MetadataReading) throws
         -> JSONValue?
     {
-        guard let known = try store.snapshot(ofDirectory: PackageDraft.memory(listing, options)),
-            let earlier = try? DirectorySnapshot(encoded: known.snapshot),
-            DirectorySnapshot(of: entries, takenAt: listing.listedAt).isUnchanged(comparedTo: earlier),
-            let package = try store.package(known.package),
-            try package.head == known.release
-                || (frame.policy.hasMaintainers
-                    && store.ownChain(of: package.package, by: node.city).last == known.release && !options.merge),
+        let memory = PackageDraft.memory(listing, options)
+        func isUnchanged(_ snapshot: [UInt8]) -> Bool {
+            guard let earlier = try? DirectorySnapshot(encoded: snapshot) else { return false }
+            return DirectorySnapshot(of: entries, takenAt: listing.listedAt).isUnchanged(comparedTo: earlier)
+        }
+        if let known = try store.published(directory: memory) {
+            guard isUnchanged(known.snapshot), options.tlp == nil || known.release.tlp == frame.tlp,
+                try store.damage(of: known.digest) == nil
+            else { return nil }
+            return PublishRun.row(known.release, known.digest, counts: PackageContent.Counts(), unchanged: true)
+        }
+        // Where others write the package too, ours need not be the head.
+        guard frame.policy.hasMaintainers, !options.merge, let known = try store.snapshot(ofDirectory: memory),
+            isUnchanged(known.snapshot), let package = try store.package(known.package),
+            try store.ownChain(of: package.package, by: node.city).last == known.release,
             !package.isWithdrawn, try store.damage(of: known.release) == nil, options.tlp == nil || package.tlp == frame.tlp,
             let release = try store.release(known.release)
         else { return nil }
