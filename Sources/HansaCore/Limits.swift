@@ -11,6 +11,11 @@ public enum Limits {
     public static let seamBytesMax = 1024
     /// What a delta may refer to, in raw bytes; with the block itself it lies within a window of 2^23.
     public static let deltaReferenceBytesMax = 4 * 1024 * 1024
+    /// A release of this many bytes or less, and this many files, may travel in one frame with others of its kind.
+    public static let smallReleaseBytesMax = 64 * 1024
+    public static let smallFilesMax = 64
+    /// With its tag files.
+    public static let smallContentBytesMax = 128 * 1024
     public static let indexPageChunks = 1024
     public static let filesMax = 200_000
     public static let filePathBytesMax = 1024

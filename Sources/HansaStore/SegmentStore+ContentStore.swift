@@ -26,6 +26,24 @@ extension SegmentStore: ContentStore {
         _ = try append(recorded: .index(root: root, table: table, chunks: chunks, pages: pages))
     }
 
+    public func append(block: StoredBlock, small: [SmallIndex]) throws -> (
+        block: ContentLocation, indexes: [(table: [ContentLocation], page: ContentLocation)]
+    ) {
+        var records: [SegmentRecord] = [.block(block.record)]
+        var begins: [Int] = []
+        for one in small {
+            begins.append(records.count)
+            let table = SHA256.hash(one.table)
+            let page = SHA256.hash(one.page)
+            records += SegmentRecord.tableParts(one.table, digest: table)
+            records.append(.page(digest: page, bytes: one.page))
+            records.append(.index(root: one.root, table: table, chunks: one.chunks, pages: [page]))
+        }
+        let places = try append(all: records)
+        let ends = begins.dropFirst() + [places.count]
+        return (places[0], zip(begins, ends).map { (Array(places[$0..<($1 - 2)]), places[$1 - 2]) })
+    }
+
     /// Appends records of many packages with few writes; places are in their order. Not durable before `sync` returns. After an error some
     /// may have been appended: nobody knows them, and they only cost room.
     public func append(all records: [SegmentRecord]) throws -> [ContentLocation] {

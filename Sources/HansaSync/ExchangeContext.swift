@@ -97,6 +97,9 @@ public struct ExchangeLimits: Sendable {
     /// Release documents in memory over all transfers of a session: beyond it no further ones are asked for.
     public var documentBytesMax = 16 * 1024 * 1024
     public var transfersMax = 4096
+    /// Releases of so many bytes and less are asked for index and content together. 0: none, as partners of a simplest node have it; a node of
+    /// ours sets `Limits.smallReleaseBytesMax`.
+    public var smallReleaseBytesMax = 0
     /// Index asks a partner may queue with us.
     public var queuedIndexAsksMax = 4096
 

@@ -19,6 +19,6 @@ extension Puller {
 
 extension Publisher {
     /// Runs of chunks, and indexes, that were asked for and are not handed out.
-    package var queuedRuns: Int { queuedRunsCount + deltaQueue.reduce(0) { $0 + $1.runs.count } }
+    package var queuedRuns: Int { queuedRunsCount + deltaQueue.reduce(0) { $0 + $1.runs.count } + smallQueue.count }
     package var queuedIndexAsks: Int { indexQueue.count }
 }

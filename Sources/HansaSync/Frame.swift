@@ -26,9 +26,11 @@ public enum FrameType: UInt8, Sendable, CaseIterable {
     case equal = 0x15
     case getDelta = 0x16
     case delta = 0x17
+    case getSmall = 0x18
+    case small = 0x19
 
     /// Frames that carry content are larger, wait behind control frames, and cost credit.
-    public var isContent: Bool { self == .chunks || self == .delta }
+    public var isContent: Bool { self == .chunks || self == .delta || self == .small }
     public var bodyBytesMax: Int { isContent ? Limits.contentBodyBytesMax : Limits.controlBodyBytesMax }
 }
 
@@ -143,6 +145,8 @@ extension FrameType: CustomStringConvertible {
         case .equal: "equal"
         case .getDelta: "get-delta"
         case .delta: "delta"
+        case .getSmall: "get-small"
+        case .small: "small"
         }
     }
 }

@@ -7,6 +7,7 @@
 // Long because rows and calls are one contract, to be read by whoever implements it.
 public import HansaContent
 public import HansaCore
+internal import HansaCrypto
 public import HansaDocuments
 public import HansaLog
 public import HansaTerms
@@ -654,6 +655,10 @@ public protocol ContentStore: Sendable {
     func append(page: [UInt8], release: Digest) throws -> ContentLocation
     /// What an index consists of, under the root that its release signs: no row names it, but a database that is lost can be made again from it.
     func append(index root: Digest, table: Digest, chunks: Int, pages: [Digest]) throws
+    /// A block with the indexes of the small releases in it, with one write where the store can. Places are in their order.
+    func append(block: StoredBlock, small: [SmallIndex]) throws -> (
+        block: ContentLocation, indexes: [(table: [ContentLocation], page: ContentLocation)]
+    )
     /// Everything appended before the call, by anyone, is durable when it returns.
     func sync() throws
     func block(at location: ContentLocation) throws -> StoredBlock
@@ -663,6 +668,38 @@ public protocol ContentStore: Sendable {
 
 extension ContentStore {
     public func append(index root: Digest, table: Digest, chunks: Int, pages: [Digest]) throws {}
+
+    public func append(block: StoredBlock, small: [SmallIndex]) throws -> (
+        block: ContentLocation, indexes: [(table: [ContentLocation], page: ContentLocation)]
+    ) {
+        let place = try append(block: block)
+        return (
+            place,
+            try small.map { one in
+                let table = try append(table: one.table, release: one.release)
+                let page = try append(page: one.page, release: one.release)
+                try append(index: one.root, table: SHA256.hash(one.table), chunks: one.chunks, pages: [SHA256.hash(one.page)])
+                return (table, page)
+            }
+        )
+    }
+}
+
+/// The index of a release whose chunks fill one page at most.
+public struct SmallIndex: Sendable {
+    public let release: Digest
+    public let root: Digest
+    public let chunks: Int
+    public let table: [UInt8]
+    public let page: [UInt8]
+
+    public init(release: Digest, root: Digest, chunks: Int, table: [UInt8], page: [UInt8]) {
+        self.release = release
+        self.root = root
+        self.chunks = chunks
+        self.table = table
+        self.page = page
+    }
 }
 
 /// Neighbouring chunks compressed together, as they lie in the store and may go over the wire.

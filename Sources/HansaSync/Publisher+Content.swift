@@ -29,7 +29,13 @@ extension Publisher {
                 var frames: [Frame] = []
                 var total = 0
                 while total < bytes, shortOnly || self.hasContent {
-                    if !shortOnly, !self.deltaQueue.isEmpty, self.isDeltasTurn || self.order.isEmpty, !self.hasShortContent() {
+                    if self.isSmallsTurn(shortOnly: shortOnly), !shortOnly || self.hasFewSmalls {
+                        guard let frame = try self.nextSmall(by: &authority, in: store) else { break }
+                        total += frame.bodyCount
+                        frames.append(frame)
+                        continue
+                    }
+                    if !shortOnly, !self.deltaQueue.isEmpty, self.isDeltasTurn || self.order.isEmpty, !self.hasShortRuns {
                         self.isDeltasTurn = false
                         if let frame = try self.nextDelta(by: &authority, in: store) {
                             total += frame.bodyCount
@@ -60,7 +66,7 @@ extension Publisher {
         }
     }
 
-    private func nextShort() -> Line? { hasShortContent() ? order.shortest() : nil }
+    private func nextShort() -> Line? { hasShortRuns ? order.shortest() : nil }
 
     private func advance(_ line: Line, to rest: GetChunks.Run?, after bytes: Int) {
         queue[line]?.advance(to: rest)
@@ -86,7 +92,12 @@ extension Publisher {
         var returned: [Line: [GetChunks.Run]] = [:]
         var lines: [Line] = []
         var deltas: [DeltaAsk] = []
-        for frame in frames where frame.type.isContent {
+        for frame in frames.reversed() where frame.type == .small {
+            guard let small = try? Small(frame) else { preconditionFailure("a frame that this publisher did not make") }
+            contentBytesSent -= UInt64(frame.bodyCount)
+            requeue(small)
+        }
+        for frame in frames where frame.type.isContent && frame.type != .small {
             let line: Line
             let runs: [GetChunks.Run]
             if frame.type == .delta {

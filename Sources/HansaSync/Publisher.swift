@@ -38,6 +38,9 @@ public final class Publisher {
     var bases: [Line: Digest] = [:]
     /// What was unpacked last, to be put together anew.
     let recentBlocks = RecentBlocks(max: 4)
+    /// Small releases that were asked for, in order; and how many frames of them went before something longer.
+    var smallQueue: ArraySlice<SmallAsk> = []
+    var smallsInRow = 0
     /// The base that was used last.
     var openBase: BaseIndex?
     /// The pages of the release being sent, kept from one content frame to the next.
@@ -96,12 +99,18 @@ public final class Publisher {
     }
 
     /// Whether content was asked for and not yet handed out.
-    public var hasContent: Bool { !order.isEmpty || !deltaQueue.isEmpty }
+    public var hasContent: Bool { !order.isEmpty || !deltaQueue.isEmpty || !smallQueue.isEmpty }
 
     /// Whether some of it is short, and should not wait until what was made ahead has left.
     public func hasShortContent() -> Bool {
+        hasFewSmalls || hasShortRuns
+    }
+    var hasShortRuns: Bool {
         order.shortest().flatMap { queue[$0] }.map { $0.chunks <= Publisher.shortChunksMax } ?? false
     }
+    /// Many are as long as anything, and take their turn.
+    var hasFewSmalls: Bool { !smallQueue.isEmpty && smallQueue.count <= Publisher.fewSmallsMax }
+    private static let fewSmallsMax = 16
     /// Of chunks of the usual profiles a content frame's worth.
     static let shortChunksMax = 8
 
@@ -118,6 +127,9 @@ public final class Publisher {
                 return []
             case .getDelta:
                 try enqueue(GetDelta(frame))
+                return []
+            case .getSmall:
+                try enqueue(GetSmall(frame))
                 return []
             case .feedAcknowledged: return try acknowledged(FeedAcknowledged(frame), at: now)
             case .reconcile: return try reconcile(Reconcile(frame), at: now)

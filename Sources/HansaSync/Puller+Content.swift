@@ -93,8 +93,9 @@ extension Puller {
     /// Nothing is recorded, acknowledged or asked for before: a block whose writing failed was never here, and those behind it are asked for again
     /// with it.
     func noteWritten() throws {
-        guard !arriving.isEmpty else { return }
+        guard !arriving.isEmpty || !arrivingSmall.isEmpty else { return }
         lane.wait()
+        try noteSmallWritten()
         let blocks = arriving
         arriving = []
         for block in blocks {

@@ -126,7 +126,7 @@ extension Puller {
     }
 
     /// The bytes of chunks that are here, one after the other.
-    private func readChunks(_ entries: [ChunkEntry], of release: Digest) throws -> [UInt8] {
+    func readChunks(_ entries: [ChunkEntry], of release: Digest) throws -> [UInt8] {
         let places = try context.metadata.read { try $0.chunkLocations(of: self.peer, entries.map(\.id)) }
         var bytes: [UInt8] = []
         bytes.reserveCapacity(entries.reduce(0) { $0 + Int($1.length) })

@@ -50,12 +50,18 @@ extension Puller {
                 transfers[wanted.release] = transfer
                 begun.append(transfer)
                 documentBytes += Int(location.length)
-                indexOrder.set(wanted.release, left: index.chunks)
             }
         }
         guard !begun.isEmpty else { return }
         try context.metadata.read { store in
             for transfer in begun { transfer.base = try self.base(for: transfer, store) }
+        }
+        for transfer in begun {
+            if isSmall(transfer) {
+                smallQueue.append(transfer.digest)
+            } else {
+                indexOrder.set(transfer.digest, left: transfer.release.index?.chunks ?? 1)
+            }
         }
     }
 
@@ -289,6 +295,7 @@ extension Puller {
     func discard(_ release: Digest) -> Transfer? {
         guard let transfer = transfers.removeValue(forKey: release) else { return nil }
         indexAsked.remove(release)
+        if let asked = smallAsked.removeValue(forKey: release) { smallAskedBytes -= asked }
         contentAskedBytes = max(0, contentAskedBytes - transfer.askedBytes)
         if transfer.askedBytes > 0 { late[release, default: 0] += transfer.askedBytes }
         documentBytes -= Int(transfer.document.length)
@@ -339,6 +346,7 @@ extension Puller {
             releaseAsks.append((lastReleaseAsk, Set(batch)))
             frames.append(GetReleases(view: view, releases: batch).frame)
         }
+        frames += smallAsks()
         frames += indexAsks()
         return frames + chunkAsks()
     }

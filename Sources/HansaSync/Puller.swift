@@ -163,6 +163,11 @@ public final class Puller {
         let place: LaneResult<Result<ContentLocation?, any Error>>
     }
     var arriving: [ArrivingBlock] = []
+    var arrivingSmall: [ArrivingSmall] = []
+    /// Small releases whose index and content are to be asked for together; those that were, and about how many bytes each is.
+    var smallQueue: ArraySlice<Digest> = []
+    var smallAsked: [Digest: Int] = [:]
+    var smallAskedBytes = 0
     var lastFlush: Timestamp?
     var creditOwed: UInt64 = 0
     var creditGranted: UInt64 = 0
@@ -315,6 +320,7 @@ public final class Puller {
                 case .index: try take(IndexParts(frame))
                 case .chunks: try take(Chunks(frame), bodyCount: frame.bodyCount)
                 case .delta: try take(Delta(frame), bodyCount: frame.bodyCount)
+                case .small: try take(Small(frame), bodyCount: frame.bodyCount)
                 case .announce: answers += try take(Announce(frame), at: now)
                 case .reconcile: answers += try take(Reconcile(frame))
                 default: throw ProtocolFault.unexpected(frame.type, "not for a recipient")
@@ -325,7 +331,7 @@ public final class Puller {
             answers += asks()
             // In large steps: each is a frame that wakes the other end.
             let step = UInt64(min(2 << 20, context.limits.contentCreditBytes / 4))
-            if creditOwed > 0, creditOwed >= step || contentAskedBytes == 0 {
+            if creditOwed > 0, creditOwed >= step || contentAskedBytes + smallAskedBytes == 0 {
                 answers.append(Credit(bytes: creditOwed).frame)
                 creditGranted += creditOwed
                 creditOwed = 0

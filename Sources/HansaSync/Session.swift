@@ -138,9 +138,9 @@ public struct Session: ~Copyable {
                 credit = sum
                 return .resumeContent
             } catch { return violation(error) }
-        case .views, .getReleases, .getIndex, .getChunks, .getDelta, .feedAcknowledged, .receipt:
+        case .views, .getReleases, .getIndex, .getChunks, .getDelta, .getSmall, .feedAcknowledged, .receipt:
             return documentsOnly ? violation(.keyringExpired) : .publish(frame)
-        case .feed, .equal, .releases, .index, .chunks, .delta, .announce:
+        case .feed, .equal, .releases, .index, .chunks, .delta, .small, .announce:
             return documentsOnly ? violation(.keyringExpired) : .pull(frame)
         case .reconcile:
             if documentsOnly { return violation(.keyringExpired) }

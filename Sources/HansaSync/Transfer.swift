@@ -37,6 +37,8 @@ final class Transfer: @unchecked Sendable {
     var base: Digest?
     /// Something told by the base was not what the index says: the rest is asked for as it lies.
     var isDeltaUseless = false
+    /// It did not come with other small ones: it is asked for as any other.
+    var isAskedApart = false
     var deltaFailures = 0
     /// The ask for the index that was sent last named the base.
     var wasIndexAskedByBase = false
@@ -120,7 +122,7 @@ final class Transfer: @unchecked Sendable {
     /// Nothing of the index counts that came until now.
     func forgetIndex() {
         (table, tableTotal) = ([], nil)
-        pages = Array(repeating: nil, count: pages.count)
+        pages = Array(repeating: nil, count: release.index?.pages ?? 0)
         pagesMissing = pages.count
     }
 
@@ -147,6 +149,36 @@ final class Transfer: @unchecked Sendable {
         bitmap = [UInt8](repeating: 0, count: (entries.count + 7) / 8)
         asked = bitmap
         return true
+    }
+
+    /// Makes the index of these files, each of one chunk at most, from their bytes one after the other, and adopts it with every chunk here. Nil: it
+    /// is not the one signed, and nothing has changed.
+    func adoptSmall(_ files: [Small.File], _ raw: ArraySlice<UInt8>) -> SmallIndex? {
+        var listed: [FileEntry] = []
+        var chunks: [ChunkEntry] = []
+        var offset = raw.startIndex
+        for file in files {
+            let digest = raw[offset..<(offset + file.size)].withUnsafeBytes { SHA256.hash($0) }
+            listed.append(
+                FileEntry(
+                    path: file.path, size: UInt64(file.size), profile: file.profile, firstChunk: chunks.count, digest: digest))
+            if file.size > 0 { chunks.append(ChunkEntry(id: digest, length: UInt32(file.size))) }
+            offset += file.size
+        }
+        guard let index = release.index, chunks.count == index.chunks,
+            let table = try? FileTable(files: listed, chunks: chunks.count).encoded()
+        else {
+            return nil
+        }
+        let page = IndexPage.encode(chunks)
+        (self.table, tableTotal, pages, pagesMissing) = (table, table.count, [page], 0)
+        guard adoptIndex() else {
+            forgetIndex()
+            return nil
+        }
+        for number in entries.indices { mark(number) }
+        (self.table, pages) = ([], [])
+        return SmallIndex(release: digest, root: index.root, chunks: index.chunks, table: table, page: page)
     }
 
     /// The table is stored, and needed no more.

@@ -110,8 +110,8 @@ public final class TaintWatch {
     }
 
     private func check(_ node: WorldNode, _ frame: Frame, _ sight: inout Sight) throws {
-        let (bytes, ids, content) = try TaintWatch.takeApart(frame)
-        if let content {
+        let (bytes, ids, contents) = try takeApart(frame) { level($0, node, &sight) == .sync }
+        for content in contents {
             if level(content.release, node, &sight) != .sync {
                 let name = try wasSent(content.release, node, sight) ? "S12" : "S1"
                 report(node, sight.peer, frame, "content of \(content.release.short) leaves and is not granted", name)
@@ -122,7 +122,7 @@ public final class TaintWatch {
         for id in ids.union(search(bytes)) {
             guard let origins = marks[TaintWatch.head(id.bytes[...])]?[id] else { continue }
             // What a publisher says must be granted whoever wrote it; elsewhere it may speak of what others gave it.
-            let isPublishing = [.feed, .releases, .index, .chunks].contains(frame.type)
+            let isPublishing = [.feed, .releases, .index, .chunks, .small].contains(frame.type)
             let ours = isPublishing ? origins : origins.filter { $0.publisher == node.city }
             guard !ours.isEmpty, !ours.contains(where: { level($0.release, node, &sight) != nil }) else { continue }
             if try isExcused(id, frame, node, &sight) { continue }
@@ -144,8 +144,8 @@ public final class TaintWatch {
         case .documents where publication?.release.operation == .withdraw: return true
         case .documents: return try ofPackage?.contains { try wasSent($0, node, sight) } ?? false
         // As a recipient we answer what it sent us.
-        case .getReleases, .getIndex, .getChunks, .getDelta, .receipt: return true
-        case .releases, .index, .chunks:
+        case .getReleases, .getIndex, .getChunks, .getDelta, .getSmall, .receipt: return true
+        case .releases, .index, .chunks, .small:
             // Echoes: the partner named the id itself.
             if TaintWatch.isEcho(frame, id) { return true }
             // Earlier releases of the same package are named in the chain of one that it may see.
@@ -158,16 +158,18 @@ public final class TaintWatch {
     /// Content that was made before a change and leaves after it.
     private func checkLeaving(_ connection: WorldConnection, _ frame: Frame) {
         let node = connection.node
-        guard let (view, release) = TaintWatch.viewAndRelease(of: frame), let peer = connection.peer,
+        guard let (view, releases) = TaintWatch.viewAndReleases(of: frame), let peer = connection.peer,
             // What a running job has changed is not heard of yet.
             !node.connections.values.contains(where: \.isPullingNow)
         else { return }
-        let row = try? node.metadata.read { store -> MemberRow? in
-            guard try store.publishedView(view)?.recipient == peer else { return nil }
-            return try store.member(view, release)
-        }
-        if let row, row.dropped != nil {
-            report(node, peer, frame, "content of \(release.short) leaves after it was dropped", "S12")
+        for release in releases {
+            let row = try? node.metadata.read { store -> MemberRow? in
+                guard try store.publishedView(view)?.recipient == peer else { return nil }
+                return try store.member(view, release)
+            }
+            if let row, row.dropped != nil {
+                report(node, peer, frame, "content of \(release.short) leaves after it was dropped", "S12")
+            }
         }
     }
 
@@ -178,15 +180,20 @@ public final class TaintWatch {
         let form: Form
         enum Form {
             case block(Block.Codec, ArraySlice<UInt8>)
+            /// Unpacked, with what came before and after it in the frame.
+            case part([UInt8])
+            /// Against bases that nobody here knows.
+            case unread
             case delta([Range<Int>], ArraySlice<UInt8>)
         }
     }
 
-    /// The view and the release of a frame that carries content.
-    private static func viewAndRelease(of frame: Frame) -> (Digest, Digest)? {
+    /// The view and the releases of a frame that carries content.
+    private static func viewAndReleases(of frame: Frame) -> (Digest, [Digest])? {
         switch frame.type {
-        case .chunks: (try? Chunks(frame)).flatMap { $0.count > 0 ? ($0.view, $0.release) : nil }
-        case .delta: (try? Delta(frame)).map { ($0.view, $0.release) }
+        case .chunks: (try? Chunks(frame)).flatMap { $0.count > 0 ? ($0.view, [$0.release]) : nil }
+        case .delta: (try? Delta(frame)).map { ($0.view, [$0.release]) }
+        case .small: (try? Small(frame)).map { ($0.view, $0.items.filter { !$0.files.isEmpty }.map(\.release)) }
         default: nil
         }
     }
@@ -203,6 +210,9 @@ public final class TaintWatch {
             return "more than the chunks that were asked for of \(content.release.short) leaves"
         }
         switch content.form {
+        case .unread: return nil
+        case .part(let raw):
+            return TaintWatch.isEach(sent, in: raw) ? nil : "other bytes than the chunks of \(content.release.short) leave"
         case .block(let codec, let bytes):
             // Unpacking every frame would cost more than the rest of the history: the recipient's own checks see the others.
             guard framesChecked % 4 == 0 else { return nil }
@@ -246,6 +256,7 @@ public final class TaintWatch {
         case .index:
             (try? IndexParts(frame))?.parts.contains { if case .absent(id) = $0 { true } else { false } } ?? false
         case .chunks: (try? Chunks(frame)).map { $0.release == id && $0.count == 0 } ?? false
+        case .small: (try? Small(frame))?.items.contains { $0.release == id && $0.form == .absent } ?? false
         default: false
         }
     }
@@ -264,22 +275,24 @@ public final class TaintWatch {
     }
 
     /// The bytes to search, ids that stand in text, and the content it carries.
-    private static func takeApart(_ frame: Frame) throws -> (bytes: [UInt8], ids: Set<Digest>, content: Content?) {
+    private func takeApart(_ frame: Frame, _ mayHave: (Digest) -> Bool) throws -> (
+        bytes: [UInt8], ids: Set<Digest>, contents: [Content]
+    ) {
         switch frame.type {
         case .releases:
             let message = try Releases(frame)
             var ids: Set<Digest> = []
             for item in message.items {
                 ids.insert(item.release)
-                if let envelope = item.envelope { ids.formUnion(try named(in: envelope)) }
+                if let envelope = item.envelope { ids.formUnion(try TaintWatch.named(in: envelope)) }
             }
-            return ([], ids, nil)
+            return ([], ids, [])
         case .documents:
             var ids: Set<Digest> = []
             for item in try Documents(frame).items where item.envelope.type == .release {
-                ids.formUnion(try named(in: item.envelope))
+                ids.formUnion(try TaintWatch.named(in: item.envelope))
             }
-            return (frame.body, ids, nil)
+            return (frame.body, ids, [])
         case .index:
             var bytes: [UInt8] = []
             var ids: Set<Digest> = []
@@ -291,27 +304,68 @@ public final class TaintWatch {
                 case .absent(let release): ids.insert(release)
                 }
             }
-            return (bytes, ids, nil)
+            return (bytes, ids, [])
         case .chunks:
             let message = try Chunks(frame)
-            guard message.count > 0 else { return ([], [message.release], nil) }
+            guard message.count > 0 else { return ([], [message.release], []) }
             let run = Int(clamping: message.first)..<Int(clamping: message.first + message.count)
             return (
                 [], [message.release],
-                Content(
-                    release: message.release, runs: [run], rawLength: Int(message.rawLength),
-                    form: .block(message.codec, message.bytes))
+                [
+                    Content(
+                        release: message.release, runs: [run], rawLength: Int(message.rawLength),
+                        form: .block(message.codec, message.bytes))
+                ]
             )
         case .delta:
             let message = try Delta(frame)
             return (
                 [], [message.release],
-                Content(
-                    release: message.release, runs: message.runs, rawLength: Int(message.rawLength),
-                    form: .delta(message.reference, message.bytes))
+                [
+                    Content(
+                        release: message.release, runs: message.runs, rawLength: Int(message.rawLength),
+                        form: .delta(message.reference, message.bytes))
+                ]
             )
-        default: return (frame.body, [], nil)
+        case .small:
+            let message = try Small(frame)
+            let raw = unpacked(message, mayHave)
+            var offset = 0
+            let contents = message.items.filter { !$0.files.isEmpty }.map { item in
+                defer { offset += item.bytes }
+                return Content(
+                    release: item.release, runs: [0..<item.files.count { $0.size > 0 }], rawLength: item.bytes,
+                    form: raw.map { .part(Array($0[offset..<(offset + item.bytes)])) } ?? .unread)
+            }
+            return ([], Set(message.items.map(\.release)), contents)
+        default: return (frame.body, [], [])
         }
+    }
+
+    /// What lies in a frame of small releases. Of those against bases only one is looked into, by each release of its package that its reader may have: which
+    /// ones were named stands in the question. What is shown of others their recipient's own check tells.
+    private func unpacked(_ message: Small, _ mayHave: (Digest) -> Bool) -> [UInt8]? {
+        let against = message.items.filter { $0.form == .againstBase }
+        if against.isEmpty { return try? Block.decode(message.codec, message.bytes, rawLength: message.rawLength) }
+        guard against.count == 1, let package = publications[against[0].release]?.release.package else { return nil }
+        let bases = publications.values.filter {
+            $0.release.package == package && $0.digest != against[0].release && mayHave($0.digest)
+        }
+        for base in bases {
+            let before = base.content?.files.flatMap(\.chunks).flatMap { $0 } ?? []
+            guard let raw = try? Block.decodeDelta(message.bytes, rawLength: message.rawLength, reference: before) else {
+                continue
+            }
+            var offset = 0
+            let isMade = message.items.filter { !$0.files.isEmpty }.allSatisfy { item in
+                defer { offset += item.bytes }
+                return TaintWatch.isEach(
+                    publications[item.release]?.entries ?? [], in: Array(raw[offset..<(offset + item.bytes)]))
+            }
+            if isMade { return raw }
+        }
+        // None of what it may have: as bytes that are nothing.
+        return [UInt8](repeating: 0, count: message.rawLength)
     }
 
     private static func named(in envelope: Envelope) throws -> Set<Digest> {

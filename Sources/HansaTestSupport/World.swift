@@ -32,6 +32,8 @@ public final class World {
         /// Longest time a worker takes.
         public var jobMillisecondsMax: UInt64 = 30
         public var limits = ExchangeLimits()
+        /// Every other node asks for index and content of small releases together: both ways are walked.
+        public var asksForSmall = false
         public init() {}
     }
 

@@ -97,6 +97,7 @@ public struct WorldHistory {
         // Stores in SQLite can be put back as files only, which a world in memory has none of.
         self.troubles = options.engine == .sqlite ? troubles.subtracting([.restores, .clones, .commitFaults]) : troubles
         var world = World.Options()
+        world.asksForSmall = true
         world.engine = options.engine
         choices = WorldHistory.choices(self.troubles)
         // Small batches and windows now and then, so that their edges are met by small histories.

@@ -177,6 +177,35 @@ public final class WorldHostility {
                 "wants deltas against everything",
                 [GetDelta(view: view(or: message.view, of: peer), asks: Array(asks.prefix(200))).frame.encoded, frame.encoded]
             )
+        case .getSmall:
+            guard let message = try? GetSmall(frame) else { break }
+            let all = Set(world.publications.map(\.digest)).sorted().prefix(60)
+            let bases = message.asks.map(\.release) + [nil]
+            return (
+                "wants every small release",
+                [
+                    GetSmall(
+                        view: view(or: message.view, of: peer),
+                        asks: all.map { GetSmall.Ask(release: $0, base: bases[below(bases.count)]) }
+                    ).frame.encoded, frame.encoded,
+                ]
+            )
+        case .small:
+            guard var message = try? Small(frame), !message.items.isEmpty else { break }
+            let index = below(message.items.count)
+            switch below(5) {
+            case 0:
+                let bomb = Block.encode(raw: [UInt8](repeating: 0, count: 1 << 20))
+                (message.codec, message.bytes) = (bomb.codec, bomb.bytes[...])
+            case 1: message.items[index].release = SHA256.hash([UInt8(below(256))])
+            case 2: message.items[index].form = .apart
+            case 3: if !message.items[index].files.isEmpty { message.items[index].files[0].path = "../out" }
+            default:
+                var bytes = Array(message.bytes)
+                if !bytes.isEmpty { bytes[below(bytes.count)] ^= 1 }
+                message.bytes = bytes[...]
+            }
+            return ("lying small releases", [message.frame.encoded])
         case .releases:
             guard var message = try? Releases(frame) else { break }
             for index in message.items.indices {

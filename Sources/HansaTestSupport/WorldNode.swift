@@ -106,10 +106,12 @@ public final class WorldNode {
         let store = try SegmentStore.open(disk: disk) { _ in .known(0) }.store
         content = store
         views = ViewRandom(seed: World.mix(seed, 7))
+        var limits = world.options.limits
+        if world.options.asksForSmall, number % 2 == 1 { limits.smallReleaseBytesMax = Limits.smallReleaseBytesMax }
         context = ExchangeContext(
             own: city, signing: signing, metadata: metadata, content: store,
             random: DeterministicRandom(seed: World.mix(seed, 8)),
-            limits: world.options.limits, randomOfView: views.source)
+            limits: limits, randomOfView: views.source)
         try learn(self)
     }
 
@@ -126,7 +128,7 @@ public final class WorldNode {
     private func remakeContext() {
         context = ExchangeContext(
             own: city, signing: signing, metadata: metadata, content: content, random: context.random,
-            limits: world.options.limits, randomOfView: views.source)
+            limits: context.limits, randomOfView: views.source)
     }
 
     /// As `partner add` with the city's card.

@@ -102,6 +102,12 @@ final class WorldWatch {
                 guard let message = try? Delta(sent.frame), let known = publications[message.release] else { continue }
                 let ids = message.runs.filter { $0.upperBound <= known.entries.count }.flatMap { known.entries[$0].map(\.id) }
                 served[sent.to, default: [:]][sent.from, default: []].formUnion(ids)
+            case .small:
+                guard let message = try? Small(sent.frame) else { continue }
+                for item in message.items where !item.files.isEmpty {
+                    served[sent.to, default: [:]][sent.from, default: []].formUnion(
+                        publications[item.release]?.entries.map(\.id) ?? [])
+                }
             case .feed:
                 readRepair(sent, node)
                 guard !node.isHostile, let feed = try? Feed(sent.frame) else { continue }

@@ -183,10 +183,10 @@ private struct End {
         case .documentsAcknowledged:
             try documents.acknowledged(frame, at: now)
             return try documents.pending()
-        case .views, .getReleases, .getIndex, .getChunks, .getDelta, .feedAcknowledged, .receipt:
+        case .views, .getReleases, .getIndex, .getChunks, .getDelta, .getSmall, .feedAcknowledged, .receipt:
             return try publisher.receive(frame, at: now) + publisher.index(upTo: 1 << 30, at: now)
                 + publisher.content(upTo: 1 << 30, at: now)
-        case .feed, .equal, .releases, .index, .chunks, .delta, .announce: return try puller.receive([frame], at: now)
+        case .feed, .equal, .releases, .index, .chunks, .delta, .small, .announce: return try puller.receive([frame], at: now)
         default: return []
         }
     }

@@ -121,6 +121,21 @@ import Testing
                     bytes: Array("zstd".utf8)[...])),
             Sample("checkpoint", CheckpointMessage(request: WitnessRequest(old: 2, proof: [digest(2)], checkpoint: note))),
             Sample("cosign", CosignMessage(code: 409, body: Array("3\n".utf8), evidence: note.bytes)),
+            Sample(
+                "get-small",
+                GetSmall(view: digest(1), asks: [.init(release: digest(2)), .init(release: digest(3), base: digest(4))])),
+            Sample(
+                "small",
+                Small(
+                    view: digest(1),
+                    items: [
+                        .init(
+                            release: digest(2), form: .whole,
+                            files: [
+                                .init(path: "bagit.txt", size: 0, profile: .fastcdc64k),
+                                .init(path: "data/a.csv", size: 5, profile: .line16k),
+                            ]), .init(release: digest(3), form: .apart),
+                    ], codec: .raw, bytes: Array("hansa".utf8)[...])),
             Sample("reconcile", try ReconciliationTests.described()),
         ]
     }
@@ -215,7 +230,7 @@ import Testing
         #expect(header([0, 0, 1, FrameType.credit.rawValue, 0]) == nil)
         #expect(header([0, 0, 1, FrameType.chunks.rawValue, 1]) == nil)
         // Unknown types; the other channel; a channel that does not exist or is spelled with two bytes.
-        for type in [0, 0x18, 0x40, 0xFF] as [UInt8] { #expect(header([0, 0, 1, type, 0]) == .unknownFrame(type)) }
+        for type in [0, 0x1A, 0x40, 0xFF] as [UInt8] { #expect(header([0, 0, 1, type, 0]) == .unknownFrame(type)) }
         for channel in [1, 2, 0x40] as [UInt8] {
             #expect(header([0, 0, 1, FrameType.credit.rawValue, channel]) == .malformed(.credit, "channel"))
         }

@@ -68,12 +68,12 @@ import Testing
                 #expect((try? FrameHeader(frame.header[...])) != nil)
                 do {
                     switch frame.type {
-                    case .views, .getReleases, .getIndex, .getChunks, .getDelta, .feedAcknowledged, .receipt:
+                    case .views, .getReleases, .getIndex, .getChunks, .getDelta, .getSmall, .feedAcknowledged, .receipt:
                         _ = try exchange.publisher.receive(frame, at: world.now)
                         if exchange.publisher.hasContent { _ = try exchange.publisher.content(upTo: 100_000, at: world.now) }
                     case .documents: _ = try received.receive(frame, at: world.now)
                     case .documentsAcknowledged: try received.acknowledged(frame, at: world.now)
-                    case .feed, .equal, .releases, .index, .chunks, .delta, .announce:
+                    case .feed, .equal, .releases, .index, .chunks, .delta, .small, .announce:
                         _ = try exchange.puller.receive([frame], at: world.now)
                     case .reconcile:
                         if frame.body.first == Reconcile.Speaker.recipient.rawValue {

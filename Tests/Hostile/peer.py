@@ -179,6 +179,10 @@ def malformed_frames(w):
         "long cursor": views(1, (v, e, bytes(17), ZERO)), "truncated line": frame(VIEWS, varint(1) + varint(1) + v),
         "get-releases 257": get_releases(v, *[os.urandom(32) for _ in range(257)]), "delta of no run": get_delta(v, (w.release("big/one"), ZERO, [])), "delta of touching runs": get_delta(v, (w.release("big/one"), ZERO, [(0, 1), (0, 1)])),
         "delta of an empty run": get_delta(v, (w.release("big/one"), ZERO, [(0, 0)])), "delta beyond all": get_delta(v, (w.release("big/one"), ZERO, [(0, 1 << 27)])),
+        "get-small 257": get_small(v, *[os.urandom(32) for _ in range(257)]), "get-small twice": get_small(v, ZERO, ZERO),
+        "small of another form": small(v, [(4, ZERO, None)], b""), "small of nothing": small(v, [(0, ZERO, [])], b""), "small of less": small(v, [(0, ZERO, [("data/a", 9, 1)])], b"x"),
+        "small of too much": small(v, [(0, os.urandom(32), [("data/a", 128 * 1024, 1)]) for _ in range(9)], b"x", 1),
+        "small with a head that lies": frame(SMALL, v + prefixed(varint(1 << 20) + b"\1" + b"x") + b"\0"),
         "unasked delta of no run": frame(DELTA, v + ZERO + b"\0\0\0"), "base of two kinds": frame(GET_INDEX, v + b"\1" + ZERO + b"\0\0\1\2"),
         "run of none": get_chunks(v, (w.release("big/one"), 0, 0)), "run beyond all": get_chunks(v, (w.release("big/one"), 1 << 40, 1)),
         "unasked releases": frame(RELEASES, v + packed(varint(1) + ZERO + varint(0))), "credit 2^62-1": frame(CREDIT, varint((1 << 62) - 1)),
@@ -218,6 +222,13 @@ def zstd_bombs(w):
     peer.send(frame(CHUNKS, w.view_from_c + ZERO + b"\0\1\1" + varint(1 << 20) + bomb))
     peer.drain(0.5)
     peer.close()
+    peer = w.session()
+    peer.send(small(w.view_from_c, [(0, ZERO, [("data/a", 128 * 1024, 1)])], bomb, 1))
+    peer.drain(0.5)
+    peer.close()
+    peer = w.session()
+    peer.send(frame(SMALL, w.view_from_c + prefixed(varint(256 * 1024) + b"\1" + huge[:200_000]) + b"\0"))
+    must_close(peer, "bomb", "protocol")
     assert w.rss() < before + 60, f"{before} -> {w.rss()} MiB"
 
 
@@ -491,15 +502,19 @@ def hidden_is_nonexistent(w):
     other = view_id(w.agreement["b"][1], NODE, "boston.gov")
     unheard = os.urandom(32)
     makes = {"get-releases": lambda v, r: get_releases(v, r), "get-index": lambda v, r: get_index(v, (r, 0, 0, 1)), "get-chunks": lambda v, r: get_chunks(v, (r, 0, 1)),
-             "get-delta": lambda v, r: get_delta(v, (r, os.urandom(32), [(0, 1)]))}
-    kinds = (RELEASES, INDEX, CHUNKS)
+             "get-delta": lambda v, r: get_delta(v, (r, os.urandom(32), [(0, 1)])), "get-small": lambda v, r: get_small(v, r)}
+    kinds = (RELEASES, INDEX, CHUNKS, SMALL)
     for name, make in makes.items():
         seen = {}
         for label, view, release in (("not granted", w.view, hidden), ("not there", w.view, nothing), ("another's view", other, hidden), ("no view", unheard, nothing)):
             got = answers(peer, make(view, release), kinds, 1)
             assert len(got) == 1, f"{name} {label}: {got}"
             kind, body = got[0]
-            if kind != CHUNKS:
+            if kind == SMALL:
+                r = Reader(body)
+                head = Reader(r.raw(32) + r.prefixed())
+                body = head.raw(32) + unpacked(head) + r.rest()
+            elif kind != CHUNKS:
                 r = Reader(body)
                 body = r.raw(32) + unpacked(r)
             seen[label] = (kind, body.replace(view, b"V" * 32).replace(release, b"R" * 32))
@@ -966,7 +981,7 @@ def releases_of_others(w):
     serve_documents(w, peer, cases)
     frames = peer.drain(3)
     peer.close()
-    asked = [k for k, _ in frames if k in (GET_INDEX, GET_CHUNKS)]
+    asked = [k for k, _ in frames if k in (GET_INDEX, GET_CHUNKS, GET_SMALL)]
     assert not asked, f"content of refused releases is asked for: {asked}"
     texts = b""
     for r in [Reader(b) for k, b in frames if k == RECEIPT]:

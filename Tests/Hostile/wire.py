@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 HELLO, DOCUMENTS, DOCUMENTS_ACK, VIEWS, FEED, FEED_ACK, GET_RELEASES, RELEASES, GET_INDEX, INDEX, GET_CHUNKS, CHUNKS, RECEIPT, ANNOUNCE, \
     CREDIT, ERROR, CLOSE, RECONCILE = range(1, 19)
-EQUAL, GET_DELTA, DELTA = 0x15, 0x16, 0x17
+EQUAL, GET_DELTA, DELTA, GET_SMALL, SMALL = 0x15, 0x16, 0x17, 0x18, 0x19
 TYPES = {1: "application/vnd.tuf+json", 2: "application/vnd.hansa.agreement.v1+json", 3: "application/vnd.hansa.agreement-step.v1+json",
          4: "application/vnd.hansa.release.v1+json", 5: "application/vnd.hansa.receipt.v1+json"}
 ZERO = bytes(32)
@@ -63,7 +63,7 @@ class Reader:
 
 
 def frame(kind, body=b"", channel=None, length=None):
-    channel = (1 if kind in (CHUNKS, DELTA) else 0) if channel is None else channel
+    channel = (1 if kind in (CHUNKS, DELTA, SMALL) else 0) if channel is None else channel
     return (len(body) if length is None else length).to_bytes(3, "big") + bytes([kind]) + varint(channel) + body
 
 
@@ -189,6 +189,9 @@ class Peer:
             got = self.read(max(0.01, end - time.time()))
             if got and got[0] in kinds:
                 return got[1]
+            if got and got[0] == GET_SMALL and GET_INDEX in kinds:
+                # Whoever waits for the question about an index has small releases asked for as any other.
+                self.send(small_apart(got[1]))
         raise TimeoutError(f"no frame {kinds}, seen {self.seen[-20:]}")
 
     def drain(self, seconds=0.5):
@@ -243,6 +246,30 @@ def get_delta(view, *asks):
     """Each ask: release, base, [(gap, count), …]."""
     return frame(GET_DELTA, view + varint(len(asks)) + b"".join(
         r + b + varint(len(runs)) + b"".join(varint(g) + varint(n) for g, n in runs) for r, b, runs in asks))
+
+
+def get_small(view, *releases):
+    return frame(GET_SMALL, view + varint(len(releases)) + b"".join(b"\0" + r for r in releases))
+
+
+def small(view, items, content, codec=0):
+    """Each item: form, release, [(path, size, profile), …] or None."""
+    head = varint(len(items)) + b"".join(
+        bytes([form]) + release + (b"" if files is None else varint(len(files)) + b"".join(prefixed(p) + varint(n) + bytes([c]) for p, n, c in files))
+        for form, release, files in items)
+    return frame(SMALL, view + prefixed(packed(head)) + bytes([codec]) + content)
+
+
+def small_apart(asks):
+    """The answer that has each of them asked for by index and chunks."""
+    r = Reader(asks)
+    view, releases = r.raw(32), []
+    for _ in range(r.varint()):
+        against = r.u8()
+        releases.append(r.raw(32))
+        if against:
+            r.raw(32)
+    return small(view, [(2, release, None) for release in releases], b"")
 
 
 def documents(*items):

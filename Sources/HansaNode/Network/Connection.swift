@@ -240,6 +240,7 @@ final class Connection: ChannelDuplexHandler, @unchecked Sendable {
                 label: RepairSecret.label, context: session.nonces(with: theirs), count: RepairSecret.byteCount)
             var context = context
             context.limits.contentAskedBytesMax = host.contentAskedBytes
+            context.limits.smallReleaseBytesMax = Limits.smallReleaseBytesMax
             parts = Parts(context, peer, material.map(RepairSecret.init), host.witnessing)
             startTimers()
             enqueue(pull: .opened(held: theirs.peerKeyring, theirs: theirs.keyring))

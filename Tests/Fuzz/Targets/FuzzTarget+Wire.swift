@@ -37,6 +37,8 @@ extension FuzzTarget {
         case .equal: try again(EqualViews.self, frame)
         case .getDelta: try again(GetDelta.self, frame)
         case .delta: try again(Delta.self, frame)
+        case .getSmall: try again(GetSmall.self, frame)
+        case .small: try again(Small.self, frame, isPacked: true)
         }
     }
 

@@ -1,0 +1,188 @@
+import HansaContent
+import HansaCore
+import HansaCrypto
+import HansaDocuments
+import HansaSync
+import HansaTerms
+import HansaTestSupport
+import Testing
+
+/// Index and content of small releases, many in a frame.
+@Suite struct SmallTests {
+    static func limits() -> ExchangeLimits {
+        var limits = ExchangeLimits()
+        limits.smallReleaseBytesMax = Limits.smallReleaseBytesMax
+        return limits
+    }
+
+    /// Three files of a chunk each, which much of every other release repeats.
+    static func content(_ number: UInt64, edited: Bool = false) -> WorldContent {
+        var first = DeltaTests.chunk(number, count: 900)
+        if edited { first[7] ^= 0x55 }
+        return WorldContent([
+            (path: "data/a.bin", chunks: [first]), (path: "data/b.bin", chunks: [DeltaTests.chunk(1, count: 2000)]),
+            (path: "data/c.bin", chunks: [DeltaTests.chunk(number + 1000, count: 50)]),
+        ])
+    }
+
+    struct Cities {
+        let world: World
+        let exchange: Exchange
+        let agreement: Digest
+        var kitchener: WorldNode { world.nodes[0] }
+
+        init(limits: ExchangeLimits = SmallTests.limits()) throws {
+            world = try Exchange.cities(limits: limits)
+            agreement = try world.agree(0, 1)
+            try world.nodes[0].grant(world.nodes[1].city, "kitchener.ca/open/**", under: agreement)
+            exchange = Exchange(world)
+        }
+
+        /// All frames of a round, the asks and the answers.
+        func round(change: (Frame) throws -> [Frame] = { [$0] }) throws -> (asks: [Frame], answers: [Frame]) {
+            var all: (asks: [Frame], answers: [Frame]) = ([], [])
+            var asks = try exchange.puller.ask(at: world.now)
+            for _ in 0..<200 where !asks.isEmpty {
+                all.asks += asks
+                let answers = try exchange.answers(to: asks).flatMap(change)
+                all.answers += answers
+                asks = try exchange.asks(after: answers)
+            }
+            #expect(asks.isEmpty, "the exchange does not end")
+            return all
+        }
+
+        func expectHeld(_ releases: [Digest], _ contents: [WorldContent]) throws {
+            for (release, content) in zip(releases, contents) {
+                #expect(try exchange.holding(release)?.state == .accepted)
+                #expect(try world.nodes[1].files(of: release) == content)
+            }
+        }
+    }
+
+    @Test func manySmallReleasesComeInOneFrame() throws {
+        let cities = try Cities()
+        let contents = (0..<40).map { Self.content($0) }
+        let releases = try contents.enumerated().map { try cities.kitchener.publish("open/p\($0.offset)", $0.element) }
+        let (asks, answers) = try cities.round()
+        #expect(try asks.filter { $0.type == .getSmall }.flatMap { try GetSmall($0).asks }.count == 40)
+        #expect(!asks.contains { [.getIndex, .getChunks, .getDelta].contains($0.type) })
+        let frames = try answers.filter { $0.type == .small }.map { try Small($0) }
+        #expect(frames.count == 1)
+        // What they repeat is there once: 40 × 950 bytes of their own, and 2,000 of all.
+        #expect(frames[0].bytes.count < 42_000)
+        try cities.expectHeld(releases, contents)
+    }
+
+    @Test func whatIsNotSmallIsAskedForAsEver() throws {
+        let cities = try Cities()
+        let long = Exchange.content(7, chunks: 30)
+        let parted = Exchange.content(9, chunks: 3)
+        let one = try cities.kitchener.publish("open/long", long)
+        // Small by its document; a file of several chunks travels apart.
+        let other = try cities.kitchener.publish("open/parted", parted)
+        let (asks, answers) = try cities.round()
+        #expect(try asks.filter { $0.type == .getSmall }.flatMap { try GetSmall($0).asks.map(\.release) } == [other])
+        #expect(try answers.filter { $0.type == .small }.flatMap { try Small($0).items.map(\.form) } == [.apart])
+        try cities.expectHeld([one, other], [long, parted])
+    }
+
+    @Test func aNewVersionIsToldByTheLastOne() throws {
+        let cities = try Cities()
+        let before = (0..<10).map { Self.content($0) }
+        for (number, content) in before.enumerated() { _ = try cities.kitchener.publish("open/p\(number)", content) }
+        _ = try cities.round()
+        let after = (0..<10).map { Self.content($0, edited: $0 % 2 == 0) } + [Self.content(77)]
+        let releases = try after.enumerated().map { try cities.kitchener.publish("open/p\($0.offset)", $0.element) }
+        let answers = try cities.round().answers
+        let small = try #require(try answers.filter { $0.type == .small }.map { try Small($0) }.first)
+        #expect(small.items.map(\.form) == Array(repeating: .againstBase, count: 10) + [.whole])
+        #expect(small.bytes.count < 1800, "the new one has 950 bytes of its own")
+        try cities.expectHeld(releases, after)
+    }
+
+    /// The bytes of hidden packages that lie beside, and are equal to, what is shown never show: the frame is the same as without them.
+    @Test func whatIsHiddenLeavesNoTrace() throws {
+        func frames(hidden: Bool) throws -> [[UInt8]] {
+            let cities = try Cities()
+            for number in 0..<12 {
+                if hidden { _ = try cities.kitchener.publish("closed/p\(number)", Self.content(UInt64(number))) }
+                _ = try cities.kitchener.publish("open/p\(number)", Self.content(UInt64(number)))
+            }
+            return try cities.round().answers.filter { $0.type == .small }.map(\.body)
+        }
+        #expect(try frames(hidden: true) == frames(hidden: false))
+    }
+
+    @Test func whatMayNotBeSeenAndWhatIsNotThereAnswerAlike() throws {
+        let cities = try Cities()
+        let hidden = try cities.kitchener.publish("closed/one", Self.content(1))
+        _ = try cities.kitchener.publish("open/one", Self.content(1))
+        _ = try cities.round()
+        let view = try #require(try cities.kitchener.metadata.read { try $0.publishedViews() }.first?.id)
+        for release in [hidden, SHA256.hash([1])] {
+            let answers = try cities.exchange.answers(to: [GetSmall(view: view, asks: [.init(release: release)]).frame])
+            #expect(try answers.flatMap { try Small($0).items } == [.init(release: release, form: .absent)])
+        }
+    }
+
+    /// A base that the partner does not hold, or may not have, is no base: what is asked for comes as without one.
+    @Test func aBaseThatIsNotHeldIsNotUsed() throws {
+        let cities = try Cities()
+        let hidden = try cities.kitchener.publish("closed/one", Self.content(5))
+        let other = try cities.kitchener.publish("open/two", Self.content(6))
+        let release = try cities.kitchener.publish("open/one", Self.content(5))
+        _ = try cities.round()
+        let view = try #require(try cities.kitchener.metadata.read { try $0.publishedViews() }.first?.id)
+        func body(_ base: Digest?) throws -> [[UInt8]] {
+            try cities.exchange.answers(to: [GetSmall(view: view, asks: [.init(release: release, base: base)]).frame]).map(\.body)
+        }
+        for base in [hidden, other, release, SHA256.hash([9])] { #expect(try body(base) == body(nil)) }
+    }
+
+    /// Other bytes, other sizes, other names and a flipped bit never commit; what was asked for comes by index and chunks instead.
+    @Test func aFrameThatLiesIsAskedForOnceMoreApart() throws {
+        let lies: [(String, (inout Small) -> Void)] = [
+            ("a flipped bit", { $0.bytes[$0.bytes.startIndex + 20] ^= 1 }),
+            ("another name", { $0.items[0].files[0].path = "data/aa.bin" }),
+            ("a name that leads out", { $0.items[0].files[0].path = "../../out" }),
+            ("another profile", { $0.items[0].files[0].profile = .line16k }),
+            ("sizes that move", { ($0.items[0].files[0].size, $0.items[0].files[1].size) = (901, 1999) }),
+            ("a base that nobody named", { $0.items[0].form = .againstBase }),
+            ("no file", { $0.items[0] = .init(release: $0.items[0].release, form: .apart) }),
+        ]
+        for (what, lie) in lies {
+            let cities = try Cities()
+            let contents = (0..<3).map { Self.content($0) }
+            let releases = try contents.enumerated().map { try cities.kitchener.publish("open/p\($0.offset)", $0.element) }
+            _ = try cities.round { frame in
+                guard frame.type == .small else { return [frame] }
+                var message = try Small(frame)
+                lie(&message)
+                // What nobody could have read is refused before it comes here.
+                guard (try? Small(message.frame)) != nil else { return [frame] }
+                return [message.frame]
+            }
+            try cities.expectHeld(releases, contents)
+            #expect(cities.exchange.puller.isSettled, "\(what)")
+        }
+    }
+
+    @Test func aFrameThatDidNotLeaveIsMadeAnew() throws {
+        let cities = try Cities()
+        let releases = try (0..<5).map { try cities.kitchener.publish("open/p\($0)", Self.content($0)) }
+        let view = try #require(try cities.kitchener.metadata.read { try $0.publishedViews() }.first?.id)
+        _ = try cities.exchange.answers(to: cities.exchange.puller.ask(at: cities.world.now))
+        let ask = GetSmall(view: view, asks: releases.map { .init(release: $0) }).frame
+        let frames = try cities.exchange.answers(to: [ask])
+        #expect(try frames.flatMap { try Small($0).items.map(\.form) } == Array(repeating: .whole, count: 5))
+        cities.exchange.publisher.requeue(frames)
+        #expect(try cities.exchange.answers(to: []) == frames)
+        // The grant is gone before it leaves: nothing of it does.
+        cities.exchange.publisher.requeue(frames)
+        for grant in try cities.kitchener.metadata.read({ try $0.grants() }) { try cities.kitchener.revoke(grant.id) }
+        #expect(
+            try cities.exchange.answers(to: []).flatMap { try Small($0).items.map(\.form) } == Array(repeating: .absent, count: 5)
+        )
+    }
+}
