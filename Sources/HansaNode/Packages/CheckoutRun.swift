@@ -22,6 +22,7 @@ final class CheckoutRun {
     private let payloadOnly: Bool
     private let force: Bool
     private let dryRun: Bool
+    private let recent = RecentBlocks()
 
     struct Outcome {
         var bytes: UInt64
@@ -69,7 +70,7 @@ final class CheckoutRun {
 
     /// `directory` is relative to the request's: "" or a package's path below it.
     func run(_ release: ReleaseRow, into directory: String) throws -> Outcome {
-        let content = try ReleaseContent(node, release) { [sink] in sink.isCancelled }
+        let content = try ReleaseContent(node, release, sharing: recent) { [sink] in sink.isCancelled }
         let prefix = directory.isEmpty ? "" : directory + "/"
         var targets: [Target] = []
         for (number, file) in content.table.files.enumerated() {

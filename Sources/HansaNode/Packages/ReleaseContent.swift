@@ -16,9 +16,13 @@ final class ReleaseContent {
     private var page: (number: Int, entries: [ChunkEntry])?
     private var block: (location: ContentLocation, raw: ArraySlice<UInt8>)?
     private static let blocksAhead = 6
-    private let recent = RecentBlocks()
+    private let recent: RecentBlocks
 
-    init(_ node: Node, _ release: ReleaseRow, isCancelled: @escaping () -> Bool) throws {
+    /// `recent` is shared by releases that are read one after the other: small ones that came together lie in one block.
+    init(
+        _ node: Node, _ release: ReleaseRow, sharing recent: RecentBlocks = RecentBlocks(), isCancelled: @escaping () -> Bool
+    ) throws {
+        self.recent = recent
         self.node = node
         self.release = release
         self.isCancelled = isCancelled
