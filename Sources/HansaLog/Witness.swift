@@ -57,6 +57,8 @@ public enum WitnessAnswer: UInt16, Sendable, CaseIterable {
     case otherSize = 409
     /// A proof that does not hold, or another root at a size that was cosigned.
     case inconsistent = 422
+    /// Asked too often: nothing was looked at. The asker's next turn asks again.
+    case tooOften = 429
 }
 
 /// What a witness holds against a request.

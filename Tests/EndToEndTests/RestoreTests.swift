@@ -55,7 +55,7 @@ extension EndToEndTests {
 
             try FileManager.default.removeItem(at: auckland.home)
             try FileManager.default.copyItem(at: backup, to: auckland.home)
-            // Nobody says a word, and it is found all the same, at both ends.
+            // Nobody says a word, and it is found all the same, at both ends. (London may have cosigned more than Auckland heard of before it stopped.)
             try auckland.serve()
             try eventually("Auckland knows") { try attention(auckland).contains("log-behind") }
             try eventually("London has an alarm") { try attention(london).contains("partner-log") }
@@ -68,7 +68,8 @@ extension EndToEndTests {
             let restored = try auckland.hansa(["restore", "--json"]).json
             #expect(restored["log"].text == "auckland.nz/log/2" && restored["keyring"].integer == 2)
             #expect(
-                restored["closed"]["lost"]["end"].integer == lost && restored["closed"]["lost"]["shownBy"].text == "london.uk")
+                (restored["closed"]["lost"]["end"].integer ?? 0) >= lost
+                    && restored["closed"]["lost"]["shownBy"].text == "london.uk")
             try auckland.hansa(["sync", "--wait"])
             try eventually("London cosigns the new log") { try cosigned().origin == "auckland.nz/log/2" }
             #expect(try london.events().contains("witness.followed"))

@@ -207,10 +207,13 @@ struct WitnessTests {
             Checkpoint(origin: "kitchener.ca/log", size: signed.size, root: .zero))
         #expect(try ask(WitnessRequest(old: signed.size, proof: [], checkpoint: fork)).code == 422)
         #expect(try attention(auckland).contains("partner-log"))
-        // Who asks on and on is no partner to listen to.
-        #expect(throws: ExchangeFault.self) {
-            for _ in 0..<20 { _ = try theirs.receive(CheckpointMessage(request: right).frame, at: now) }
+        // Who asks on and on is put off, and heard again after a while.
+        func code(at time: Timestamp) throws -> UInt64 {
+            try CosignMessage(try #require(try theirs.receive(CheckpointMessage(request: right).frame, at: time).first)).code
         }
+        let codes = try (0..<40).map { _ in try code(at: now) }
+        #expect(codes.first != 429 && codes.last == 429 && codes.count { $0 == 429 } == 8)
+        #expect(try code(at: now.adding(seconds: 30)) != 429)
         // Nothing was asked, so nothing is believed; nor is a line that is no signature.
         let word = CosignMessage(code: 200, body: [])
         #expect(throws: ExchangeFault.self) { _ = try end(kitchener, auckland).receive(word.frame, at: now) }

@@ -64,7 +64,7 @@ final class LogWitness {
     private var allowance = LogWitness.allowanceMax
     private var lastRequest: Timestamp?
 
-    private static let allowanceMax: Int64 = 8
+    private static let allowanceMax: Int64 = 32
     private static let secondsForEach: Int64 = 30
 
     init(_ context: ExchangeContext, peer: CityID, _ witnessing: Witnessing) {
@@ -137,8 +137,8 @@ final class LogWitness {
             }
             try context.metadata.write(at: now) { try WitnessMemory.set("behind", self.peer, shown.note, $0) }
             return nil
-        // It may not know our newest keyring yet: the next turn asks again.
-        case .malformed, .notSigned, .unknownLog, nil: return nil
+        // It may not know our newest keyring yet, or have had enough: the next turn asks again.
+        case .malformed, .notSigned, .unknownLog, .tooOften, nil: return nil
         }
     }
 
@@ -180,7 +180,8 @@ final class LogWitness {
         } else {
             lastRequest = now
         }
-        guard allowance > 0 else { throw ProtocolFault.tooManyAsks }
+        // An administrator may have set announcements to every few seconds: that is no violation.
+        guard allowance > 0 else { return CosignMessage(code: UInt64(WitnessAnswer.tooOften.rawValue), body: []) }
         allowance -= 1
         func refusal(_ answer: WitnessAnswer, _ held: SignedNote? = nil) -> CosignMessage {
             guard answer == .otherSize || answer == .inconsistent else {
