@@ -143,9 +143,11 @@ extension ExchangeContext {
         guard atOnce || damage.mayLook(at: now) else { return }
         let (blocks, listed) = try metadata.read { (try $0.lostBlocks(limit: 64), try $0.damages()) }
         guard !blocks.isEmpty || !listed.isEmpty else { return }
-        let readable = blocks.filter { block in
-            guard let stored = try? content.block(at: block) else { return false }
-            return (try? Block.decode(stored.codec, stored.bytes, rawLength: stored.rawLength)) != nil
+        let readable = try blocks.filter { block in
+            do {
+                let stored = try content.block(at: block)
+                return (try? Block.decode(stored.codec, stored.bytes, rawLength: stored.rawLength)) != nil
+            } catch StoreFault.damaged { return false }
         }
         if !readable.isEmpty {
             damage.lookSoon()
@@ -153,7 +155,7 @@ extension ExchangeContext {
         }
         let whole = try listed.filter { row in
             guard let release = try metadata.read({ try $0.release(row.release) }) else { return true }
-            return try isWhole(release)
+            do { return try isWhole(release) } catch StoreFault.damaged { return false }
         }
         guard !whole.isEmpty else { return }
         try metadata.write(at: now) { tx in
@@ -168,14 +170,16 @@ extension ExchangeContext {
 
     /// Whether the document and the index can be read and are those that were signed, and every chunk is where it can be read as far as is known.
     private func isWhole(_ row: ReleaseRow) throws -> Bool {
-        guard let body = try? content.body(at: row.document), let envelope = try? Envelope(binary: body),
+        let body = try content.body(at: row.document)
+        guard let envelope = try? Envelope(binary: body),
             envelope.digest == row.digest, let release = try? Release(payload: envelope.payload)
         else { return false }
         guard row.hasContent else { return true }
-        guard let table = try? row.table.flatMap({ try content.body(at: $0) }),
-            let pages = try? row.pages.map({ try content.body(at: $0) }),
-            ChunkIndex.root(table: SHA256.hash(table), pages: pages.map { SHA256.hash($0) }) == release.index?.root
-        else { return false }
+        let table = try row.table.flatMap { try content.body(at: $0) }
+        let pages = try row.pages.map { try content.body(at: $0) }
+        guard ChunkIndex.root(table: SHA256.hash(table), pages: pages.map { SHA256.hash($0) }) == release.index?.root else {
+            return false
+        }
         for page in pages {
             let entries = try IndexPage.decode(page)
             let places = try metadata.read { try $0.chunkLocations(of: row.servedBy, entries.map(\.id)) }

@@ -43,11 +43,15 @@ extension Publisher {
         for (digest, location) in found {
             var envelope: Envelope?
             // What cannot be read is answered as what is not there: of that release only, and until it is healed.
-            if let location, let body = try? context.body(at: location, of: digest) {
-                envelope = try Envelope(binary: body)
-                bytes += body.count + 40
-                releasesSent += 1
-            }
+            // A disk that answers nothing is another matter: the node stops for it.
+            do {
+                if let location {
+                    let body = try context.body(at: location, of: digest)
+                    envelope = try Envelope(binary: body)
+                    bytes += body.count + 40
+                    releasesSent += 1
+                }
+            } catch StoreFault.damaged {}
             items.append(Releases.Item(release: digest, envelope: envelope))
             if bytes > 150 * 1024 {
                 frames.append(Releases(view: message.view, items: items).frame)

@@ -131,7 +131,7 @@ extension Puller {
         case .policy:
             state.policyRounds += 1
             state.standing = .behind(state.policyRounds > 3 ? "policy-differs" : "policy")
-            state.retry = now.adding(seconds: min(60, 1 << Int64(min(state.policyRounds, 6))))
+            state.retry = now.adding(seconds: min(Puller.policyRetrySecondsMax, 1 << Int64(min(state.policyRounds, 6))))
             views[feed.view] = state
             // Ours may be what the publisher lacks; once a session says it.
             guard state.policyRounds == 1 else { return [] }

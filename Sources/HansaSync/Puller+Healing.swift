@@ -15,7 +15,7 @@ extension Puller {
     /// At a time, in one session.
     private static let healingMax = 16
     private static let healingSecondsMin: Int64 = 5
-    private static let healingSecondsMax: Int64 = 900
+    static let healingSecondsMax: Int64 = 900
 
     /// Asks for what is damaged here and this partner may serve.
     func heal(at now: Timestamp) throws {

@@ -178,6 +178,7 @@ public final class Puller {
     /// How often the publisher had nothing of a release that it lists.
     var putOffTimes: [Digest: Int] = [:]
     static let putOffSecondsMin: Int64 = 5
+    static let policyRetrySecondsMax: Int64 = 60
     static let putOffSecondsMax: Int64 = 600
     /// Releases that are here in part only and are fetched anew, with the city among whose chunks theirs lie; and when each may be tried again.
     var healing: [Digest: CityID] = [:]
@@ -240,12 +241,27 @@ public final class Puller {
     }
     /// Releases that the publisher lists and has nothing of for now.
     public var putOffCount: Int { parked.keys.reduce(0) { putOffTimes[$1] == nil ? $0 : $0 + 1 } }
+    /// A clock that went back would keep waiting what is due after a while: it waits that while once more at most.
+    private func noteMoment(_ now: Timestamp) {
+        defer { moment = now }
+        guard now < moment else { return }
+        let putOffMost = now.adding(seconds: Puller.putOffSecondsMax)
+        for (release, item) in parked where putOffTimes[release] != nil { parked[release]?.until = min(item.until, putOffMost) }
+        for (release, next) in healingNext {
+            healingNext[release]?.due = min(next.due, now.adding(seconds: Puller.healingSecondsMax))
+        }
+        let retryMost = now.adding(seconds: Puller.policyRetrySecondsMax)
+        for (id, view) in views { if let retry = view.retry { views[id]?.retry = min(retry, retryMost) } }
+        lastFlush = lastFlush.map { min($0, now) }
+        recoveryLooked = nil
+    }
+
     /// The moment at which the first parked release falls due.
     public var nextDue: Timestamp? { parked.values.map(\.until).min() }
 
     /// Asks where every view stands. Pages that were being worked on go on: what is asked again is skipped when it is held.
     public func ask(at now: Timestamp) throws(ExchangeFault) -> [Frame] {
-        moment = now
+        noteMoment(now)
         do {
             try lookAtRows(at: now)
             let before = round
@@ -309,7 +325,7 @@ public final class Puller {
 
     /// Takes a batch of frames; what comes back is to be sent in order. `credit` is how much content may follow.
     public func receive(_ frames: [Frame], at now: Timestamp) throws(ExchangeFault) -> [Frame] {
-        moment = now
+        noteMoment(now)
         do {
             var answers: [Frame] = []
             for frame in frames {
@@ -350,7 +366,7 @@ public final class Puller {
 
     /// For timers: makes a running transfer durable now and then, and takes up what has fallen due.
     public func tick(at now: Timestamp) throws(ExchangeFault) -> [Frame] {
-        moment = now
+        noteMoment(now)
         do {
             let due = parked.filter { $0.value.until <= now }.keys.sorted()
             for digest in due { if let item = parked.removeValue(forKey: digest) { want(item.wanted) } }

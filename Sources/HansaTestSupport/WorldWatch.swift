@@ -365,7 +365,10 @@ final class WorldWatch {
                     if recipient.restores == 0, let withdrawn = state.packages[member.package]?.withdrawnSeq,
                         let release = state.releases[member.release],
                         release.release.ownerSeq <= withdrawn,
-                        theirs.packages[member.package].map({ ($0.withdrawnSeq ?? 0) < withdrawn }) ?? true
+                        theirs.packages[member.package].map({ ($0.withdrawnSeq ?? 0) < withdrawn }) ?? true,
+                        // Put back behind its own back it withdrew under a number that it had given before: that is proved, and for people.
+                        publisher.restores == 0
+                            || !theirs.disputes.contains(where: { $0.package == member.package && $0.kind == .fork })
                     {
                         find(.s4, "\(city) was sent a release of \(member.package) and does not know that it was withdrawn")
                     }

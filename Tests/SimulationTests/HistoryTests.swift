@@ -95,6 +95,10 @@ import Testing
             // A block that could not be read for a while: its segment was cut off at a restart; runs that a publisher could read followed its word that
             // it could not, and met an ask begun anew; checks read what was set aside.
             (.mixed, 364), (.mixed, 731), (.mixed, 986), (.mixed, 2898),
+            // A clock that went back kept waiting what was to be read or asked for again after a while.
+            (.mixed, 3447), (.mixed, 6127),
+            // A disk that answered nothing was taken for releases that cannot be read; a city put back withdrew under a number of before.
+            (.mixed, 8549), (.mixed, 11835),
         ] as [(WorldKind, UInt64)]) func seedsThatOnceFailedHold(kind: WorldKind, seed: UInt64) throws
     {
         Self.check(try Self.run(seed, kind), kind)
