@@ -28,18 +28,29 @@ enum SeedJobs {
     /// Runs this program once for each part, passes on what they print, and adds up what they came to.
     static func run(_ jobs: Int) throws -> Tally {
         let arguments = withoutJobs(Array(CommandLine.arguments.dropFirst()))
-        let whole = Mutex(Tally())
-        let fault = Mutex<(any Error)?>(nil)
-        DispatchQueue.concurrentPerform(iterations: jobs) { number in
-            do {
-                let part = try run(arguments + ["--part", "\(number)/\(jobs)"])
-                whole.withLock { $0.add(part) }
-            } catch {
-                fault.withLock { $0 = error }
+        let results = Results()
+        // Threads and not a queue's workers: those set a niceness of their own, which the process that one begins would take over.
+        let done = DispatchGroup()
+        for number in 0..<jobs {
+            done.enter()
+            Thread.detachNewThread {
+                defer { done.leave() }
+                do {
+                    let part = try run(arguments + ["--part", "\(number)/\(jobs)"])
+                    results.whole.withLock { $0.add(part) }
+                } catch {
+                    results.fault.withLock { $0 = error }
+                }
             }
         }
-        if let error = fault.withLock({ $0 }) { throw error }
-        return whole.withLock { $0 }
+        done.wait()
+        if let error = results.fault.withLock({ $0 }) { throw error }
+        return results.whole.withLock { $0 }
+    }
+
+    private final class Results: Sendable {
+        let whole = Mutex(Tally())
+        let fault = Mutex<(any Error)?>(nil)
     }
 
     private static func run(_ arguments: [String]) throws -> Tally {
