@@ -48,7 +48,7 @@ public enum Invariant: String, CaseIterable, Sendable {
         case .l5: "no frame leaves within a minute when all is equal"
         case .log: "each release that was offered and delivered stands in the log; numbers of transfers are given once"
         case .wire: "no honest city calls another's frame a violation; every receipt reaches its publisher"
-        // There is no collection yet that could delete a chunk.
+        // The worlds' cities do not collect; StoreCollectionTests do, with crashes at every operation.
         case .s11: nil
         }
     }
