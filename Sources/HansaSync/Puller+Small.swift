@@ -154,24 +154,35 @@ extension Puller {
     func noteSmallWritten() throws {
         let frames = arrivingSmall
         arrivingSmall = []
-        for frame in frames {
-            let written = try frame.place.take().get()
-            if let block = written.block, let first = frame.transfers.first {
-                unrecordedBlocks.append((namespace(of: first.digest), block, written.chunks))
-                unflushedBytes += written.bytes
-            }
-            var next = 0
-            for (transfer, isGood) in zip(frame.transfers, written.good) {
-                defer { if isGood { next += 1 } }
-                // Ended meanwhile: what came of it stays as content without a release.
-                guard transfers[transfer.digest] === transfer else { continue }
-                guard isGood else {
-                    askApart(transfer)
-                    continue
+        for (number, frame) in frames.enumerated() {
+            do { try noteWritten(frame) } catch {
+                // What could not be written was never here, nor is what came behind it, of which nobody takes note: the session ends, and what it
+                // writes as its last must not say otherwise.
+                for transfer in frames[number...].flatMap(\.transfers) where transfer.pageLocations.isEmpty {
+                    transfer.forgetContent()
                 }
-                (transfer.tableLocations, transfer.pageLocations) = (written.indexes[next].table, [written.indexes[next].page])
-                try complete(transfer)
+                throw error
             }
+        }
+    }
+
+    private func noteWritten(_ frame: ArrivingSmall) throws {
+        let written = try frame.place.take().get()
+        if let block = written.block, let first = frame.transfers.first {
+            unrecordedBlocks.append((namespace(of: first.digest), block, written.chunks))
+            unflushedBytes += written.bytes
+        }
+        var next = 0
+        for (transfer, isGood) in zip(frame.transfers, written.good) {
+            defer { if isGood { next += 1 } }
+            // Ended meanwhile: what came of it stays as content without a release.
+            guard transfers[transfer.digest] === transfer else { continue }
+            guard isGood else {
+                askApart(transfer)
+                continue
+            }
+            (transfer.tableLocations, transfer.pageLocations) = (written.indexes[next].table, [written.indexes[next].page])
+            try complete(transfer)
         }
     }
 

@@ -181,6 +181,14 @@ final class Transfer: @unchecked Sendable {
         return SmallIndex(release: digest, root: index.root, chunks: index.chunks, table: table, page: page)
     }
 
+    /// As if neither index nor content had come: what was adopted could not be written.
+    func forgetContent() {
+        forgetIndex()
+        (files, entries, bitmap, asked, held) = ([], [], [], [], 0)
+        hashes = [:]
+        isRecorded = false
+    }
+
     /// The table is stored, and needed no more.
     func letGoOfTable() { table = [] }
 
