@@ -56,11 +56,7 @@ final class Housekeeping: Sendable {
                 node.keepPolicy()
                 if now.milliseconds % 5000 < 1000 {
                     // A release that came stands in the log. A long merge holds up this loop: what it would do meanwhile may be late.
-                    let entries = try? node.metadata.read { try $0.logSize }
-                    if entries != entriesSeen {
-                        entriesSeen = entries
-                        node.mergeByItself()
-                    }
+                    mergeWhatCame(&entriesSeen)
                 }
                 if now.milliseconds - summarised.milliseconds >= Housekeeping.summaryMilliseconds {
                     summarised = now
@@ -90,6 +86,17 @@ final class Housekeeping: Sendable {
         do {
             try node.context.recordDamage(at: now)
             try node.context.lookAgain(at: now)
+        } catch {
+            node.storeFailed(error)
+        }
+    }
+
+    private func mergeWhatCame(_ entriesSeen: inout UInt64?) {
+        do {
+            let entries = try node.metadata.read { try $0.logSize }
+            guard entries != entriesSeen else { return }
+            entriesSeen = entries
+            node.mergeByItself()
         } catch {
             node.storeFailed(error)
         }

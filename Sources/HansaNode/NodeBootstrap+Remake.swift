@@ -78,7 +78,8 @@ extension NodeBootstrap {
             return [
                 "logEntries": JSONValue(remake.entries), "partners": JSONValue(remake.partners),
                 "agreements": JSONValue(remake.agreements),
-                "grants": JSONValue(remake.grants), "releases": JSONValue(remake.releases),
+                "grants": JSONValue(remake.grants), "grantsEnded": JSONValue(remake.grantsEnded),
+                "partnersHeld": JSONValue(remake.partnersHeld), "releases": JSONValue(remake.releases),
                 "withContent": JSONValue(remake.withContent),
                 "chunks": JSONValue(remake.chunks), "missing": JSONValue(remake.missing), "hasArchive": .bool(remake.hasArchive),
             ]

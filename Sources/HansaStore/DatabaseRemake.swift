@@ -1,7 +1,7 @@
 // A database made from nothing: from the segments and the log.
 //
 //   log        says what was committed: `package.published`, `release.received`, `package.withdrawn`; a signed document that lies in a segment and
-//              stands in no entry never counted, and may contradict one that did
+//              stands in no entry never counted, and may contradict one that did; and what was ended since the archive (`LoggedRestrictions`)
 //   archive    keyrings, partners, agreements, grants, small values (`PolicyArchive`)
 //   segments   documents, tables and pages by their digests, `index` records that say which belong together (checked against the signed root),
 //              blocks for the places of chunks
@@ -45,6 +45,9 @@ public struct DatabaseRemake: Sendable {
     public private(set) var missing = 0
     /// Without an archive keyrings of partners, agreements and grants are to be given again.
     public private(set) var hasArchive = false
+    /// Ended here because the log says so and the archive did not: of the grants above, and partners that are paused or removed now.
+    public private(set) var grantsEnded = 0
+    public private(set) var partnersHeld = 0
     /// Packages that other cities write too: their heads are to be picked anew.
     public private(set) var coMaintained: Set<PackageID> = []
 
@@ -91,6 +94,7 @@ public struct DatabaseRemake: Sendable {
     private var pages: [Digest: ContentLocation] = [:]
     private var indexes: [Digest: Index] = [:]
     private var archive = PolicyArchive()
+    private var restrictions = LoggedRestrictions()
     /// Whose chunks they are, by id.
     private var needed: [Digest: [CityID]] = [:]
 
@@ -116,7 +120,10 @@ public struct DatabaseRemake: Sendable {
             for envelope in keyrings { try tx.insertKeyring(envelope, try Keyring(envelope)) }
         }
         if let newest = archive.newest() {
-            let restored = try metadata.write(at: now) { tx in try PolicyArchive.restore(newest.contents, to: tx) }
+            let (restored, later) = try metadata.write(at: now) { tx in
+                (try PolicyArchive.restore(newest.contents, to: tx), try restrictions.apply(to: tx))
+            }
+            (grantsEnded, partnersHeld) = (later.grants, later.partners)
             try metadata.setPolicyArchive(newest.number, SHA256.hash(newest.contents), newest.places)
             (partners, agreements, grants, hasArchive) = (restored.partners, restored.agreements.count, restored.grants, true)
         }
@@ -142,6 +149,7 @@ public struct DatabaseRemake: Sendable {
             let entry = try LogEntry(try reader.entry(at: LeafIndex(index)))
             entries += 1
             lastTime = max(lastTime ?? entry.time, entry.time)
+            restrictions.take(entry)
             take(entry)
         }
     }

@@ -55,15 +55,21 @@ extension Puller {
                     isReadable = try hash(pieces, of: transfer)
                     if isReadable { continue }
                 }
-                for piece in pieces where !canRead(piece, of: transfer) { lose(piece.block, of: transfer) }
+                for piece in pieces where try !canRead(piece, of: transfer) { try lose(piece.block, of: transfer) }
             }
         }
         guard isReadable else { return .unreadable }
         return transfer.filesAreAsSigned() ? .asSigned : .wrong
     }
 
-    private func canRead(_ piece: Piece, of transfer: Transfer) -> Bool {
-        (try? context.raw(context.block(at: piece.block, of: transfer.digest), at: piece.block, of: transfer.digest)) != nil
+    /// Another error than damage is the disk's, and says nothing of this block.
+    private func canRead(_ piece: Piece, of transfer: Transfer) throws -> Bool {
+        do {
+            _ = try context.raw(context.block(at: piece.block, of: transfer.digest), at: piece.block, of: transfer.digest)
+            return true
+        } catch StoreFault.damaged {
+            return false
+        }
     }
 
     /// Where chunks of a transfer lie, from blocks of this session that have no rows yet, and from the store. Those that lie nowhere are marked as
@@ -155,7 +161,7 @@ extension Puller {
                 guard let result = current[piece.block] else { preconditionFailure("every block of a window was unpacked") }
                 guard try hash(piece, result, of: transfer) else {
                     lane.wait()
-                    lose(piece.block, of: transfer)
+                    try lose(piece.block, of: transfer)
                     return false
                 }
             }
@@ -183,7 +189,7 @@ extension Puller {
     }
 
     /// None of its chunks counts as here. `DamageNotes` has it: its rows go before the chunks come again.
-    private func lose(_ block: ContentLocation, of transfer: Transfer) {
+    private func lose(_ block: ContentLocation, of transfer: Transfer) throws {
         recentBlocks.removeAll()
         var ids: Set<Digest> = []
         for fresh in unrecordedBlocks where fresh.location == block { ids.formUnion(fresh.chunks.map(\.id)) }
@@ -191,7 +197,7 @@ extension Puller {
         let city = namespace(of: transfer.digest)
         for start in stride(from: 0, to: transfer.entries.count, by: Puller.chunksAtOnce) {
             let entries = transfer.entries[start..<min(transfer.entries.count, start + Puller.chunksAtOnce)]
-            let places = (try? context.metadata.read { try $0.chunkLocations(of: city, entries.map(\.id)) }) ?? []
+            let places = try context.metadata.read { try $0.chunkLocations(of: city, entries.map(\.id)) }
             for ((number, entry), place) in zip(zip(entries.indices, entries), places)
             where place?.block == block || (place == nil && ids.contains(entry.id)) { transfer.unmark(number) }
         }

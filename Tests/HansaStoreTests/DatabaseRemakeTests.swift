@@ -95,6 +95,45 @@ import Testing
         }
     }
 
+    /// The archive is a second old as a rule, or older where the disk was full: what the log ended since then does not come to life with it.
+    @Test func whatTheLogEndedAfterTheArchiveStaysEnded() throws {
+        var options = World.Options()
+        options.engine = .sqlite
+        let world = try World(seed: 5, cities: ["auckland.nz", "kitchener.ca", "porto.pt", "riga.lv"], options: options)
+        let node = world.nodes[0]
+        var agreements: [Digest] = []
+        var grants: [String] = []
+        for partner in 1...3 {
+            agreements.append(try world.agree(0, partner))
+            grants.append(try node.grant(world.nodes[partner].city, "auckland.nz/**", under: agreements[partner - 1]))
+        }
+        let kept = try node.grant(world.nodes[3].city, "auckland.nz/water/**", under: agreements[2])
+        let metadata = try #require(node.metadata as? SQLiteStore)
+        let content = try #require(node.content as? SegmentStore)
+        try metadata.keepPolicy(in: content)
+        // Afterwards, with no archive: a revocation, a termination, a pause, and a card that the archive lacks.
+        try node.revoke(grants[2])
+        try node.terminate(agreements[0])
+        try metadata.write(at: world.now) { tx in
+            try tx.log(LogDraft(.partnerPaused, partner: world.nodes[1].city))
+            try tx.log(LogDraft(.partnerResumed, partner: world.nodes[1].city))
+            try tx.log(LogDraft(.partnerPaused, partner: world.nodes[2].city))
+            try tx.log(
+                LogDraft(
+                    .keyringAccepted, partner: world.nodes[2].city,
+                    details: ["keyring": 9, "city": .string(world.nodes[3].city.text)]))
+        }
+        let own = try metadata.read { try $0.keyringEnvelopes(of: node.city) }
+        let again = try SQLiteStore(inMemoryWith: DeterministicRandom(seed: 9))
+        let remake = try DatabaseRemake(
+            into: again, from: content, logs: [try Self.log(of: node)], own: node.city, keyrings: own, at: world.now)
+        #expect(remake.grants == 4 && remake.grantsEnded == 2 && remake.partnersHeld == 2)
+        let live = try again.read { try $0.grants() }.filter { $0.ended == nil }.map(\.id)
+        #expect(Set(live) == [grants[1], kept])
+        let states = try again.read { store in try world.nodes[1...].map { try store.partner($0.city)?.state } }
+        #expect(states == [.active, .paused, .paused])
+    }
+
     @Test func theNewestWholeArchiveCounts() throws {
         let disk = MemoryDisk(seed: 1)
         let content = try SegmentStore.open(disk: disk) { _ in .known(0) }.store

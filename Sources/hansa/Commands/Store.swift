@@ -143,6 +143,14 @@ struct Store: ParsableCommand {
             words +=
                 "partners, agreements and grants were nowhere kept: give the cards again (hansa partner add), then hansa sync --wait\n"
         }
+        if database["grantsEnded"]?.integer ?? 0 > 0 {
+            words +=
+                "\(text("grantsEnded")) of the grants were ended: the log says that they, or their agreements, were (hansa access list)\n"
+        }
+        if database["partnersHeld"]?.integer ?? 0 > 0 {
+            words +=
+                "\(text("partnersHeld")) partners are paused or removed: the log says so, or their newest card is missing (hansa partner list, hansa partner add CARD)\n"
+        }
         if database["missing"]?.integer ?? 0 > 0 {
             words += "\(text("missing")) releases are missing: partners that hold them give them back (hansa sync --wait)\n"
         }
