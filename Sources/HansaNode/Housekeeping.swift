@@ -54,6 +54,7 @@ final class Housekeeping: Sendable {
                 flushRefusals(all: false)
                 lookAtDamage(at: now)
                 node.keepPolicy()
+                signAgain()
                 if now.milliseconds % 5000 < 1000 {
                     // A release that came stands in the log. A long merge holds up this loop: what it would do meanwhile may be late.
                     mergeWhatCame(&entriesSeen)
@@ -88,6 +89,12 @@ final class Housekeeping: Sendable {
             try node.context.lookAgain(at: now)
         } catch {
             node.storeFailed(error)
+        }
+    }
+
+    private func signAgain() {
+        do throws(Problem) { try node.signAgain(batches: 1) } catch {
+            node.log.error("not signed again", metadata: ["error": "\(error.message)"])
         }
     }
 

@@ -55,6 +55,9 @@ enum RotationStep: CaseIterable { case prepared, signed, committed, installed }
 
 extension Node {
     static let keyringDays: Int64 = 730
+    /// Packages that are looked at in one transaction, and how often a command does it before it leaves the rest to the node.
+    private static let packagesAtOnce = 500
+    private static let batchesAtOnce = 20
 
     public func cityRotate(_ caller: Caller, _ request: RotationRequest, officerKey: (any OfficerSigner)?) throws(Problem)
         -> JSONValue
@@ -77,7 +80,29 @@ extension Node {
         var document = try nextVersion(caller, request, job, officerKey)
         document.insert(JSONMember("schema", "hansa.city-rotate/1"), at: 0)
         document.insert(JSONMember("key", .string(key)), at: 2)
+        if job == .package, request.compromised {
+            let (count, isDone) = request.dryRun ? (0, true) : try signAgain(batches: Node.batchesAtOnce)
+            document += [JSONMember("signedAgain", JSONValue(count)), JSONMember("signingGoesOn", .bool(!isDone))]
+        }
         return .object(document)
+    }
+
+    /// Signs again what a key signed that came out, as far as so many batches go. The next start, or the next second of a node that serves, goes on.
+    @discardableResult
+    func signAgain(batches: Int) throws(Problem) -> (count: Int, isDone: Bool) {
+        var count = 0
+        for _ in 0..<batches {
+            guard let signed = try guarded({ try context.signAgain(limit: Node.packagesAtOnce, at: clock.now) }) else {
+                return (count, true)
+            }
+            count += signed.releases.count
+            changed(signed.changes)
+            if signed.isDone {
+                log.notice("signed again: what a key signed that came out", metadata: ["releases": "\(count)"])
+                return (count, true)
+            }
+        }
+        return (count, false)
     }
 
     public func cityRenew(_ caller: Caller, _ request: RotationRequest, officerKey: (any OfficerSigner)?) throws(Problem)
@@ -278,6 +303,7 @@ extension Node {
                     try opening.record(tx, closing)
                 }
                 try tx.insertKeyring(fresh.envelope, next)
+                if job == .package, request.compromised { try SignedAgain.begin(tx) }
                 try tx.log(
                     LogDraft(
                         .identityRotated, actor: self.actor(caller),
@@ -344,15 +370,5 @@ extension Node {
         members.append(JSONMember("partners", .array(partners.map { .string($0.text) })))
         members.append(JSONMember("dryRun", .bool(request.dryRun)))
         return members
-    }
-}
-
-extension MetadataReading {
-    /// Whether the current keyring names the package key of that version compromised.
-    func isRevoked(packageKeyOf city: CityID, _ version: Int) throws -> Bool {
-        guard let current = try currentKeyring(of: city), current.version != version,
-            let named = try keyring(of: city, version: version)
-        else { return false }
-        return named.packageKeys.contains { current.revoked.contains($0.keyID) }
     }
 }

@@ -131,8 +131,9 @@ extension WorldHistory {
         let what = WorldNode.Rotated.allCases[below(WorldNode.Rotated.allCases.count)]
         // A TLS key that came out is shown to nobody again: who has not heard of its successor must be told by hand.
         let isTold = what == .tls
-        // What a key signed before it came out is refused where it has not arrived: so it comes out when nothing is on its way, and nobody forgets.
-        let isQuiet = !node.hasOutbox && !troubles.contains(.restores) && !troubles.contains(.clones)
+        // What an officer signed before the key came out is refused where it has not arrived: so it comes out when nothing is on its way, and nobody
+        // forgets. Releases and withdrawals are signed again.
+        let isQuiet = (what == .package || !node.hasOutbox) && !troubles.contains(.restores) && !troubles.contains(.clones)
         let isCompromised = what != .nothing && chance(1, in: 4) && isQuiet && !(isTold && world.nodes.contains(where: \.isDown))
         tell("\(node.city) rotates \(what)\(isCompromised ? ", which came out" : "")")
         let before = node.keyring.version

@@ -45,6 +45,12 @@ public struct WorldPublication {
         (content, entries, marks) = (nil, [], [digest])
     }
 
+    /// The same content under another signature.
+    init(_ release: Release, _ digest: Digest, again before: WorldPublication) {
+        (city, self.release, self.digest) = (before.city, release, digest)
+        (content, entries, marks) = (before.content, before.entries, before.marks.map { $0 == before.digest ? digest : $0 })
+    }
+
     init(
         city: CityID, release: Release, digest: Digest, entries: [ChunkEntry],
         index: (built: IndexBuilder.Built, pages: [[UInt8]]), content: WorldContent
@@ -454,6 +460,20 @@ extension WorldNode {
         }
         world.publications.append(WorldPublication(city: city, release: release, digest: envelope.digest))
         return true
+    }
+
+    /// What a key signed that came out gets a signature of the one in use, one package after another.
+    func signAgain() throws {
+        while let signed = try context.signAgain(limit: 2, at: now) {
+            for renewed in signed.releases {
+                guard let row = try metadata.read({ try $0.release(renewed.digest) }),
+                    let before = world.publications.last(where: { $0.digest == renewed.of })
+                else { continue }
+                let release = try Release(Envelope(binary: content.body(at: row.document)))
+                world.publications.append(WorldPublication(release, renewed.digest, again: before))
+            }
+            if !signed.changes.isEmpty { notify(signed.changes) }
+        }
     }
 
     /// The bytes of a release as a checkout would write them, read back through index and chunks; nil where it is not held.

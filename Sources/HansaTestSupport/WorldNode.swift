@@ -184,7 +184,10 @@ public final class WorldNode {
         let next = try keyring.successor(
             change, tls: nextSPKI, expires: expires ?? now.adding(seconds: 86_400 * 700), at: now)
         let envelope = next.signed(with: what == .officer ? [officer, nextOfficer] : [officer])
-        try metadata.write(at: now) { try $0.insertKeyring(envelope, next) }
+        try metadata.write(at: now) { tx in
+            try tx.insertKeyring(envelope, next)
+            if what == .package, isCompromised { try SignedAgain.begin(tx) }
+        }
         // Where the transaction fails the old keys go on.
         (officer, packageKey, keyring) = (nextOfficer, nextPackageKey, next)
         if nextSPKI != spki { tlsKeys.insert(nextSPKI, at: 0) }
@@ -255,6 +258,7 @@ public final class WorldNode {
             changes.policies = Set(try tx.partners().map(\.city))
             return changes
         }
+        try signAgain()
     }
 
     // MARK: Faults

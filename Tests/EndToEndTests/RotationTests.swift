@@ -46,10 +46,16 @@ extension EndToEndTests {
             // Away during two rotations, one of them of the key by which it would know us.
             try london.stop()
             try auckland.hansa(["city", "rotate", "tls"])
-            try auckland.hansa(["city", "rotate", "package", "--compromised", "--confirm", "auckland.nz"])
+            try publish("before-theft")
+            let rotated = try auckland.hansa(["city", "rotate", "package", "--compromised", "--confirm", "auckland.nz", "--json"])
+                .json
+            // Those that the stolen key signed, held by somebody or not: whoever comes later would take none of them. The first was signed before it.
+            let own = try auckland.hansa(["package", "list", "--json"]).json["packages"].array.count
+            #expect(rotated["signedAgain"].integer == own - 1 && rotated["signingGoesOn"].bool == false)
             try publish("while-away")
             try london.serve()
             try eventually("london.uk catches up") { try london.version(of: "auckland.nz/while-away") != nil }
+            try eventually("london.uk has what was signed again") { try london.version(of: "auckland.nz/before-theft") != nil }
             #expect(try keyring(of: auckland, at: london) == 6)
 
             // The TLS key came out while the partner was away: only a card by hand helps, and then all goes on.

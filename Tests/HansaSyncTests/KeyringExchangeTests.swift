@@ -222,6 +222,69 @@ struct KeyringExchangeTests {
         #expect(world.violations.isEmpty, "seed \(seed): \(world.violations)")
     }
 
+    /// What had not arrived when the key came out is refused, and arrives under the signature of its successor, with the same content and version.
+    @Test(arguments: [UInt64(31), 32, 33]) func whatAKeySignedThatCameOutIsSignedAgain(seed: UInt64) throws {
+        var options = World.Options()
+        if seed == 33 { options.engine = .sqlite }
+        let world = try World(seed: seed, cities: ["kitchener.ca", "auckland.nz"], options: options)
+        let (one, two) = (world.nodes[0], world.nodes[1])
+        let agreement = try world.agree(0, 1)
+        try one.grant(two.city, "kitchener.ca/**", under: agreement)
+        try one.publish("held", Exchange.content(1))
+        try one.publish("gone", Exchange.content(2))
+        try one.publish("back", Exchange.content(8))
+        world.connect(0, 1)
+        #expect(
+            world.run(seconds: 120) { (try? ["held", "gone", "back"].allSatisfy { try holds(world, 1, $0) }) == true },
+            "seed \(seed)")
+        world.link(0, 1).cut()
+        var late: [String: Digest] = [:]
+        for number in 3...7 { late["late-\(number)"] = try one.publish("late-\(number)", Exchange.content(UInt64(number))) }
+        try one.withdraw("gone")
+        // Its withdrawal has to arrive too, and not to take away what was published after it.
+        try one.withdraw("back")
+        let anew = try one.publish("back", Exchange.content(9))
+        try one.rotate(.package, isCompromised: true)
+        world.link(0, 1).join()
+        // Not signed again yet: of what came late nothing is taken.
+        world.run(seconds: 60)
+        for name in late.keys { #expect(try !holds(world, 1, name), "seed \(seed): \(name)") }
+        let gone = try PackageID(city: one.city, path: "gone")
+        #expect(try two.metadata.read { try $0.package(gone)?.isWithdrawn } == false)
+
+        try one.timePasses()
+        #expect(
+            world.run(seconds: 120) {
+                (try? late.keys.allSatisfy { try holds(world, 1, $0) }
+                    && two.metadata.read { try $0.package(gone)?.isWithdrawn == true })
+                    == true
+            }, "seed \(seed)")
+        for (name, digest) in late {
+            let package = try PackageID(city: one.city, path: name)
+            let (before, after) = try two.metadata.read { store in
+                (try store.release(digest), try store.package(package).flatMap { try store.release($0.head) })
+            }
+            let ours = try one.metadata.read { try $0.release(digest) }
+            #expect(
+                before == nil && after?.release.version == ours?.release.version && after?.release.seq == 2,
+                "seed \(seed): \(name)")
+            let head = try #require(after?.digest)
+            #expect(try two.files(of: head) == one.files(of: digest))
+        }
+        let back = try PackageID(city: one.city, path: "back")
+        #expect(world.run(seconds: 120) { (try? two.metadata.read { try $0.package(back)?.headSeq }) == 5 }, "seed \(seed)")
+        let head = try two.metadata.read { try $0.package(back) }
+        #expect(head?.withdrawnSeq == 4 && head?.headSeq == 5, "seed \(seed)")
+        #expect(try two.files(of: #require(head?.head)) == one.files(of: anew))
+        // Once, and also what is held already: a partner that comes later takes it.
+        let heads = try one.metadata.read { try $0.packages(of: nil, after: nil, limit: 100).map(\.head) }
+        try one.timePasses()
+        #expect(try one.metadata.read { try $0.packages(of: nil, after: nil, limit: 100).map(\.head) } == heads)
+        #expect(world.violations.isEmpty, "seed \(seed): \(world.violations)")
+        let (left, _) = try world.heal()
+        #expect(left.isEmpty, "seed \(seed): \(left)")
+    }
+
     @Test func anExpiredKeyringAdmitsDocumentsUntilItsSuccessorIsThere() throws {
         let world = try Exchange.cities(seed: 31)
         let agreement = try world.agree(0, 1)
