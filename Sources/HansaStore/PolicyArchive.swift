@@ -66,7 +66,7 @@ struct PolicyArchive {
         let values = try Row.fetchAll(
             store.database,
             sql: """
-                SELECT name, value FROM setting WHERE name NOT LIKE 'store.%' AND name NOT IN ('log.accounts', 'memberships.decided')
+                SELECT name, value FROM setting WHERE name NOT LIKE 'store.%' AND name NOT LIKE 'checkout.%' AND name NOT IN ('log.accounts', 'memberships.decided')
                 ORDER BY name
                 """)
         for row in values {

@@ -41,7 +41,7 @@ final class Connection: ChannelDuplexHandler, @unchecked Sendable {
     private let context: ExchangeContext
     private let tls: TLSHandler
     let traffic: Traffic
-    private let workers: NIOThreadPool
+    private let workers: FairWorkers
     private var log: Logger
 
     private var session: Session
@@ -57,6 +57,7 @@ final class Connection: ChannelDuplexHandler, @unchecked Sendable {
     private(set) var isDocumentsOnly = false
     private var isReadHeld = false
     private(set) var peer: CityID?
+    private var share: FairWorkers.Key { peer.map { .partner($0) } ?? .strangers }
     private var isClosing = false
     private var closeReason: String?
 
@@ -134,7 +135,7 @@ final class Connection: ChannelDuplexHandler, @unchecked Sendable {
 
     init(
         host: any ConnectionHost, context: ExchangeContext, role: Session.Role, ownSPKI: Digest, tls: TLSHandler,
-        traffic: Traffic, workers: NIOThreadPool, log: Logger
+        traffic: Traffic, workers: FairWorkers, log: Logger
     ) {
         self.host = host
         self.context = context
@@ -295,7 +296,7 @@ final class Connection: ChannelDuplexHandler, @unchecked Sendable {
         runAfterJobs {
             let last = self.publishInbox.filter(\.isWord)
             self.publishInbox = []
-            self.workers.submit(on: loop) { [host = self.host] in
+            self.workers.submit(of: self.share, on: loop) { [host = self.host] in
                 do throws(ExchangeFault) {
                     for case .frame(let frame) in last { _ = try parts.publisher.receive(frame, at: now) }
                     try parts.puller.park(at: now)
@@ -431,7 +432,7 @@ final class Connection: ChannelDuplexHandler, @unchecked Sendable {
         pullInbox = []
         let now = host.now
         let documentsOnly = isDocumentsOnly
-        workers.submit(on: eventLoop) { () -> PullResult in
+        workers.submit(of: share, on: eventLoop) { () -> PullResult in
             var result = PullResult()
             do throws(ExchangeFault) {
                 var batch: [Frame] = []
@@ -531,7 +532,7 @@ final class Connection: ChannelDuplexHandler, @unchecked Sendable {
         let events = publishInbox
         publishInbox = []
         let now = host.now
-        workers.submit(on: eventLoop) { () -> PublishResult in
+        workers.submit(of: share, on: eventLoop) { () -> PublishResult in
             var result = PublishResult()
             do throws(ExchangeFault) {
                 var made = 0

@@ -1,8 +1,6 @@
-// What a connection asks of the node and of its threads.
+// What a connection asks of the node.
 internal import HansaCore
 internal import HansaSync
-internal import NIOCore
-internal import NIOPosix
 
 /// What a connection needs of the node. Called on the connection's event loop; implementations do not block.
 protocol ConnectionHost: AnyObject, Sendable {
@@ -24,17 +22,4 @@ protocol ConnectionHost: AnyObject, Sendable {
     func pulled(_ connection: Connection, peer: CityID, progress: PullProgress, changes: ExchangeChanges)
     func published(_ connection: Connection, peer: CityID, releasesSent: Int, contentBytesSent: UInt64, changes: ExchangeChanges)
     func storeFailed(_ error: any Error)
-}
-
-extension NIOThreadPool {
-    /// Runs `work` on the pool, then `done` with its result on the loop.
-    func submit<T: Sendable>(on loop: any EventLoop, _ work: @escaping @Sendable () -> T, done: @escaping (T) -> Void) {
-        // The closure is called on the loop that made it, where its captures belong.
-        let bound = NIOLoopBound(done, eventLoop: loop)
-        submit { state in
-            guard case .active = state else { return }
-            let result = work()
-            loop.execute { bound.value(result) }
-        }
-    }
 }

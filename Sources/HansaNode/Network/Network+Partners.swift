@@ -88,8 +88,7 @@ extension Network {
 
     /// The same, on a worker: for callers on an event loop.
     func refreshSoon() {
-        workers.submit { [self] state in
-            guard case .active = state else { return }
+        workers.submit(of: .own) { [self] in
             do { try refreshPartners() } catch { storeFault(error) }
         }
     }

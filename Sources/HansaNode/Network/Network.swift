@@ -79,7 +79,7 @@ final class Network: ConnectionHost {
     let clock: any WallClock
     let identities: @Sendable () -> [TLSIdentity]
     private let group: MultiThreadedEventLoopGroup
-    let workers: NIOThreadPool
+    let workers: FairWorkers
     private let bounds: Bounds
     private let log: Logger
     let state = Mutex(State())
@@ -103,8 +103,7 @@ final class Network: ConnectionHost {
         self.onChanges = onChanges
         self.identities = identities
         group = MultiThreadedEventLoopGroup(numberOfThreads: 2)
-        workers = NIOThreadPool(numberOfThreads: 4)
-        workers.start()
+        workers = FairWorkers(threads: 4)
     }
 
     // MARK: Partners (`refreshPartners` is in Network+Partners.swift)
@@ -446,8 +445,7 @@ final class Network: ConnectionHost {
             return
         }
         let now = clock.now
-        workers.submit { [context, storeFault] state in
-            guard case .active = state else { return }
+        workers.submit(of: .partner(peer)) { [context, storeFault] in
             do {
                 // Merged by the minute: who breaks the rules in a loop does not fill the log.
                 try context.logRefusal(LogDraft(.sessionRefused, outcome: .refused, partner: peer, reason: fault.word), at: now)
@@ -522,7 +520,7 @@ final class Network: ConnectionHost {
             if state.withLock({ $0.links.values.allSatisfy { $0.connection == nil } }) { break }
             await waitOffPool(since: seen, until: min(deadline, Date(timeIntervalSinceNow: 1)))
         }
-        try? await workers.shutdownGracefully()
+        try? await workers.shutDown()
         try? await group.shutdownGracefully()
     }
 
