@@ -1,6 +1,7 @@
 internal import CZstd
 // Blocks: up to 1 MiB of neighbouring chunks compressed together (SYNC.md §7: single chunks compress badly).
-internal import HansaCore
+public import HansaCore
+internal import HansaCrypto
 internal import Synchronization
 
 /// Why stored or received bytes are no block.
@@ -19,6 +20,8 @@ public enum Block {
         case raw = 0
         /// One Zstandard frame (RFC 8878) without dictionary and checksum, window at most 1 MiB.
         case zstd = 1
+        /// The same of bytes from which digests of chunks before were cut out (`CutDigests`): read with the chunks alone.
+        case zstdCut = 2
     }
 
     /// The level blocks are stored at unless somebody asks for another.
@@ -92,9 +95,108 @@ public enum Block {
             guard bytes.count == raw.count else { throw .wrongLength(declared: raw.count, actual: bytes.count) }
             raw.copyMemory(from: bytes)
         case .zstd:
-            try Decompressor.pool.with { decompressor -> Result<Void, BlockFault> in decompressor.decompress(bytes, into: raw) }
-                .get()
+            let written = try Decompressor.pool.with { $0.decompress(bytes, into: raw) }.get()
+            guard written == raw.count else { throw .wrongLength(declared: raw.count, actual: written) }
+        case .zstdCut: throw .corrupt("digests are cut out, and no chunks are known")
         }
+    }
+}
+
+// MARK: - Blocks of known chunks
+
+extension Block {
+    /// Compresses these chunks, one after the other, without the digests that they spell out of one another. Of `reference` see `encodeDelta`; with one it is
+    /// nil where nothing shrinks.
+    /// - Precondition: the bytes are the chunks', at most `Limits.blockRawBytesMax`.
+    public static func encode(raw: [UInt8], chunks: [ChunkEntry], level: Int32 = levelDefault, reference: [UInt8] = [])
+        -> (codec: Codec, bytes: [UInt8])?
+    {
+        let cut = raw.withUnsafeBytes { CutDigests.cut($0, chunks: chunks) }
+        if reference.isEmpty {
+            if let cut {
+                let packed = encode(raw: cut, level: level)
+                if packed.codec == .zstd { return (.zstdCut, packed.bytes) }
+            }
+            return encode(raw: raw, level: level)
+        }
+        let text = cut ?? raw
+        return encodeDelta(raw: text, reference: reference, bytesMax: text.count).map { (cut == nil ? .zstd : .zstdCut, $0) }
+    }
+
+    /// The raw bytes of a block of any codec. They are not compared with the chunks' ids.
+    public static func decode(_ codec: Codec, _ bytes: ArraySlice<UInt8>, chunks: [ChunkEntry]) throws(BlockFault) -> [UInt8] {
+        let rawLength = chunks.reduce(0) { $0 + Int($1.length) }
+        guard codec == .zstdCut else { return try decode(codec, bytes, rawLength: rawLength) }
+        let ids = chunks.map(\.id)
+        return try filled(bytes, lengths: chunks.map { Int($0.length) }, reference: []) { number, _ in ids[number] }.raw
+    }
+
+    /// The raw bytes of a block of which only the lengths of the chunks are known, and the chunks' ids, made from the bytes.
+    public static func decode(_ codec: Codec, _ bytes: ArraySlice<UInt8>, lengths: [Int], reference: [UInt8] = [])
+        throws(BlockFault) -> (raw: [UInt8], ids: [Digest])
+    {
+        let rawLength = lengths.reduce(0, +)
+        if codec == .zstdCut { return try filled(bytes, lengths: lengths, reference: reference) { SHA256.hash($1) } }
+        let raw =
+            reference.isEmpty
+            ? try decode(codec, bytes, rawLength: rawLength) : try decodeDelta(bytes, rawLength: rawLength, reference: reference)
+        var start = 0
+        let ids = raw.withUnsafeBytes { raw in
+            lengths.map { length in
+                defer { start += length }
+                return SHA256.hash(UnsafeRawBufferPointer(rebasing: raw[start..<(start + length)]))
+            }
+        }
+        return (raw, ids)
+    }
+
+    private static func filled(
+        _ bytes: ArraySlice<UInt8>, lengths: [Int], reference: [UInt8], id: (Int, UnsafeRawBufferPointer) -> Digest
+    ) throws(BlockFault) -> (raw: [UInt8], ids: [Digest]) {
+        let rawLength = lengths.reduce(0, +)
+        guard rawLength <= Limits.blockRawBytesMax else { throw .tooLarge(rawLength) }
+        // What was cut is shorter than what it stands for, so the text is no longer than the block.
+        let text = try unpacked(bytes, bytesMax: rawLength, reference: reference)
+        var ids: [Digest] = []
+        ids.reserveCapacity(lengths.count)
+        var fault: BlockFault?
+        let raw = [UInt8](unsafeUninitializedCapacity: rawLength) { buffer, count in
+            let target = UnsafeMutableRawBufferPointer(start: buffer.baseAddress, count: rawLength)
+            fault = text.withUnsafeBytes { text in
+                do throws(BlockFault) {
+                    var filling = CutDigests.Filling(text)
+                    var start = 0
+                    for (number, length) in lengths.enumerated() {
+                        let chunk = UnsafeMutableRawBufferPointer(rebasing: target[start..<(start + length)])
+                        try filling.fill(chunk, ids: ids, count: number)
+                        ids.append(id(number, UnsafeRawBufferPointer(chunk)))
+                        start += length
+                    }
+                    try filling.end()
+                    return nil
+                } catch {
+                    return error
+                }
+            }
+            count = fault == nil ? rawLength : 0
+        }
+        if let fault { throw fault }
+        return (raw, ids)
+    }
+
+    private static func unpacked(_ bytes: ArraySlice<UInt8>, bytesMax: Int, reference: [UInt8]) throws(BlockFault) -> [UInt8] {
+        var outcome: Result<Int, BlockFault> = .success(0)
+        let text = [UInt8](unsafeUninitializedCapacity: bytesMax) { buffer, count in
+            let target = UnsafeMutableRawBufferPointer(start: buffer.baseAddress, count: bytesMax)
+            outcome = bytes.withUnsafeBytes { bytes in
+                reference.withUnsafeBytes { reference in
+                    Decompressor.pool.with { $0.decompress(bytes, into: target, reference: reference.isEmpty ? nil : reference) }
+                }
+            }
+            if case .success(let written) = outcome { count = written } else { count = 0 }
+        }
+        _ = try outcome.get()
+        return text
     }
 }
 
@@ -118,7 +220,7 @@ extension Block {
     /// other bytes, or a fault; the chunks' ids tell.
     public static func decodeDelta(_ bytes: ArraySlice<UInt8>, rawLength: Int, reference: [UInt8]) throws(BlockFault) -> [UInt8] {
         guard rawLength >= 0, rawLength <= Limits.blockRawBytesMax else { throw .tooLarge(rawLength) }
-        var outcome: Result<Void, BlockFault> = .success(())
+        var outcome: Result<Int, BlockFault> = .success(0)
         let raw = [UInt8](unsafeUninitializedCapacity: rawLength) { buffer, count in
             let target = UnsafeMutableRawBufferPointer(start: buffer.baseAddress, count: rawLength)
             outcome = bytes.withUnsafeBytes { bytes in
@@ -126,9 +228,10 @@ extension Block {
                     Decompressor.pool.with { $0.decompress(bytes, into: target, reference: reference) }
                 }
             }
-            if case .success = outcome { count = rawLength } else { count = 0 }
+            if case .success(rawLength) = outcome { count = rawLength } else { count = 0 }
         }
-        try outcome.get()
+        let written = try outcome.get()
+        guard written == rawLength else { throw .wrongLength(declared: rawLength, actual: written) }
         return raw
     }
 }
@@ -215,9 +318,10 @@ private final class Decompressor: @unchecked Sendable {
 
     deinit { ZSTD_freeDCtx(context) }
 
+    /// How many bytes were written, at most as many as there is room for.
     func decompress(
         _ bytes: UnsafeRawBufferPointer, into raw: UnsafeMutableRawBufferPointer, reference: UnsafeRawBufferPointer? = nil
-    ) -> Result<Void, BlockFault> {
+    ) -> Result<Int, BlockFault> {
         // libzstd would also take several frames, skippable ones, and older formats: one frame of today's format is all there may be.
         guard bytes.count >= 4, UInt32(littleEndian: bytes.loadUnaligned(as: UInt32.self)) == ZSTD_MAGICNUMBER else {
             return .failure(.corrupt("no Zstandard frame"))
@@ -231,8 +335,7 @@ private final class Decompressor: @unchecked Sendable {
         // The output buffer is the window, so a frame that asks for a large window costs nothing.
         let written = ZSTD_decompressDCtx(context, raw.baseAddress, raw.count, bytes.baseAddress, bytes.count)
         if ZSTD_isError(written) != 0 { return .failure(.corrupt(String(cString: ZSTD_getErrorName(written)))) }
-        guard written == raw.count else { return .failure(.wrongLength(declared: raw.count, actual: written)) }
-        return .success(())
+        return .success(written)
     }
 }
 

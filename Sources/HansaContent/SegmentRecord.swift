@@ -36,7 +36,7 @@ public struct BlockRecord: Hashable, Sendable {
     }
 
     /// The raw bytes of all chunks. That they are the chunks' is for the caller to check against their ids.
-    public func raw() throws(BlockFault) -> [UInt8] { try Block.decode(codec, bytes, rawLength: rawLength) }
+    public func raw() throws(BlockFault) -> [UInt8] { try Block.decode(codec, bytes, chunks: chunks) }
 }
 
 /// One record, to be written or as it was read.

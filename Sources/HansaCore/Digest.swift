@@ -66,6 +66,12 @@ public struct Digest: Hashable, Comparable, Sendable {
         self = digest
     }
 
+    /// The same as bytes.
+    public init?(hexDigits: UnsafeRawBufferPointer) {
+        guard let digest = hexDigits.withMemoryRebound(to: UInt8.self, { Digest(hexDigits: $0[...]) }) else { return nil }
+        self = digest
+    }
+
     private init?(hexDigits: Slice<UnsafeBufferPointer<UInt8>>) {
         guard hexDigits.count == 2 * Digest.byteCount else { return nil }
         var words: (UInt64, UInt64, UInt64, UInt64) = (0, 0, 0, 0)

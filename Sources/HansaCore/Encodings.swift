@@ -16,6 +16,27 @@ public enum Hex {
         }
     }
 
+    /// Where between two places the next 64 digits stand that have no other digit beside them there: a digest that is spelled out. Looks at about
+    /// every 64th byte of a text without any.
+    public static func nextDigest(in bytes: UnsafeRawBufferPointer, from start: Int, to end: Int) -> Int? {
+        let count = 2 * Digest.byteCount
+        // 64 digits cover a 64th place: what lies between need not be looked at.
+        var probe = start + count - 1
+        while probe < end {
+            guard value(of: bytes[probe]) != nil else {
+                probe += count
+                continue
+            }
+            var first = probe
+            while first > start, value(of: bytes[first - 1]) != nil { first -= 1 }
+            var next = probe + 1
+            while next < end, value(of: bytes[next]) != nil { next += 1 }
+            if next - first == count { return first }
+            probe = next + count - 1
+        }
+        return nil
+    }
+
     public static func encode(_ bytes: some Sequence<UInt8>) -> String { encode([UInt8](bytes)) }
 
     public static func encode(_ bytes: [UInt8]) -> String {

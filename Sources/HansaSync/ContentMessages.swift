@@ -7,6 +7,7 @@ public struct GetReleases: Message {
     public static let type = FrameType.getReleases
     public static let countMax = 256
     public var view: Digest
+    /// Digests, or names of offers.
     public var releases: [Digest]
     public init(view: Digest, releases: [Digest]) {
         self.view = view
@@ -14,19 +15,25 @@ public struct GetReleases: Message {
     }
     public func encode(to writer: inout ByteWriter) {
         writer.digest(view)
-        writer.list(releases) { $0.digest($1) }
+        writer.list(releases) { $0.name($1) }
     }
     public init(from reader: inout ByteReader) throws(ByteFault) {
         view = try reader.digest()
-        releases = try reader.list(max: GetReleases.countMax) { reader throws(ByteFault) in try reader.digest() }
+        releases = try reader.list(max: GetReleases.countMax) { reader throws(ByteFault) in
+            let mark = try reader.u8()
+            guard mark < 2 else { throw .malformed("name of a release") }
+            return try reader.name(isOffer: mark == 1)
+        }
     }
 }
 
-/// Release documents, compressed together: they repeat one another. An id without a document: there is no such release for you.
+/// Release documents, compressed together: they repeat one another. A name without a document: there is no such release for you.
 public struct Releases: Message {
     public static let type = FrameType.releases
+    private static let absentOfferMark: UInt8 = 0x80
     public static let rawBytesMax = 1024 * 1024
     public struct Item: Sendable, Equatable {
+        /// The document's digest; without a document, as it was asked for.
         public var release: Digest
         public var envelope: Envelope?
         public init(release: Digest, envelope: Envelope?) {
@@ -43,23 +50,144 @@ public struct Releases: Message {
 
     public func encode(to writer: inout ByteWriter) {
         writer.digest(view)
-        var raw = ByteWriter(reserving: items.count * 900)
-        raw.list(items) { raw, item in
-            raw.digest(item.release)
-            raw.prefixed(item.envelope?.binary() ?? [])
+        // Digests and signatures do not compress: they stand apart from what does.
+        var texts = ByteWriter(reserving: items.count * 700)
+        var digests = DigestColumn.Writer(reserving: items.count * 160)
+        texts.list(items) { texts, item in
+            guard let envelope = item.envelope else {
+                return texts.name(item.release, mark: 0, bit: Releases.absentOfferMark)
+            }
+            precondition(envelope.digest == item.release, "a document under another release's digest")
+            texts.u8(envelope.type.code)
+            texts.prefixed(digests.cut(envelope.payload))
+            texts.varint(envelope.signatures.count)
+            for signature in envelope.signatures {
+                texts.digest(signature.keyID)
+                digests.column.raw(signature.signature)
+            }
         }
-        Packed.write(raw.bytes, to: &writer)
+        var packed = ByteWriter(reserving: texts.bytes.count / 8)
+        Packed.write(texts.bytes, to: &packed)
+        writer.prefixed(packed.bytes)
+        writer.raw(digests.column.bytes)
     }
 
     public init(from reader: inout ByteReader) throws(ByteFault) {
         view = try reader.digest()
-        var raw = ByteReader(try Packed.read(from: &reader, rawBytesMax: Releases.rawBytesMax))
-        items = try raw.list(max: GetReleases.countMax) { raw throws(ByteFault) in
-            let release = try raw.digest()
-            let bytes = try raw.prefixed(max: Limits.documentBytesMax)
-            return Item(release: release, envelope: bytes.isEmpty ? nil : try ByteReader.envelope(bytes))
+        var packed = ByteReader(try reader.prefixed(max: Releases.rawBytesMax))
+        var texts = ByteReader(try Packed.read(from: &packed, rawBytesMax: Releases.rawBytesMax))
+        var digests = DigestColumn.Reader(reader.rest(), bytesMax: Releases.rawBytesMax)
+        items = try texts.list(max: GetReleases.countMax) { texts throws(ByteFault) in
+            let type = try texts.u8()
+            if type == 0 || type == Releases.absentOfferMark {
+                return Item(release: try texts.name(isOffer: type != 0), envelope: nil)
+            }
+            let payload = try digests.fill(try texts.prefixed(max: Limits.documentBytesMax))
+            let count = try texts.count(max: Limits.signaturesMax)
+            // In the envelope's own form, whose reader has all its rules.
+            var binary = ByteWriter(reserving: payload.count + 8 + count * 96)
+            binary.u8(type)
+            binary.prefixed(payload)
+            binary.varint(count)
+            for _ in 0..<count {
+                binary.digest(try texts.digest())
+                binary.raw(try digests.column.raw(64))
+            }
+            let envelope = try ByteReader.envelope(binary.bytes[...])
+            return Item(release: envelope.digest, envelope: envelope)
         }
-        try raw.end()
+        try texts.end()
+        try digests.column.end()
+    }
+}
+
+/// Digests that texts spell out in hex, as bytes in a column of their own.
+///
+/// In the text stands `0xFF ‖ varint n` instead: n = 0 is the byte 0xFF, 1 the next digest of the column, and n > 1 once more the one that was taken n − 1
+/// before the next.
+enum DigestColumn {
+    private static let mark: UInt8 = 0xFF
+    /// So far back is looked for a digest that was told before.
+    private static let repeatsMax = 8
+
+    struct Writer {
+        var column: ByteWriter
+        private var told: [Digest] = []
+
+        init(reserving count: Int) { column = ByteWriter(reserving: count) }
+
+        mutating func cut(_ text: [UInt8]) -> [UInt8] {
+            text.withUnsafeBytes { bytes in
+                var writer = ByteWriter(reserving: bytes.count)
+                var (copied, from) = (0, 0)
+                while let place = Hex.nextDigest(in: bytes, from: from, to: bytes.count) {
+                    from = place + 2 * Digest.byteCount
+                    guard let digest = Digest(hexDigits: UnsafeRawBufferPointer(rebasing: bytes[place..<from])) else { continue }
+                    copy(bytes[copied..<place], to: &writer)
+                    copied = from
+                    writer.u8(DigestColumn.mark)
+                    if let again = told.suffix(DigestColumn.repeatsMax).lastIndex(of: digest) {
+                        writer.varint(1 + told.count - again)
+                    } else {
+                        writer.varint(1)
+                        told.append(digest)
+                        column.digest(digest)
+                    }
+                }
+                copy(bytes[copied...], to: &writer)
+                return writer.bytes
+            }
+        }
+
+        private func copy(_ bytes: Slice<UnsafeRawBufferPointer>, to writer: inout ByteWriter) {
+            guard bytes.contains(DigestColumn.mark) else { return writer.raw(bytes) }
+            for byte in bytes {
+                writer.u8(byte)
+                if byte == DigestColumn.mark { writer.varint(0) }
+            }
+        }
+    }
+
+    struct Reader {
+        var column: ByteReader
+        private var told: [Digest] = []
+        private var bytesLeft: Int
+
+        /// `bytesMax`: of all texts that are filled.
+        init(_ column: ArraySlice<UInt8>, bytesMax: Int) {
+            self.column = ByteReader(column)
+            bytesLeft = bytesMax
+        }
+
+        mutating func fill(_ text: ArraySlice<UInt8>) throws(ByteFault) -> [UInt8] {
+            var writer = ByteWriter(reserving: text.count + 256)
+            var rest = text
+            while let place = rest.firstIndex(of: DigestColumn.mark) {
+                try take(rest[..<place].count)
+                writer.raw(rest[..<place])
+                var reader = ByteReader(rest[(place + 1)...])
+                let number = try reader.varint()
+                rest = reader.rest()
+                if number == 0 {
+                    try take(1)
+                    writer.u8(DigestColumn.mark)
+                    continue
+                }
+                try take(2 * Digest.byteCount)
+                if number == 1 { told.append(try column.digest()) }
+                let back = max(1, number - 1)
+                guard back <= UInt64(told.count) else { throw .malformed("a digest that was not told") }
+                writer.raw(told[told.count - Int(back)].hex.utf8)
+            }
+            try take(rest.count)
+            writer.raw(rest)
+            return writer.bytes
+        }
+
+        private mutating func take(_ count: Int) throws(ByteFault) {
+            guard count <= bytesLeft else { throw .malformed("documents that are too long together") }
+            bytesLeft -= count
+        }
     }
 }
 

@@ -104,6 +104,9 @@ public struct StoredBlock: Sendable, Equatable {
         self.bytes = bytes
     }
 
+    /// The raw bytes of all chunks. That they are the chunks' is for the caller to check against their ids.
+    public func raw() throws(BlockFault) -> [UInt8] { try Block.decode(codec, bytes, chunks: chunks) }
+
     /// As a segment holds it.
     public var record: BlockRecord { BlockRecord(codec: codec, rawLength: rawLength, chunks: chunks, bytes: bytes) }
 }

@@ -93,7 +93,7 @@ extension ExchangeContext {
 
     /// A block's chunks, one after the other.
     func raw(_ stored: StoredBlock, at location: ContentLocation, of release: Digest?) throws -> [UInt8] {
-        do { return try Block.decode(stored.codec, stored.bytes, rawLength: stored.rawLength) } catch {
+        do { return try stored.raw() } catch {
             let what = "segment \(location.segment) has a block at byte \(location.offset) that cannot be unpacked"
             damage.note(release, block: location, what)
             throw StoreFault.damaged(what)
@@ -146,7 +146,7 @@ extension ExchangeContext {
         let readable = try blocks.filter { block in
             do {
                 let stored = try content.block(at: block)
-                return (try? Block.decode(stored.codec, stored.bytes, rawLength: stored.rawLength)) != nil
+                return (try? stored.raw()) != nil
             } catch StoreFault.damaged { return false }
         }
         if !readable.isEmpty {

@@ -13,6 +13,8 @@ public final class DocumentExchange {
     let peer: CityID
     /// The last outbox row sent in this session.
     private var sentTo: Int64 = 0
+    /// What waited when the session began was sent.
+    private var areOldOut = false
     /// Outbox rows by the number they went out under. The numbers are this session's: the rows' own ids count what other partners are sent.
     private var sent: [UInt64: Int64] = [:]
     var lastNumber: UInt64 = 0
@@ -44,7 +46,10 @@ public final class DocumentExchange {
                 let rows = try context.metadata.read {
                     try $0.outbox(to: self.peer, after: self.sentTo, limit: Documents.countMax)
                 }
-                guard !rows.isEmpty else { return frames }
+                guard !rows.isEmpty else {
+                    areOldOut = true
+                    return frames
+                }
                 if SeededBug.isOn(.outboxForgotten) {
                     let now = try context.metadata.read { try $0.lastLogTime } ?? Timestamp(milliseconds: 0)
                     try context.metadata.write(at: now) { tx in for row in rows { try tx.removeOutbox(row.id) } }
@@ -59,7 +64,9 @@ public final class DocumentExchange {
                     sent[lastNumber] = row.id
                     // Receipts have a frame of their own: the partner's publishing half takes them.
                     if row.envelope.type == .receipt {
-                        frames.append(ReceiptMessage(id: lastNumber, envelope: row.envelope).frame)
+                        // What it answers was listed in this session, or it would have been here before.
+                        let short = areOldOut ? Accepted(id: lastNumber, row.envelope) : nil
+                        frames.append(short?.frame ?? ReceiptMessage(id: lastNumber, envelope: row.envelope).frame)
                         continue
                     }
                     bytes += size
@@ -131,7 +138,9 @@ public final class DocumentExchange {
     }
 
     /// Refusals of what may be taken later.
-    private static let transient: Set<String> = ["unknown-agreement", "keyring"]
+    private static let transient: Set<String> = ["unknown-agreement", "keyring", unknownOffer]
+    /// Of a receipt in short, which the next session sends whole.
+    static let unknownOffer = "unknown-offer"
 
     private func agreementDigest(of envelope: Envelope) -> Digest? {
         switch DocumentType(rawValue: envelope.payloadType) {

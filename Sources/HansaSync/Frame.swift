@@ -28,6 +28,7 @@ public enum FrameType: UInt8, Sendable, CaseIterable {
     case delta = 0x17
     case getSmall = 0x18
     case small = 0x19
+    case accepted = 0x1A
 
     /// Frames that carry content are larger, wait behind control frames, and cost credit.
     public var isContent: Bool { self == .chunks || self == .delta || self == .small }
@@ -147,6 +148,7 @@ extension FrameType: CustomStringConvertible {
         case .delta: "delta"
         case .getSmall: "get-small"
         case .small: "small"
+        case .accepted: "accepted"
         }
     }
 }

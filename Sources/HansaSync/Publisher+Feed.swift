@@ -192,6 +192,7 @@ extension Publisher {
                         clause: row.clause, grant: row.grant, transfer: row.transfer))
             }
         }
+        told.note(row.release, of: row.view, transfer: row.transfer)
         return .add(release: row.release, level: row.level.code, transfer: row.transfer)
     }
 

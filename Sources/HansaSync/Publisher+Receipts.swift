@@ -5,6 +5,19 @@ internal import HansaDocuments
 internal import HansaLog
 
 extension Publisher {
+    /// A receipt in short. Where it cannot be made from what is known here, the whole one comes in the next session.
+    func accepted(_ message: Accepted, at now: Timestamp) throws -> [Frame] {
+        let offers = message.offers.compactMap { told.offer($0, of: message.view) }
+        guard offers.count == message.offers.count,
+            let envelope = message.envelope(from: peer, to: context.own, offers),
+            let keyring = try context.metadata.read({ try $0.keyring(of: self.peer, version: message.keyring) }),
+            envelope.isSigned(by: keyring.packageKeys, threshold: keyring.packageThreshold)
+        else {
+            return [DocumentsAcknowledged(items: [.init(id: message.id, refusal: DocumentExchange.unknownOffer)]).frame]
+        }
+        return try receipt(ReceiptMessage(id: message.id, envelope: envelope), at: now)
+    }
+
     func receipt(_ message: ReceiptMessage, at now: Timestamp) throws -> [Frame] {
         let envelope = message.envelope
         guard envelope.payloadType == DocumentType.receipt.rawValue, let receipt = try? Receipt(payload: envelope.payload) else {

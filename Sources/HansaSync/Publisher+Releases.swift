@@ -10,15 +10,21 @@ extension Publisher {
         guard Set(message.releases).count == message.releases.count else {
             throw ProtocolFault.malformed(.getReleases, "a release twice")
         }
+        let asked = try message.releases.map { name in
+            guard let release = told.release(name, of: message.view) else {
+                throw ProtocolFault.malformed(.getReleases, "an offer that was not told")
+            }
+            return (name: name, release: release)
+        }
         // Log before act: the delivery is durable before the document leaves.
-        let found = try context.metadata.write(at: now) { tx -> [(Digest, ContentLocation?)] in
+        let found = try context.metadata.write(at: now) { tx -> [(name: Digest, release: Digest, document: ContentLocation?)] in
             var authority = Authority(of: self.peer, by: tx, at: now)
-            return try message.releases.map { digest in
+            return try asked.map { name, digest in
                 guard var row = try authority.member(digest, of: message.view), let release = try tx.release(digest) else {
                     let draft = LogDraft(
                         .accessDenied, outcome: .refused, partner: self.peer, release: digest, reason: "get-releases")
                     for entry in self.context.refusals.admit(draft, at: now) { try tx.log(entry) }
-                    return (digest, nil)
+                    return (name, digest, nil)
                 }
                 if row.view == message.view, row.added == 0 {
                     // No member of a view of ours: its writer has it back.
@@ -34,13 +40,13 @@ extension Publisher {
                             agreement: authority.agreement(of: message.view), clause: row.clause, grant: row.grant,
                             transfer: row.transfer))
                 }
-                return (digest, release.document)
+                return (name, digest, release.document)
             }
         }
         var frames: [Frame] = []
         var items: [Releases.Item] = []
         var bytes = 0
-        for (digest, location) in found {
+        for (name, digest, location) in found {
             var envelope: Envelope?
             // What cannot be read is answered as what is not there: of that release only, and until it is healed.
             // A disk that answers nothing is another matter: the node stops for it.
@@ -52,7 +58,7 @@ extension Publisher {
                     releasesSent += 1
                 }
             } catch StoreFault.damaged {}
-            items.append(Releases.Item(release: digest, envelope: envelope))
+            items.append(Releases.Item(release: envelope == nil ? name : digest, envelope: envelope))
             if bytes > 150 * 1024 {
                 frames.append(Releases(view: message.view, items: items).frame)
                 (items, bytes) = ([], 0)

@@ -10,6 +10,8 @@ internal import HansaTerms
 /// A small release that was asked for and not handed out.
 struct SmallAsk {
     let view: Digest
+    /// What the partner calls it, and its digest.
+    let name: Digest
     let release: Digest
     let base: Digest?
 }
@@ -25,7 +27,12 @@ extension Publisher {
             throw ProtocolFault.malformed(.getSmall, "a release twice")
         }
         guard queuedRuns + message.asks.count <= context.limits.queuedRunsMax else { throw ProtocolFault.tooManyAsks }
-        for ask in message.asks { smallQueue.append(SmallAsk(view: message.view, release: ask.release, base: ask.base)) }
+        for ask in message.asks {
+            guard let release = told.release(ask.release, of: message.view) else {
+                throw ProtocolFault.malformed(.getSmall, "an offer that was not told")
+            }
+            smallQueue.append(SmallAsk(view: message.view, name: ask.release, release: release, base: ask.base))
+        }
     }
 
     /// Whether small releases are next: before longer ones, but for every eighth frame.
@@ -42,15 +49,40 @@ extension Publisher {
         var items: [Small.Item] = []
         var headBytes = 0
         var files = 0
-        var raw: [UInt8] = []
+        var rawBytes = 0
+        /// Of each item, its chunks and their bytes in the order of its files.
+        var contents: [(entries: [ChunkEntry], bytes: [UInt8])] = []
         var history: [UInt8] = []
 
         static func headBytes(of files: [Small.File]) -> Int { files.reduce(40) { $0 + $1.path.utf8.count + 8 } }
 
-        mutating func add(_ item: Small.Item) {
+        mutating func add(_ item: Small.Item, _ entries: [ChunkEntry] = [], _ bytes: [UInt8] = []) {
             items.append(item)
             headBytes += SmallFrame.headBytes(of: item.files)
             files += item.files.count
+            rawBytes += bytes.count
+            contents.append((entries, bytes))
+        }
+
+        /// All bytes in the order of the frame.
+        func ordered() -> (raw: [UInt8], chunks: [ChunkEntry]) {
+            // Where each file begins in its release, and how many chunks come before it.
+            let starts = items.map { item in
+                item.files.reduce(into: [(byte: 0, chunk: 0)]) { starts, file in
+                    let last = starts[starts.count - 1]
+                    starts.append((last.byte + file.size, last.chunk + (file.size > 0 ? 1 : 0)))
+                }
+            }
+            var raw: [UInt8] = []
+            raw.reserveCapacity(rawBytes)
+            var chunks: [ChunkEntry] = []
+            chunks.reserveCapacity(files)
+            for place in Small.order(of: items) {
+                let (start, content) = (starts[place.item][place.file], contents[place.item])
+                raw += content.bytes[start.byte..<(start.byte + items[place.item].files[place.file].size)]
+                chunks.append(content.entries[start.chunk])
+            }
+            return (raw, chunks)
         }
     }
 
@@ -62,15 +94,12 @@ extension Publisher {
             guard try add(ask, to: &made, by: &authority, in: store) else { break }
             smallQueue.removeFirst()
         }
-        guard !made.history.isEmpty else {
-            let packed = made.raw.withUnsafeBytes { Block.encode(raw: $0, level: Publisher.smallLevel) }
+        let (raw, chunks) = made.ordered()
+        if let packed = Block.encode(raw: raw, chunks: chunks, level: Publisher.smallLevel, reference: made.history) {
             return Small(view: view, items: made.items, codec: packed.codec, bytes: packed.bytes[...]).frame
         }
-        if let packed = Block.encodeDelta(raw: made.raw, reference: made.history, bytesMax: made.raw.count) {
-            return Small(view: view, items: made.items, codec: .zstd, bytes: packed[...]).frame
-        }
         for number in made.items.indices where made.items[number].form == .againstBase { made.items[number].form = .whole }
-        return Small(view: view, items: made.items, codec: .raw, bytes: made.raw[...]).frame
+        return Small(view: view, items: made.items, codec: .raw, bytes: raw[...]).frame
     }
 
     /// False: there is no room for it in this frame.
@@ -81,21 +110,21 @@ extension Publisher {
         guard try authority.maySync(ask.release, of: ask.view), let row = try store.release(ask.release),
             row.release.operation != .withdraw
         else {
-            made.add(Small.Item(release: ask.release, form: .absent))
+            made.add(Small.Item(release: ask.name, form: .absent))
             return true
         }
         guard let (files, entries) = try readable({ try self.smallIndex(row) }) else {
-            made.add(Small.Item(release: ask.release, form: .apart))
+            made.add(Small.Item(release: ask.name, form: .apart))
             return true
         }
         let bytes = entries.reduce(0) { $0 + Int($1.length) }
         let headBytes = SmallFrame.headBytes(of: files)
         // Also where nothing shrinks, head and content fit the frame.
-        guard made.raw.count + bytes + made.headBytes + headBytes <= Limits.blockRawBytesMax,
+        guard made.rawBytes + bytes + made.headBytes + headBytes <= Limits.blockRawBytesMax,
             made.headBytes + headBytes <= Small.headBytesMax, made.files + files.count <= Small.filesMax
         else { return false }
         guard let content = try readable({ try self.bytes(ofSmall: row, entries, in: store) }) else {
-            made.add(Small.Item(release: ask.release, form: .apart))
+            made.add(Small.Item(release: ask.name, form: .apart))
             return true
         }
         var form = Small.Form.whole
@@ -108,8 +137,7 @@ extension Publisher {
             made.history += history
             form = .againstBase
         }
-        made.raw += content
-        made.add(Small.Item(release: ask.release, form: form, files: files))
+        made.add(Small.Item(release: ask.name, form: form, files: files), entries, content)
         return true
     }
 
@@ -150,6 +178,11 @@ extension Publisher {
 
     /// Small releases of a frame that did not leave are asked for again, before all others.
     func requeue(_ small: Small) {
-        smallQueue = ArraySlice(small.items.map { SmallAsk(view: small.view, release: $0.release, base: nil) }) + smallQueue
+        let asks = small.items.compactMap { item in
+            told.release(item.release, of: small.view).map {
+                SmallAsk(view: small.view, name: item.release, release: $0, base: nil)
+            }
+        }
+        smallQueue = asks[...] + smallQueue
     }
 }

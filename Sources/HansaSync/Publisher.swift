@@ -17,6 +17,8 @@ public final class Publisher {
     let peer: CityID
     /// Views the partner has asked for in this session, and the position up to which changes were sent.
     var followed: [Digest: UInt64] = [:]
+    /// What was listed in this session: the partner may ask for it by its offer.
+    var told = ToldOffers()
     /// The policy epoch under which the partner asked last; its acknowledgements speak under the same.
     var epochs: [Digest: Epoch] = [:]
     /// Asks for indexes that are not answered in full, by the order in which they came.
@@ -134,6 +136,7 @@ public final class Publisher {
             case .feedAcknowledged: return try acknowledged(FeedAcknowledged(frame), at: now)
             case .reconcile: return try reconcile(Reconcile(frame), at: now)
             case .receipt: return try receipt(ReceiptMessage(frame), at: now)
+            case .accepted: return try accepted(Accepted(frame), at: now)
             default: throw ProtocolFault.unexpected(frame.type, "not for a publisher")
             }
         } catch let fault as ProtocolFault {

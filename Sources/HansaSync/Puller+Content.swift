@@ -44,7 +44,7 @@ extension Puller {
         do {
             raw =
                 message.codec == .raw
-                ? message.bytes : try Block.decode(message.codec, message.bytes, rawLength: Int(message.rawLength))[...]
+                ? message.bytes : try Block.decode(message.codec, message.bytes, chunks: entries)[...]
         } catch {
             return damaged(transfer, range)
         }

@@ -9,14 +9,15 @@ extension Puller {
     func take(_ message: Releases, at now: Timestamp) throws {
         var came: [(wanted: Wanted, envelope: Envelope)] = []
         for item in message.items {
-            guard let place = releaseAsks.firstIndex(where: { $0.releases.contains(item.release) }) else {
+            let release = item.envelope == nil ? named[item.release] ?? item.release : item.release
+            guard let place = releaseAsks.firstIndex(where: { $0.releases[release] != nil }) else {
                 throw ProtocolFault.unexpected(.releases, "a release we did not ask for")
             }
-            releaseAsks[place].releases.remove(item.release)
+            if let name = releaseAsks[place].releases.removeValue(forKey: release) { named[name] = nil }
             // An answer to an ask from before the release left a view says nothing of where it is wanted now.
-            guard let wanted = wanted[item.release], askOfWanted[item.release] == releaseAsks[place].number else { continue }
-            self.wanted[item.release] = nil
-            askOfWanted[item.release] = nil
+            guard let wanted = wanted[release], askOfWanted[release] == releaseAsks[place].number else { continue }
+            self.wanted[release] = nil
+            askOfWanted[release] = nil
             if let envelope = item.envelope { came.append((wanted, envelope)) } else { putOff(wanted) }
         }
         releaseAsks.removeAll(where: \.releases.isEmpty)
@@ -47,6 +48,7 @@ extension Puller {
                 let transfer = Transfer(
                     view: wanted.view, digest: wanted.release, level: wanted.level, number: wanted.number, release: release,
                     document: location)
+                transfer.name = wanted.name
                 transfers[wanted.release] = transfer
                 begun.append(transfer)
                 documentBytes += Int(location.length)
@@ -273,6 +275,7 @@ extension Puller {
         let transfer = Transfer(
             view: item.view, digest: item.release, level: item.level, number: item.number, release: release,
             document: row.document)
+        transfer.name = item.name
         transfer.base = try base(for: transfer, store)
         var table: [UInt8] = []
         for location in row.table { table += try context.content.body(at: location) }
@@ -331,19 +334,23 @@ extension Puller {
             documentBytes < context.limits.documentBytesMax, let view = wantedQueue.first?.view
         {
             var batch: [Digest] = []
-            var listed: Set<Digest> = []
+            var listed: [Digest: Digest] = [:]
             var taken = 0
             for item in wantedQueue {
                 guard item.view == view, batch.count < GetReleases.countMax else { break }
                 taken += 1
                 // Dropped meanwhile, or wanted in another view now.
-                if wanted[item.release]?.view == view, listed.insert(item.release).inserted { batch.append(item.release) }
+                guard wanted[item.release]?.view == view, listed.updateValue(item.name, forKey: item.release) == nil else {
+                    continue
+                }
+                batch.append(item.name)
+                named[item.name] = item.release
             }
             wantedQueue.removeFirst(taken)
             guard !batch.isEmpty else { continue }
             lastReleaseAsk += 1
-            for release in batch { askOfWanted[release] = lastReleaseAsk }
-            releaseAsks.append((lastReleaseAsk, Set(batch)))
+            for release in listed.keys { askOfWanted[release] = lastReleaseAsk }
+            releaseAsks.append((lastReleaseAsk, listed))
             frames.append(GetReleases(view: view, releases: batch).frame)
         }
         frames += smallAsks()

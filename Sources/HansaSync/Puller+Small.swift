@@ -52,7 +52,8 @@ extension Puller {
                 let bytes = Int(transfer.release.bytes) + 2048
                 smallAsked[digest] = bytes
                 smallAskedBytes += bytes
-                asks.append(GetSmall.Ask(release: digest, base: transfer.base))
+                named[transfer.name] = digest
+                asks.append(GetSmall.Ask(release: transfer.name, base: transfer.base))
             }
             guard let view, !asks.isEmpty else { break }
             frames.append(GetSmall(view: view, asks: asks).frame)
@@ -62,30 +63,28 @@ extension Puller {
 
     func take(_ message: Small, bodyCount: Int) throws {
         try charge(bodyCount)
-        var parts: [(transfer: Transfer, item: Small.Item, offset: Int)] = []
+        var parts: [(transfer: Transfer, item: Int)] = []
         var history: [UInt8] = []
         var isHistoryWhole = true
-        var offset = 0
-        for item in message.items {
-            defer { offset += item.bytes }
+        for (number, item) in message.items.enumerated() {
+            let release = named.removeValue(forKey: item.release) ?? item.release
             if item.form == .againstBase, isHistoryWhole {
                 // Of one that was dropped meanwhile it is not known any more: then the others are asked for apart.
-                if let before = try contentOfBase(of: item.release), history.count + before.count <= Limits.deltaReferenceBytesMax
-                {
+                if let before = try contentOfBase(of: release), history.count + before.count <= Limits.deltaReferenceBytesMax {
                     history += before
                 } else {
                     isHistoryWhole = false
                 }
             }
-            guard let asked = smallAsked.removeValue(forKey: item.release) else { continue }
+            guard let asked = smallAsked.removeValue(forKey: release) else { continue }
             smallAskedBytes -= asked
-            guard let transfer = transfers[item.release], transfer.view == message.view, transfer.files.isEmpty else { continue }
+            guard let transfer = transfers[release], transfer.view == message.view, transfer.files.isEmpty else { continue }
             switch item.form {
-            case .whole, .againstBase: parts.append((transfer, item, offset))
+            case .whole, .againstBase: parts.append((transfer, number))
             case .apart: askApart(transfer)
             case .absent:
-                discard(item.release)
-                putOff(Wanted(view: transfer.view, release: item.release, level: transfer.level, number: transfer.number))
+                discard(release)
+                putOff(Wanted(view: transfer.view, release: release, level: transfer.level, number: transfer.number))
             }
         }
         guard !parts.isEmpty else { return }
@@ -114,39 +113,43 @@ extension Puller {
 
     /// On the lane: unpacks, makes each index, compares it with the signed one, and writes what is good with one call.
     private static func check(
-        _ parts: [(transfer: Transfer, item: Small.Item, offset: Int)], of message: Small, _ history: [UInt8], isAll: Bool,
+        _ parts: [(transfer: Transfer, item: Int)], of message: Small, _ history: [UInt8], isAll: Bool,
         into content: any ContentStore
     ) throws -> ArrivingSmall.Written {
         var written = ArrivingSmall.Written(good: Array(repeating: false, count: parts.count))
-        let isAgainstBases = message.items.contains { $0.form == .againstBase }
-        let unpacked =
-            isAgainstBases
-            ? try? Block.decodeDelta(message.bytes, rawLength: message.rawLength, reference: history)
-            : try? Block.decode(message.codec, message.bytes, rawLength: message.rawLength)
-        guard let raw = unpacked else { return written }
-        var kept: [UInt8] = []
+        guard let unpacked = try? message.unpacked(history: history) else { return written }
+        let digests = unpacked.digests(of: message.items)
+        var isGood = Array(repeating: false, count: message.items.count)
         var indexes: [SmallIndex] = []
-        for (number, (transfer, item, offset)) in parts.enumerated() {
-            guard let index = transfer.adoptSmall(item.files, raw[offset..<(offset + item.bytes)]) else { continue }
+        for (number, (transfer, item)) in parts.enumerated() {
+            guard let index = transfer.adoptSmall(message.items[item].files, digests[item]) else { continue }
             written.good[number] = true
-            written.chunks += transfer.entries
+            isGood[item] = true
             indexes.append(index)
-            kept += raw[offset..<(offset + item.bytes)]
         }
-        guard !kept.isEmpty else { return written }
+        guard !indexes.isEmpty else { return written }
         // As it came, where that stands for itself and for nothing that is not here.
-        let isAsItCame = isAll && !isAgainstBases && !written.good.contains(false)
-        let packed: (codec: Block.Codec, bytes: ArraySlice<UInt8>)
+        let isAsItCame = isAll && !written.good.contains(false) && !message.items.contains { $0.form == .againstBase }
+        let block: StoredBlock
         if isAsItCame {
-            packed = (message.codec, message.bytes)
+            block = StoredBlock(
+                codec: message.codec, rawLength: unpacked.raw.count, chunks: unpacked.chunks, bytes: message.bytes)
         } else {
-            let made = Block.encode(raw: kept)
-            packed = (made.codec, made.bytes[...])
+            var (kept, chunks, start) = ([UInt8](), [ChunkEntry](), 0)
+            for (place, chunk) in zip(unpacked.order, unpacked.chunks) {
+                let end = start + Int(chunk.length)
+                if isGood[place.item] {
+                    kept += unpacked.raw[start..<end]
+                    chunks.append(chunk)
+                }
+                start = end
+            }
+            guard let made = Block.encode(raw: kept, chunks: chunks) else { preconditionFailure("nil is for what has a history") }
+            block = StoredBlock(codec: made.codec, rawLength: kept.count, chunks: chunks, bytes: made.bytes)
         }
-        let block = StoredBlock(codec: packed.codec, rawLength: kept.count, chunks: written.chunks, bytes: packed.bytes)
         let places = try content.append(block: block, small: indexes)
-        (written.block, written.indexes) = (places.block, places.indexes)
-        written.bytes = packed.bytes.count
+        (written.chunks, written.block, written.indexes) = (block.chunks, places.block, places.indexes)
+        written.bytes = block.bytes.count
         return written
     }
 

@@ -66,6 +66,10 @@ public final class Puller {
         var release: Digest
         var level: UInt8
         var number: [UInt8]
+        /// It waited for long: the publisher may have forgotten how the offer is called.
+        var isOld = false
+        /// What it is asked for by.
+        var name: Digest { isOld ? release : OfferName.of(number) ?? release }
         /// Listed with its content, and not by its document alone.
         var isShared: Bool { level == Grant.Level.sync.code }
     }
@@ -118,9 +122,11 @@ public final class Puller {
     var round: UInt64 = 0
 
     var wanted: [Digest: Wanted] = [:]
+    /// Which releases the names stand for that were asked for and not answered.
+    var named: [Digest: Digest] = [:]
     var wantedQueue: [Wanted] = []
-    /// By number, the oldest first: what each has not been answered yet.
-    var releaseAsks: [(number: UInt64, releases: Set<Digest>)] = []
+    /// By number, the oldest first: what each has not been answered yet, and by which name it was asked for.
+    var releaseAsks: [(number: UInt64, releases: [Digest: Digest])] = []
     var lastReleaseAsk: UInt64 = 0
     /// The ask whose answer counts for a release that is wanted; none before it was asked for.
     var askOfWanted: [Digest: UInt64] = [:]
@@ -369,7 +375,11 @@ public final class Puller {
         noteMoment(now)
         do {
             let due = parked.filter { $0.value.until <= now }.keys.sorted()
-            for digest in due { if let item = parked.removeValue(forKey: digest) { want(item.wanted) } }
+            for digest in due {
+                guard var item = parked.removeValue(forKey: digest)?.wanted else { continue }
+                item.isOld = true
+                want(item)
+            }
             var frames = try settleAll(at: now)
             let retries = views.keys.sorted().filter { views[$0]?.retry.map { $0 <= now } ?? false }
             for id in retries { views[id]?.retry = nil }

@@ -138,7 +138,7 @@ public struct Session: ~Copyable {
                 credit = sum
                 return .resumeContent
             } catch { return violation(error) }
-        case .views, .getReleases, .getIndex, .getChunks, .getDelta, .getSmall, .feedAcknowledged, .receipt:
+        case .views, .getReleases, .getIndex, .getChunks, .getDelta, .getSmall, .feedAcknowledged, .receipt, .accepted:
             return documentsOnly ? violation(.keyringExpired) : .publish(frame)
         case .feed, .equal, .releases, .index, .chunks, .delta, .small, .announce:
             return documentsOnly ? violation(.keyringExpired) : .pull(frame)

@@ -138,6 +138,73 @@ public struct ReceiptMessage: Message {
     }
 }
 
+/// A receipt in short: of releases that were listed in this session and all accepted. The publisher has what it says, and makes the document that was signed.
+public struct Accepted: Message {
+    public static let type = FrameType.accepted
+    /// As of a receipt.
+    public var id: UInt64
+    public var view: Digest
+    public var issued: Timestamp
+    /// Version of the recipient's keyring.
+    public var keyring: Int
+    public var signature: DocumentSignature
+    /// Names of offers, in the order of the receipt's items.
+    public var offers: [Digest]
+
+    public init(id: UInt64, view: Digest, issued: Timestamp, keyring: Int, signature: DocumentSignature, offers: [Digest]) {
+        self.id = id
+        self.view = view
+        self.issued = issued
+        self.keyring = keyring
+        self.signature = signature
+        self.offers = offers
+    }
+
+    /// Nil for a receipt that says more than this can.
+    init?(id: UInt64, _ envelope: Envelope) {
+        guard envelope.signatures.count == 1, let receipt = try? Receipt(payload: envelope.payload), receipt.log == nil,
+            receipt.payload() == envelope.payload
+        else { return nil }
+        let offers = receipt.items.compactMap { item -> Digest? in
+            guard item.outcome == .accepted, item.reason == nil else { return nil }
+            return Hex.decode(item.transfer).flatMap(OfferName.of)
+        }
+        guard offers.count == receipt.items.count else { return nil }
+        self.init(
+            id: id, view: receipt.view, issued: receipt.issued, keyring: receipt.keyring, signature: envelope.signatures[0],
+            offers: offers)
+    }
+
+    /// The receipt that was signed, where the offers are these.
+    func envelope(from: CityID, to: CityID, _ offers: [ToldOffers.Offer]) -> Envelope? {
+        let items = offers.map { Receipt.Item(release: $0.release, transfer: Hex.encode($0.transfer), outcome: .accepted) }
+        return (try? Receipt(view: view, from: from, to: to, issued: issued, items: items, log: nil, keyring: keyring)).map {
+            Envelope(type: .receipt, payload: $0.payload(), signatures: [signature])
+        }
+    }
+
+    public func encode(to writer: inout ByteWriter) {
+        writer.varint(id)
+        writer.digest(view)
+        writer.u64(UInt64(bitPattern: issued.milliseconds))
+        writer.varint(keyring)
+        writer.digest(signature.keyID)
+        writer.raw(signature.signature)
+        writer.list(offers) { writer, offer in offer.withUnsafeBytes { writer.raw($0[..<OfferName.byteCount]) } }
+    }
+
+    public init(from reader: inout ByteReader) throws(ByteFault) {
+        id = try reader.varint()
+        view = try reader.digest()
+        issued = Timestamp(milliseconds: Int64(bitPattern: try reader.u64()))
+        keyring = try reader.count(max: Int(Int32.max))
+        let keyID = try reader.digest()
+        signature = DocumentSignature(keyID: keyID, signature: Array(try reader.raw(64)))
+        offers = try reader.list(max: Limits.batchReleasesMax) { reader throws(ByteFault) in try reader.name(isOffer: true) }
+        guard !offers.isEmpty else { throw .malformed("a receipt of nothing") }
+    }
+}
+
 /// A log's request to the partner that witnesses it: the body of C2SP's tlog-witness, as it is (`WitnessRequest`).
 public struct CheckpointMessage: Message {
     public static let type = FrameType.checkpoint

@@ -1,12 +1,14 @@
 // Messages for releases of a few bytes: index and content of many of them in one answer.
 public import HansaContent
 public import HansaCore
+internal import HansaCrypto
 
 /// Asks for index and content together, of releases whose documents say that they are small.
 public struct GetSmall: Message {
     public static let type = FrameType.getSmall
     public static let countMax = 256
     public struct Ask: Sendable, Equatable {
+        /// Its digest, or the name of its offer.
         public var release: Digest
         /// A small release of the package that the recipient holds: what this one repeats of it need not be sent.
         public var base: Digest?
@@ -24,8 +26,7 @@ public struct GetSmall: Message {
     public func encode(to writer: inout ByteWriter) {
         writer.digest(view)
         writer.list(asks) { writer, ask in
-            writer.u8(ask.base == nil ? 0 : 1)
-            writer.digest(ask.release)
+            writer.name(ask.release, mark: ask.base == nil ? 0 : 1, bit: 2)
             if let base = ask.base { writer.digest(base) }
         }
     }
@@ -33,19 +34,21 @@ public struct GetSmall: Message {
         view = try reader.digest()
         asks = try reader.list(max: GetSmall.countMax) { reader throws(ByteFault) in
             let mark = try reader.u8()
-            guard mark < 2 else { throw .malformed("base") }
-            return Ask(release: try reader.digest(), base: mark == 1 ? try reader.digest() : nil)
+            guard mark < 4 else { throw .malformed("ask") }
+            return Ask(release: try reader.name(isOffer: mark & 2 != 0), base: mark & 1 != 0 ? try reader.digest() : nil)
         }
     }
 }
 
-/// Small releases of one view, one after the other: the names and sizes of their files, and all their bytes compressed together.
+/// Small releases of one view: the names and sizes of their files, and all their bytes compressed together.
 ///
-/// No digest of a file or chunk is in it: the recipient makes the index from the bytes, and the release has signed its root.
+/// No digest of a file or chunk is in it: the recipient makes the index from the bytes, and the release has signed its root. Nor need it be spelled out in
+/// another file of the frame (`Block.Codec.zstdCut`).
 public struct Small: Message {
     public static let type = FrameType.small
     /// Names and sizes of all files of a frame.
     public static let headBytesMax = 256 * 1024
+    private static let offerBit: UInt8 = 0x80
     /// Over all releases of a frame: as many chunks as a stored block may have.
     public static let filesMax = 4096
     public struct File: Sendable, Equatable {
@@ -70,6 +73,7 @@ public struct Small: Message {
         case absent = 3
     }
     public struct Item: Sendable, Equatable {
+        /// As it was asked for.
         public var release: Digest
         public var form: Form
         /// In the order of the file table.
@@ -106,8 +110,7 @@ public struct Small: Message {
         writer.digest(view)
         var head = ByteWriter(reserving: items.count * 200)
         head.list(items) { head, item in
-            head.u8(item.form.rawValue)
-            head.digest(item.release)
+            head.name(item.release, mark: item.form.rawValue, bit: Small.offerBit)
             guard item.form == .whole || item.form == .againstBase else { return }
             head.list(item.files) { head, file in
                 head.prefixed(file.path)
@@ -134,8 +137,9 @@ public struct Small: Message {
         var total = 0
         var files = 0
         items = try head.list(max: GetSmall.countMax) { head throws(ByteFault) in
-            guard let form = Form(rawValue: try head.u8()) else { throw .malformed("form") }
-            var item = Item(release: try head.digest(), form: form)
+            let mark = try head.u8()
+            guard let form = Form(rawValue: mark & ~Small.offerBit) else { throw .malformed("form") }
+            var item = Item(release: try head.name(isOffer: mark & Small.offerBit != 0), form: form)
             guard form == .whole || form == .againstBase else { return item }
             item.files = try head.list(max: Limits.smallFilesMax) { head throws(ByteFault) in
                 let path = try head.text(max: Limits.filePathBytesMax)
@@ -156,6 +160,69 @@ public struct Small: Message {
         self.codec = codec
         bytes = reader.rest()
         let isAgainstBases = items.contains { $0.form == .againstBase }
-        guard codec == .zstd ? total > 0 : bytes.count == total && !isAgainstBases else { throw .malformed("small") }
+        guard codec != .raw ? total > 0 : bytes.count == total && !isAgainstBases else { throw .malformed("small") }
+    }
+}
+
+// MARK: - The order of the bytes
+
+extension Small {
+    /// A file, by the places of its release in the frame and of itself in the release.
+    public struct Place: Sendable, Equatable {
+        public var item: Int
+        public var file: Int
+    }
+
+    /// The order in which the bytes of files stand: by path, and those of one path as their releases do. What is alike stands together, and within a
+    /// release they are in the order of the file table. Files without bytes have no place.
+    public static func order(of items: [Item]) -> [Place] {
+        var places: [[UInt8]: [Place]] = [:]
+        for (item, release) in items.enumerated() {
+            for (file, entry) in release.files.enumerated() where entry.size > 0 {
+                places[Array(entry.path.utf8), default: []].append(Place(item: item, file: file))
+            }
+        }
+        return places.keys.sorted { $0.lexicographicallyPrecedes($1) }.flatMap { places[$0] ?? [] }
+    }
+
+    /// What a frame's bytes are. They are compared with nothing yet.
+    public struct Unpacked: Sendable {
+        /// Of all files, in `order`.
+        public let raw: [UInt8]
+        public let order: [Place]
+        /// Made from the bytes, in `order`.
+        public let chunks: [ChunkEntry]
+
+        /// The digests of an item's files, in their order.
+        public func digests(of items: [Item]) -> [[Digest]] {
+            var digests = items.map { Array(repeating: Unpacked.ofNothing, count: $0.files.count) }
+            for (place, chunk) in zip(order, chunks) { digests[place.item][place.file] = chunk.id }
+            return digests
+        }
+
+        private static let ofNothing = SHA256.hash([UInt8]())
+
+        /// The bytes of an item's files, one after the other.
+        public func bytes(ofItem item: Int) -> [UInt8] {
+            var parts: [(file: Int, range: Range<Int>)] = []
+            var start = 0
+            for (place, chunk) in zip(order, chunks) {
+                let end = start + Int(chunk.length)
+                if place.item == item { parts.append((place.file, start..<end)) }
+                start = end
+            }
+            return parts.sorted { $0.file < $1.file }.flatMap { raw[$0.range] }
+        }
+    }
+
+    /// `history`: the content of all bases, in the order of their releases.
+    public func unpacked(history: [UInt8]) throws(BlockFault) -> Unpacked {
+        let order = Small.order(of: items)
+        let lengths = order.map { items[$0.item].files[$0.file].size }
+        let isAgainstBases = items.contains { $0.form == .againstBase }
+        guard !isAgainstBases || !history.isEmpty else { throw .corrupt("a base without bytes") }
+        let (raw, ids) = try Block.decode(codec, bytes, lengths: lengths, reference: isAgainstBases ? history : [])
+        return Unpacked(
+            raw: raw, order: order, chunks: zip(ids, lengths).map { ChunkEntry(id: $0, length: UInt32($1)) })
     }
 }

@@ -42,6 +42,8 @@ final class Transfer: @unchecked Sendable {
     var deltaFailures = 0
     /// The ask for the index that was sent last named the base.
     var wasIndexAskedByBase = false
+    /// What it is asked for by, as `Puller.Wanted.name`.
+    var name: Digest
     /// Written to a transfer row since the last change.
     var isRecorded = false
     /// Shown and not shared (level `discover`): with its document all has come.
@@ -65,6 +67,7 @@ final class Transfer: @unchecked Sendable {
     ) {
         self.view = view
         self.digest = digest
+        name = digest
         self.level = level
         self.number = number
         self.release = release
@@ -151,19 +154,16 @@ final class Transfer: @unchecked Sendable {
         return true
     }
 
-    /// Makes the index of these files, each of one chunk at most, from their bytes one after the other, and adopts it with every chunk here. Nil: it
+    /// Makes the index of these files, each of one chunk at most, from the digests of their bytes, and adopts it with every chunk here. Nil: it
     /// is not the one signed, and nothing has changed.
-    func adoptSmall(_ files: [Small.File], _ raw: ArraySlice<UInt8>) -> SmallIndex? {
+    func adoptSmall(_ files: [Small.File], _ digests: [Digest]) -> SmallIndex? {
         var listed: [FileEntry] = []
         var chunks: [ChunkEntry] = []
-        var offset = raw.startIndex
-        for file in files {
-            let digest = raw[offset..<(offset + file.size)].withUnsafeBytes { SHA256.hash($0) }
+        for (file, digest) in zip(files, digests) {
             listed.append(
                 FileEntry(
                     path: file.path, size: UInt64(file.size), profile: file.profile, firstChunk: chunks.count, digest: digest))
             if file.size > 0 { chunks.append(ChunkEntry(id: digest, length: UInt32(file.size))) }
-            offset += file.size
         }
         guard let index = release.index, chunks.count == index.chunks,
             let table = try? FileTable(files: listed, chunks: chunks.count).encoded()

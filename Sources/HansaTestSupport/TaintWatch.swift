@@ -21,6 +21,8 @@ public final class TaintWatch {
     private var begins = [Bool](repeating: false, count: 1 << 16)
     private var publications: [Digest: WorldPublication] = [:]
     private var withdrawn: [PackageID: UInt64] = [:]
+    /// What names of offers stand for, as feeds told them.
+    private var offers: [Digest: Digest] = [:]
     private var learnt = 0
     public private(set) var framesChecked = 0
 
@@ -104,10 +106,19 @@ public final class TaintWatch {
                 all: all)
             for frame in frames {
                 framesChecked += 1
+                if frame.type == .feed { note(try Feed(frame)) }
                 try check(node, frame, &sight)
             }
         }
     }
+
+    private func note(_ feed: Feed) {
+        for case .add(let release, _, let transfer) in feed.changes {
+            if let name = OfferName.of(transfer) { offers[name] = release }
+        }
+    }
+
+    private func release(named name: Digest) -> Digest { offers[name] ?? name }
 
     private func check(_ node: WorldNode, _ frame: Frame, _ sight: inout Sight) throws {
         let (bytes, ids, contents) = try takeApart(frame) { level($0, node, &sight) == .sync }
@@ -144,10 +155,10 @@ public final class TaintWatch {
         case .documents where publication?.release.operation == .withdraw: return true
         case .documents: return try ofPackage?.contains { try wasSent($0, node, sight) } ?? false
         // As a recipient we answer what it sent us.
-        case .getReleases, .getIndex, .getChunks, .getDelta, .getSmall, .receipt: return true
+        case .getReleases, .getIndex, .getChunks, .getDelta, .getSmall, .receipt, .accepted: return true
         case .releases, .index, .chunks, .small:
             // Echoes: the partner named the id itself.
-            if TaintWatch.isEcho(frame, id) { return true }
+            if isEcho(frame, id) { return true }
             // Earlier releases of the same package are named in the chain of one that it may see.
             guard frame.type == .releases, let ofPackage else { return false }
             return ofPackage.contains { level($0, node, &sight) != nil }
@@ -158,7 +169,7 @@ public final class TaintWatch {
     /// Content that was made before a change and leaves after it.
     private func checkLeaving(_ connection: WorldConnection, _ frame: Frame) {
         let node = connection.node
-        guard let (view, releases) = TaintWatch.viewAndReleases(of: frame), let peer = connection.peer,
+        guard let (view, releases) = viewAndReleases(of: frame), let peer = connection.peer,
             // What a running job has changed is not heard of yet.
             !node.connections.values.contains(where: \.isPullingNow)
         else { return }
@@ -189,11 +200,12 @@ public final class TaintWatch {
     }
 
     /// The view and the releases of a frame that carries content.
-    private static func viewAndReleases(of frame: Frame) -> (Digest, [Digest])? {
+    private func viewAndReleases(of frame: Frame) -> (Digest, [Digest])? {
         switch frame.type {
         case .chunks: (try? Chunks(frame)).flatMap { $0.count > 0 ? ($0.view, [$0.release]) : nil }
         case .delta: (try? Delta(frame)).map { ($0.view, [$0.release]) }
-        case .small: (try? Small(frame)).map { ($0.view, $0.items.filter { !$0.files.isEmpty }.map(\.release)) }
+        case .small:
+            (try? Small(frame)).map { ($0.view, $0.items.filter { !$0.files.isEmpty }.map { release(named: $0.release) }) }
         default: nil
         }
     }
@@ -216,7 +228,7 @@ public final class TaintWatch {
         case .block(let codec, let bytes):
             // Unpacking every frame would cost more than the rest of the history: the recipient's own checks see the others.
             guard framesChecked % 4 == 0 else { return nil }
-            guard let raw = try? Block.decode(codec, bytes, rawLength: content.rawLength) else {
+            guard let raw = try? Block.decode(codec, bytes, chunks: sent) else {
                 return "content of \(content.release.short) leaves that cannot be unpacked"
             }
             return TaintWatch.isEach(sent, in: raw) ? nil : "other bytes than the chunks of \(content.release.short) leave"
@@ -250,13 +262,13 @@ public final class TaintWatch {
         world.findings.append("\(name): \(node.city) → \(peer), \(frame.type) at \(world.now): \(what)")
     }
 
-    private static func isEcho(_ frame: Frame, _ id: Digest) -> Bool {
+    private func isEcho(_ frame: Frame, _ id: Digest) -> Bool {
         switch frame.type {
-        case .releases: (try? Releases(frame))?.items.contains { $0.release == id && $0.envelope == nil } ?? false
+        case .releases: (try? Releases(frame))?.items.contains { release(named: $0.release) == id && $0.envelope == nil } ?? false
         case .index:
             (try? IndexParts(frame))?.parts.contains { if case .absent(id) = $0 { true } else { false } } ?? false
         case .chunks: (try? Chunks(frame)).map { $0.release == id && $0.count == 0 } ?? false
-        case .small: (try? Small(frame))?.items.contains { $0.release == id && $0.form == .absent } ?? false
+        case .small: (try? Small(frame))?.items.contains { release(named: $0.release) == id && $0.form == .absent } ?? false
         default: false
         }
     }
@@ -283,7 +295,7 @@ public final class TaintWatch {
             let message = try Releases(frame)
             var ids: Set<Digest> = []
             for item in message.items {
-                ids.insert(item.release)
+                ids.insert(release(named: item.release))
                 if let envelope = item.envelope { ids.formUnion(try TaintWatch.named(in: envelope)) }
             }
             return ([], ids, [])
@@ -328,44 +340,39 @@ public final class TaintWatch {
                 ]
             )
         case .small:
-            let message = try Small(frame)
+            var message = try Small(frame)
+            for index in message.items.indices { message.items[index].release = release(named: message.items[index].release) }
             let raw = unpacked(message, mayHave)
-            var offset = 0
-            let contents = message.items.filter { !$0.files.isEmpty }.map { item in
-                defer { offset += item.bytes }
-                return Content(
+            let contents = message.items.enumerated().filter { !$0.element.files.isEmpty }.map { number, item in
+                Content(
                     release: item.release, runs: [0..<item.files.count { $0.size > 0 }], rawLength: item.bytes,
-                    form: raw.map { .part(Array($0[offset..<(offset + item.bytes)])) } ?? .unread)
+                    form: raw.map { .part($0[number]) } ?? .unread)
             }
             return ([], Set(message.items.map(\.release)), contents)
         default: return (frame.body, [], [])
         }
     }
 
-    /// What lies in a frame of small releases. Of those against bases only one is looked into, by each release of its package that its reader may have: which
-    /// ones were named stands in the question. What is shown of others their recipient's own check tells.
-    private func unpacked(_ message: Small, _ mayHave: (Digest) -> Bool) -> [UInt8]? {
+    /// What lies in a frame of small releases, of each. Of those against bases only one is looked into, by each release of its package that its reader may
+    /// have: which ones were named stands in the question. What is shown of others their recipient's own check tells.
+    private func unpacked(_ message: Small, _ mayHave: (Digest) -> Bool) -> [[UInt8]]? {
+        func parts(_ unpacked: Small.Unpacked) -> [[UInt8]] { message.items.indices.map { unpacked.bytes(ofItem: $0) } }
         let against = message.items.filter { $0.form == .againstBase }
-        if against.isEmpty { return try? Block.decode(message.codec, message.bytes, rawLength: message.rawLength) }
+        if against.isEmpty { return (try? message.unpacked(history: [])).map(parts) }
         guard against.count == 1, let package = publications[against[0].release]?.release.package else { return nil }
         let bases = publications.values.filter {
             $0.release.package == package && $0.digest != against[0].release && mayHave($0.digest)
         }
         for base in bases {
             let before = base.content?.files.flatMap(\.chunks).flatMap { $0 } ?? []
-            guard let raw = try? Block.decodeDelta(message.bytes, rawLength: message.rawLength, reference: before) else {
-                continue
-            }
-            var offset = 0
-            let isMade = message.items.filter { !$0.files.isEmpty }.allSatisfy { item in
-                defer { offset += item.bytes }
-                return TaintWatch.isEach(
-                    publications[item.release]?.entries ?? [], in: Array(raw[offset..<(offset + item.bytes)]))
+            guard let raw = (try? message.unpacked(history: before)).map(parts) else { continue }
+            let isMade = zip(message.items, raw).allSatisfy { item, raw in
+                item.files.isEmpty || TaintWatch.isEach(publications[item.release]?.entries ?? [], in: raw)
             }
             if isMade { return raw }
         }
         // None of what it may have: as bytes that are nothing.
-        return [UInt8](repeating: 0, count: message.rawLength)
+        return message.items.map { [UInt8](repeating: 0, count: $0.bytes) }
     }
 
     private static func named(in envelope: Envelope) throws -> Set<Digest> {

@@ -214,8 +214,8 @@ public final class WorldHostility {
                 case 0: message.items[index].envelope = Envelope(type: envelope.type, payload: envelope.payload, signatures: [])
                 case 1:
                     // Another city's document, well signed, where this one was asked for.
-                    message.items[index].envelope = Envelope(
-                        type: envelope.type, payload: envelope.payload + [0x20], signatures: envelope.signatures)
+                    let other = Envelope(type: envelope.type, payload: envelope.payload + [0x20], signatures: envelope.signatures)
+                    message.items[index] = .init(release: other.digest, envelope: other)
                 default: message.items[index].envelope = nil
                 }
             }
@@ -282,6 +282,14 @@ public final class WorldHostility {
             message.id = UInt64(below(100))
             message.envelope = Envelope(type: .receipt, payload: message.envelope.payload, signatures: [])
             return ("unsigned receipt", [message.frame.encoded])
+        case .accepted:
+            guard var message = try? Accepted(frame) else { break }
+            switch below(3) {
+            case 0: message.issued = message.issued.adding(seconds: 1)
+            case 1: message.offers[below(message.offers.count)] = Digest(UInt64(below(1000)), 0, 0, 0)
+            default: message.offers += message.offers.prefix(1)
+            }
+            return ("lying receipt in short", [message.frame.encoded])
         case .reconcile:
             // Another round, counts and fingerprints of a set that it does not hold.
             var body = frame.body

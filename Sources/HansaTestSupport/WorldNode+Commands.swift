@@ -515,7 +515,7 @@ struct WorldBlocks {
     private mutating func block(at location: ContentLocation) throws -> [UInt8] {
         if let known = unpacked[location] { return known }
         let stored = try content.block(at: location)
-        let raw = try Block.decode(stored.codec, stored.bytes, rawLength: stored.rawLength)
+        let raw = try stored.raw()
         unpacked[location] = raw
         return raw
     }

@@ -21,6 +21,8 @@ final class WorldWatch {
     private var framesRead = 0
     /// Releases that their publisher may not offer, or did not sign.
     var forbidden: [Digest: String] = [:]
+    /// What names of offers stand for.
+    private var offers: [Digest: Digest] = [:]
     /// (view, transfer) → release, as feeds named them.
     private var transfers: [Digest: [[UInt8]: Digest]] = [:]
     /// Chunks that one city sent another.
@@ -106,17 +108,27 @@ final class WorldWatch {
                 guard let message = try? Small(sent.frame) else { continue }
                 for item in message.items where !item.files.isEmpty {
                     served[sent.to, default: [:]][sent.from, default: []].formUnion(
-                        publications[item.release]?.entries.map(\.id) ?? [])
+                        publications[offers[item.release] ?? item.release]?.entries.map(\.id) ?? [])
                 }
             case .feed:
                 readRepair(sent, node)
-                guard !node.isHostile, let feed = try? Feed(sent.frame) else { continue }
+                guard let feed = try? Feed(sent.frame) else { continue }
+                for case .add(let release, _, let transfer) in feed.changes {
+                    if let name = OfferName.of(transfer) { offers[name] = release }
+                }
+                guard !node.isHostile else { continue }
                 for case .add(let release, _, let transfer) in feed.changes {
                     let known = transfers[feed.view]?[transfer]
                     if let known, known != release, node.restores == 0 {
                         find(.log, "\(node.city) offers \(release.short) and \(known.short) under one transfer number")
                     }
                     transfers[feed.view, default: [:]][transfer] = release
+                }
+            case .accepted:
+                guard !node.isHostile, let message = try? Accepted(sent.frame) else { continue }
+                for release in message.offers.compactMap({ offers[$0] })
+                where acknowledged[node.number, default: []].insert(release).inserted {
+                    unread.append((node.number, release))
                 }
             case .receipt:
                 guard !node.isHostile, let message = try? ReceiptMessage(sent.frame),

@@ -1,5 +1,6 @@
 import HansaContent
 import HansaCore
+import HansaCrypto
 import Testing
 
 @Suite struct BlockTests {
@@ -106,5 +107,98 @@ import Testing
         let frame: [UInt8] = [0x28, 0xB5, 0x2F, 0xFD, 0x00, 0xB8, 0x19, 0x00, 0x00, 0x61, 0x62, 0x63]
         let decoded = try? Block.decode(.zstd, frame, rawLength: 3)
         #expect(decoded == nil || decoded == [0x61, 0x62, 0x63])
+    }
+
+    // MARK: Digests cut out
+
+    /// Chunks of random text, of which later ones spell out the digests of earlier ones between other hex, and bytes 0xFF.
+    private static func chunks(seed: UInt64) -> (raw: [UInt8], chunks: [ChunkEntry], digests: Int) {
+        var random = SplitMix64(seed)
+        var parts: [[UInt8]] = []
+        var digests = 0
+        for number in 0..<Int.random(in: 2..<122, using: &random) {
+            var part = (0..<Int.random(in: 0..<90, using: &random)).map { _ in
+                Int.random(in: 0..<10, using: &random) == 0 ? UInt8(0xFF) : UInt8.random(in: 0x20..<0x7A, using: &random)
+            }
+            for _ in 0..<Int.random(in: 0..<4, using: &random) where number > 0 {
+                let named = SHA256.hash(parts[Int.random(in: 0..<number, using: &random)]).hex
+                switch Int.random(in: 0..<4, using: &random) {
+                case 0: part += named.utf8.dropLast()
+                case 1: part += "a\(named)".utf8
+                default:
+                    part += "\n\(named) ".utf8
+                    digests += 1
+                }
+                part += [0x2E]
+            }
+            parts.append(part + [0x0A])
+        }
+        return (parts.flatMap { $0 }, parts.map { part in part.withUnsafeBytes { ChunkEntry(of: $0) } }, digests)
+    }
+
+    @Test func digestsOfOtherChunksAreCutOutAndFilledIn() throws {
+        var cuts = 0
+        for seed in 1...60 as ClosedRange<UInt64> {
+            let (raw, chunks, digests) = Self.chunks(seed: seed)
+            let packed = try #require(Block.encode(raw: raw, chunks: chunks))
+            if packed.codec == .zstdCut { cuts += 1 }
+            #expect(digests > 0 || packed.codec != .zstdCut, "seed \(seed)")
+            #expect(try Block.decode(packed.codec, packed.bytes[...], chunks: chunks) == raw, "seed \(seed)")
+            let made = try Block.decode(packed.codec, packed.bytes[...], lengths: chunks.map { Int($0.length) })
+            #expect(made.raw == raw && made.ids == chunks.map(\.id), "seed \(seed)")
+            let record = SegmentRecord.block(
+                BlockRecord(codec: packed.codec, rawLength: raw.count, chunks: chunks, bytes: packed.bytes))
+            guard case .block(let block) = try SegmentRecord(encoded: record.encoded()) else {
+                Issue.record("another kind of record")
+                continue
+            }
+            #expect(try block.raw() == raw, "seed \(seed)")
+        }
+        #expect(cuts > 40)
+    }
+
+    @Test func cutDigestsCostNextToNothing() throws {
+        var (parts, text) = ([[UInt8]](), "")
+        for number in 0..<200 {
+            parts.append(Array("file \(number)\n".utf8))
+            text += SHA256.hash(parts[number]).hex + "  data/\(number).csv\n"
+        }
+        parts.append(Array(text.utf8))
+        let chunks = parts.map { part in part.withUnsafeBytes { ChunkEntry(of: $0) } }
+        let packed = try #require(Block.encode(raw: parts.flatMap { $0 }, chunks: chunks))
+        #expect(packed.codec == .zstdCut)
+        #expect(packed.bytes.count < 1500, "200 digests are 6,400 bytes that do not compress")
+    }
+
+    /// Every text fills exactly the declared chunks or is refused; nothing is read or written beyond them.
+    @Test func aBlockWithCutsThatLieIsRefused() throws {
+        let zeros = try #require(Digest([UInt8](repeating: 0, count: 32)))
+        let first = ChunkEntry(id: zeros, length: 3)
+        func decoded(_ text: [UInt8], _ chunks: [ChunkEntry]) throws -> [UInt8] {
+            // Long enough to be compressed, and cut back by a chunk of its own.
+            let filler = [UInt8](repeating: 0x61, count: 200)
+            let packed = Block.encode(raw: filler + text)
+            try #require(packed.codec == .zstd)
+            let all = [ChunkEntry(id: zeros, length: 200)] + chunks
+            return Array(try Block.decode(.zstdCut, packed.bytes[...], chunks: all).dropFirst(200))
+        }
+        let hex = [UInt8](repeating: 0x30, count: 64)
+        #expect(try decoded([1, 2, 3, 0xFF, 1], [first, ChunkEntry(id: zeros, length: 64)]) == [1, 2, 3] + hex)
+        let both = try decoded([0xFF, 0, 2, 3, 0xFF, 1], [first, ChunkEntry(id: zeros, length: 64)])
+        #expect(both == [0xFF, 2, 3] + hex)
+        let lies: [([UInt8], [UInt32])] = [
+            ([1, 2], [3]), ([1, 2, 3, 4], [3]), ([1, 2, 3, 0xFF], [3, 64]), ([1, 2, 3, 0xFF, 3], [3, 64]),
+            ([1, 2, 3, 0xFF, 1], [3, 63]), ([1, 2, 3, 0xFF, 1], [3, 65]), ([1, 2, 3, 0xFF, 0x40, 1], [3, 64]),
+            ([1, 2, 3, 0xFF, 0x40], [3, 64]), ([1, 2, 3, 0xFF, 0x80, 0, 0, 1], [3, 64]), ([0xFF, 2, 0xFF, 0], [65]),
+        ]
+        for (text, lengths) in lies {
+            #expect(throws: BlockFault.self, "\(text)") {
+                try decoded(text, lengths.map { ChunkEntry(id: zeros, length: $0) })
+            }
+        }
+        // Without chunks there is nothing to fill in from.
+        #expect(throws: BlockFault.self) {
+            try Block.decode(.zstdCut, Block.encode(raw: [UInt8](repeating: 1, count: 99)).bytes, rawLength: 99)
+        }
     }
 }

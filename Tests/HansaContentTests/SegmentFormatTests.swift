@@ -136,7 +136,7 @@ import Testing
         let lies: [[UInt8]] = [
             record(.block, []),
             record(.block, [0, 0, 0, 0, 3, 0, 0, 1, 2, 3]),
-            record(.block, [2, 0, 0, 0, 3, 0, 1, 1, 2, 3] + entry),
+            record(.block, [3, 0, 0, 0, 3, 0, 1, 1, 2, 3] + entry),
             record(.block, [0, 0, 0, 0, 4, 0, 1, 1, 2, 3, 4] + entry),
             record(.block, [0, 0, 0x10, 0, 1, 0, 1, 1, 2, 3] + entry),
             record(.block, [0, 0, 0, 0, 3, 0, 2, 1, 2, 3] + entry),

@@ -183,7 +183,7 @@ private struct End {
         case .documentsAcknowledged:
             try documents.acknowledged(frame, at: now)
             return try documents.pending()
-        case .views, .getReleases, .getIndex, .getChunks, .getDelta, .getSmall, .feedAcknowledged, .receipt:
+        case .views, .getReleases, .getIndex, .getChunks, .getDelta, .getSmall, .feedAcknowledged, .receipt, .accepted:
             return try publisher.receive(frame, at: now) + publisher.index(upTo: 1 << 30, at: now)
                 + publisher.content(upTo: 1 << 30, at: now)
         case .feed, .equal, .releases, .index, .chunks, .delta, .small, .announce: return try puller.receive([frame], at: now)

@@ -93,7 +93,8 @@ import Testing
         let count = 4600
         // Members without content behind them: enough to see the pages.
         let view = try view(world)
-        let releases = (0..<count).map { SHA256.hash(Array("release \($0)".utf8)) }
+        let documents = (0..<count).map { Envelope(type: .release, payload: Array("release \($0)".utf8), signatures: []) }
+        let releases = documents.map(\.digest)
         try world.nodes[0].metadata.write(at: world.now) { tx in
             var row = try #require(try tx.publishedView(view))
             for release in releases {
@@ -108,15 +109,24 @@ import Testing
             try tx.put(row)
         }
         // What stands for their documents is refused, and done with.
-        let other = Envelope.sign([1], as: .release, with: [world.nodes[0].context.signing.current.packageKey])
+        let known = Dictionary(uniqueKeysWithValues: documents.map { ($0.digest, $0) })
         let exchange = Exchange(world)
         var asks = try exchange.puller.ask(at: world.now)
         var listed = 0
+        var offers: [Digest: Digest] = [:]
         for _ in 0..<200 where !asks.isEmpty {
             let answers = try exchange.answers(to: asks).map { frame in
+                if frame.type == .feed {
+                    for case .add(let release, _, let transfer) in try Feed(frame).changes {
+                        offers[try #require(OfferName.of(transfer))] = release
+                    }
+                }
                 guard frame.type == .releases else { return frame }
                 let message = try Releases(frame)
-                let items = message.items.map { Releases.Item(release: $0.release, envelope: other) }
+                let items = message.items.map { item in
+                    let release = offers[item.release] ?? item.release
+                    return Releases.Item(release: release, envelope: known[release])
+                }
                 return Releases(view: message.view, items: items).frame
             }
             let pages = try answers.filter { $0.type == .feed }.map { try Feed($0) }.filter { $0.status == .changes }.map(

@@ -47,6 +47,7 @@ import Testing
     static func samples() throws -> [Sample] {
         let cursor = [UInt8](repeating: 0xC0, count: 16)
         let number = [UInt8](repeating: 0x0F, count: 16)
+        let offer = try #require(OfferName.of(number))
         let log = try LogSigner(origin: "kitchener.ca/log", key: key)
         let note = log.sign(try Checkpoint(origin: log.origin, size: 3, root: digest(1)))
         return [
@@ -78,8 +79,8 @@ import Testing
                 "feed, reset", Feed(round: 0, view: digest(1), status: .reset, since: [], changes: [], cursor: cursor, more: true)
             ),
             Sample("feed-ack", FeedAcknowledged(view: digest(1), cursor: cursor, digest: digest(2))),
-            Sample("get-releases", GetReleases(view: digest(1), releases: [digest(2), digest(3)])),
-            Sample("releases", Releases(view: digest(1), items: [.init(release: digest(2), envelope: nil)])),
+            Sample("get-releases", GetReleases(view: digest(1), releases: [digest(2), offer])),
+            Sample("releases", Releases(view: digest(1), items: try documents())),
             Sample(
                 "get-index",
                 GetIndex(
@@ -106,6 +107,11 @@ import Testing
                 "chunks, absent",
                 Chunks(view: digest(1), release: digest(2), first: 9, count: 0, codec: .raw, rawLength: 0, bytes: [])),
             Sample("receipt", ReceiptMessage(id: 2, envelope: try receipt())),
+            Sample(
+                "accepted",
+                Accepted(
+                    id: 2, view: digest(1), issued: World.start, keyring: 1,
+                    signature: DocumentSignature(keyID: digest(9), signature: (0..<64).map { $0 }), offers: [offer])),
             Sample("announce", Announce(lines: [.init(view: digest(1), digest: digest(2))])),
             Sample("credit", Credit(bytes: 1 << 20)),
             Sample("error", ErrorMessage(code: "busy", view: .zero, retryAfterSeconds: 60)),
@@ -123,14 +129,16 @@ import Testing
             Sample("cosign", CosignMessage(code: 409, body: Array("3\n".utf8), evidence: note.bytes)),
             Sample(
                 "get-small",
-                GetSmall(view: digest(1), asks: [.init(release: digest(2)), .init(release: digest(3), base: digest(4))])),
+                GetSmall(
+                    view: digest(1),
+                    asks: [.init(release: digest(2)), .init(release: offer), .init(release: digest(3), base: digest(4))])),
             Sample(
                 "small",
                 Small(
                     view: digest(1),
                     items: [
                         .init(
-                            release: digest(2), form: .whole,
+                            release: offer, form: .whole,
                             files: [
                                 .init(path: "bagit.txt", size: 0, profile: .fastcdc64k),
                                 .init(path: "data/a.csv", size: 5, profile: .line16k),
@@ -138,6 +146,16 @@ import Testing
                     ], codec: .raw, bytes: Array("hansa".utf8)[...])),
             Sample("reconcile", try ReconciliationTests.described()),
         ]
+    }
+
+    /// One that is not for the reader, and one that spells out digests, one of them twice.
+    private static func documents() throws -> [Releases.Item] {
+        let text =
+            "\u{FF}{\"previous\":\"sha256:\(digest(7).hex)\",\"parents\":[\"sha256:\(digest(7).hex)\"],\"root\":\"sha256:\(digest(8).hex)\"}"
+        let envelope = Envelope(
+            type: .release, payload: Array(text.unicodeScalars.map { UInt8($0.value) }),
+            signatures: [DocumentSignature(keyID: digest(9), signature: (0..<64).map { $0 })])
+        return [.init(release: digest(2), envelope: nil), .init(release: envelope.digest, envelope: envelope)]
     }
 
     @Test func everyMessageIsReadBackAsItWasWritten() throws {
@@ -230,7 +248,7 @@ import Testing
         #expect(header([0, 0, 1, FrameType.credit.rawValue, 0]) == nil)
         #expect(header([0, 0, 1, FrameType.chunks.rawValue, 1]) == nil)
         // Unknown types; the other channel; a channel that does not exist or is spelled with two bytes.
-        for type in [0, 0x1A, 0x40, 0xFF] as [UInt8] { #expect(header([0, 0, 1, type, 0]) == .unknownFrame(type)) }
+        for type in [0, 0x1B, 0x40, 0xFF] as [UInt8] { #expect(header([0, 0, 1, type, 0]) == .unknownFrame(type)) }
         for channel in [1, 2, 0x40] as [UInt8] {
             #expect(header([0, 0, 1, FrameType.credit.rawValue, channel]) == .malformed(.credit, "channel"))
         }

@@ -68,7 +68,8 @@ import Testing
                 #expect((try? FrameHeader(frame.header[...])) != nil)
                 do {
                     switch frame.type {
-                    case .views, .getReleases, .getIndex, .getChunks, .getDelta, .getSmall, .feedAcknowledged, .receipt:
+                    case .views, .getReleases, .getIndex, .getChunks, .getDelta, .getSmall, .feedAcknowledged, .receipt,
+                        .accepted:
                         _ = try exchange.publisher.receive(frame, at: world.now)
                         if exchange.publisher.hasContent { _ = try exchange.publisher.content(upTo: 100_000, at: world.now) }
                     case .documents: _ = try received.receive(frame, at: world.now)

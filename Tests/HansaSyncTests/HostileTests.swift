@@ -130,18 +130,20 @@ import Testing
         #expect(try result.exchange.holding(result.release) == nil)
     }
 
-    @Test func anotherDocumentUnderTheIdIsRefused() throws {
+    @Test func aDocumentThatNobodyAskedForEndsTheSession() throws {
         let result = try Self.pull { frame in
             guard frame.type == .releases else { return [frame] }
             var message = try Releases(frame)
-            message.items = message.items.map { item in
-                let other = Envelope(
-                    type: .release, payload: (item.envelope?.payload ?? []) + [0x20], signatures: item.envelope?.signatures ?? [])
-                return Releases.Item(release: item.release, envelope: other)
+            message.items = message.items.compactMap { item in
+                item.envelope.map {
+                    let other = Envelope(type: .release, payload: $0.payload + [0x20], signatures: $0.signatures)
+                    return Releases.Item(release: other.digest, envelope: other)
+                }
             }
             return [message.frame]
         }
-        #expect(try Self.refusal(result) == "wrong-digest")
+        #expect(result.fault != nil)
+        #expect(try result.exchange.holding(result.release) == nil)
     }
 
     @Test func aDocumentWithoutItsSignatureIsRefused() throws {

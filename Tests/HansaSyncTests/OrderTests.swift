@@ -80,12 +80,12 @@ import Testing
 
         let seen = Set(
             recorder.steps.compactMap { step -> FrameType? in
-                guard case .frame(let type) = step, [.feedAcknowledged, .documentsAcknowledged, .receipt].contains(type) else {
+                guard case .frame(let type) = step, [.feedAcknowledged, .documentsAcknowledged, .accepted].contains(type) else {
                     return nil
                 }
                 return type
             })
-        #expect(seen == [.feedAcknowledged, .documentsAcknowledged, .receipt])
+        #expect(seen == [.feedAcknowledged, .documentsAcknowledged, .accepted])
         try checkPoints(recorder.steps)
     }
 
@@ -116,9 +116,17 @@ import Testing
         }
         var acknowledged: [Digest] = []
         var crashes = 0
+        var offers: [Digest: Digest] = [:]
         world.onFrames = { node, _, frames, _ in
-            guard node === auckland, frames.contains(where: { $0.type == .receipt || $0.type == .feedAcknowledged }) else {
-                return
+            for frame in frames where frame.type == .feed {
+                for case .add(let release, _, let transfer) in (try? Feed(frame))?.changes ?? [] {
+                    if let name = OfferName.of(transfer) { offers[name] = release }
+                }
+            }
+            let words: [FrameType] = [.receipt, .accepted, .feedAcknowledged]
+            guard node === auckland, frames.contains(where: { words.contains($0.type) }) else { return }
+            for frame in frames where frame.type == .accepted {
+                acknowledged += (try? Accepted(frame))?.offers.compactMap { offers[$0] } ?? []
             }
             for frame in frames where frame.type == .receipt {
                 let receipt = try? Receipt(payload: ReceiptMessage(frame).envelope.payload)

@@ -27,7 +27,7 @@ import Testing
         var receipt: Frame?
         var asks = try exchange.puller.ask(at: world.now)
         while !asks.isEmpty {
-            receipt = asks.first { $0.type == .receipt } ?? receipt
+            receipt = asks.first { $0.type == .receipt || $0.type == .accepted } ?? receipt
             asks = try exchange.asks(after: try exchange.answers(to: asks))
         }
         let frame = try #require(receipt)

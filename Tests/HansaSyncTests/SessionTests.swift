@@ -156,7 +156,7 @@ import Testing
             switch type {
             case .documents: #expect(action == .documents(frame))
             case .documentsAcknowledged: #expect(action == .documentsAcknowledged(frame))
-            case .views, .getReleases, .getIndex, .getChunks, .getDelta, .getSmall, .feedAcknowledged, .receipt:
+            case .views, .getReleases, .getIndex, .getChunks, .getDelta, .getSmall, .feedAcknowledged, .receipt, .accepted:
                 #expect(action == .publish(frame))
             case .checkpoint, .cosign: #expect(action == .witness(frame))
             default: #expect(action == .pull(frame))

@@ -179,13 +179,14 @@ def malformed_frames(w):
         "long cursor": views(1, (v, e, bytes(17), ZERO)), "truncated line": frame(VIEWS, varint(1) + varint(1) + v),
         "get-releases 257": get_releases(v, *[os.urandom(32) for _ in range(257)]), "delta of no run": get_delta(v, (w.release("big/one"), ZERO, [])), "delta of touching runs": get_delta(v, (w.release("big/one"), ZERO, [(0, 1), (0, 1)])),
         "delta of an empty run": get_delta(v, (w.release("big/one"), ZERO, [(0, 0)])), "delta beyond all": get_delta(v, (w.release("big/one"), ZERO, [(0, 1 << 27)])),
-        "get-small 257": get_small(v, *[os.urandom(32) for _ in range(257)]), "get-small twice": get_small(v, ZERO, ZERO),
-        "small of another form": small(v, [(4, ZERO, None)], b""), "small of nothing": small(v, [(0, ZERO, [])], b""), "small of less": small(v, [(0, ZERO, [("data/a", 9, 1)])], b"x"),
+        "get-small 257": get_small(v, *[os.urandom(32) for _ in range(257)]), "get-small twice": get_small(v, v, v), "get-small of an offer that was not told": get_small(v, b"offer-00"),
+        "get-releases of an offer that was not told": get_releases(v, b"offer-00"), "a digest that is an offer": get_releases(v, b"offer-00" + bytes(24)),
+        "small of another form": small(v, [(4, v, None)], b""), "small of nothing": small(v, [(0, v, [])], b""), "small of less": small(v, [(0, v, [("data/a", 9, 1)])], b"x"),
         "small of too much": small(v, [(0, os.urandom(32), [("data/a", 128 * 1024, 1)]) for _ in range(9)], b"x", 1),
         "small with a head that lies": frame(SMALL, v + prefixed(varint(1 << 20) + b"\1" + b"x") + b"\0"),
         "unasked delta of no run": frame(DELTA, v + ZERO + b"\0\0\0"), "base of two kinds": frame(GET_INDEX, v + b"\1" + ZERO + b"\0\0\1\2"),
         "run of none": get_chunks(v, (w.release("big/one"), 0, 0)), "run beyond all": get_chunks(v, (w.release("big/one"), 1 << 40, 1)),
-        "unasked releases": frame(RELEASES, v + packed(varint(1) + ZERO + varint(0))), "credit 2^62-1": frame(CREDIT, varint((1 << 62) - 1)),
+        "unasked releases": releases(v, (v, b"")), "credit 2^62-1": frame(CREDIT, varint((1 << 62) - 1)),
         "junk envelope": documents((1, b"\2" + prefixed(b"{}") + b"\1")), "65 signatures": documents((1, b"\2" + prefixed(b"{}") + varint(65) + bytes(96 * 65))),
         "receipt that is none": frame(RECEIPT, RECEIPT_NUMBER + packed(w.c.sign(5, b"{}"))), "text not UTF-8": frame(ERROR, prefixed(b"\xff\xfe") + v + b"\0"),
         "feed status 9": feed(1, v, 9), "feed status 0": feed(1, v, 0),
@@ -216,14 +217,15 @@ def zstd_bombs(w):
         for body in (bomb, huge):
             for declared in (1 << 20, 10, (1 << 20) + 1):
                 peer = w.session()
-                peer.send(frame(kind, w.view_from_c + varint(declared) + b"\1" + body))
+                told = varint(declared) + b"\1" + body
+                peer.send(frame(kind, w.view_from_c + (prefixed(told) if kind == RELEASES else told)))
                 must_close(peer, "bomb", "protocol")
     peer = w.session()
     peer.send(frame(CHUNKS, w.view_from_c + ZERO + b"\0\1\1" + varint(1 << 20) + bomb))
     peer.drain(0.5)
     peer.close()
     peer = w.session()
-    peer.send(small(w.view_from_c, [(0, ZERO, [("data/a", 128 * 1024, 1)])], bomb, 1))
+    peer.send(small(w.view_from_c, [(0, w.view, [("data/a", 128 * 1024, 1)])], bomb, 1))
     peer.drain(0.5)
     peer.close()
     peer = w.session()
@@ -439,19 +441,19 @@ def offer(w, peer, releases, level=2):
     round_ = r.varint()
     line = [(r.raw(32), r.raw(8), r.prefixed(), r.raw(32)) for _ in range(r.varint())][0]
     adds = [(d, level, os.urandom(16)) for d, _ in releases]
+    peer.offers = {transfer[:8]: d for d, _, transfer in adds}
     peer.send(feed(round_, w.view_from_c, 1, since=line[2], adds=adds, digest=os.urandom(32)))
     return adds
 
 
-def serve_documents(w, peer, releases):
-    known = dict(releases)
-    asked, got = set(), 0
+def serve_documents(w, peer, made):
+    known = dict(made)
+    got = 0
     while got < len(known):
         r = Reader(peer.wait(GET_RELEASES))
         r.raw(32)
-        wanted = [r.raw(32) for _ in range(r.varint())]
-        raw = varint(len(wanted)) + b"".join(d + prefixed(known.get(d, b"")) for d in wanted)
-        peer.send(frame(RELEASES, w.view_from_c + packed(raw)))
+        wanted = [r.raw(8 if r.u8() else 32) for _ in range(r.varint())]
+        peer.send(releases(w.view_from_c, *[(n, known.get(peer.offers.get(n, n), b"")) for n in wanted]))
         got += len(wanted)
 
 
@@ -510,7 +512,7 @@ def hidden_is_nonexistent(w):
             got = answers(peer, make(view, release), kinds, 1)
             assert len(got) == 1, f"{name} {label}: {got}"
             kind, body = got[0]
-            if kind == SMALL:
+            if kind in (SMALL, RELEASES):
                 r = Reader(body)
                 head = Reader(r.raw(32) + r.prefixed())
                 body = head.raw(32) + unpacked(head) + r.rest()
@@ -829,6 +831,11 @@ def replayed_receipts(w):
     time.sleep(2)
     grown = w.log_size() - log
     assert grown < 30, f"a receipt for transfers that never were made {grown} entries"
+    log = w.log_size()
+    for offers in ([adds[0][2][:8]], [adds[0][2][:8]] * 1000, [os.urandom(8)]):
+        peer.send(*[frame(ACCEPTED, b"\1" + w.view + bytes(8) + b"\1" + os.urandom(32) + os.urandom(64) + varint(len(offers)) + b"".join(offers))] * 50)
+    time.sleep(1)
+    assert w.log_size() - log < 10, "receipts in short that nobody signed are logged"
     peer.close()
 
 
@@ -1019,7 +1026,7 @@ def two_bad_digests(w):
     got = answers(peer, get_releases(w.view, w.release("open/one")), (RELEASES,), 1)
     r = Reader(got[0][1])
     r.raw(32)
-    assert unpacked(r)[-1] == 0, "a stopped view is served"
+    assert unpacked(Reader(r.prefixed()))[1] == 0, "a stopped view is served"
     peer.close()
 
 

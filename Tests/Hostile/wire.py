@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 HELLO, DOCUMENTS, DOCUMENTS_ACK, VIEWS, FEED, FEED_ACK, GET_RELEASES, RELEASES, GET_INDEX, INDEX, GET_CHUNKS, CHUNKS, RECEIPT, ANNOUNCE, \
     CREDIT, ERROR, CLOSE, RECONCILE = range(1, 19)
-EQUAL, GET_DELTA, DELTA, GET_SMALL, SMALL = 0x15, 0x16, 0x17, 0x18, 0x19
+EQUAL, GET_DELTA, DELTA, GET_SMALL, SMALL, ACCEPTED = 0x15, 0x16, 0x17, 0x18, 0x19, 0x1A
 TYPES = {1: "application/vnd.tuf+json", 2: "application/vnd.hansa.agreement.v1+json", 3: "application/vnd.hansa.agreement-step.v1+json",
          4: "application/vnd.hansa.release.v1+json", 5: "application/vnd.hansa.receipt.v1+json"}
 ZERO = bytes(32)
@@ -230,8 +230,26 @@ def views(round_, *lines):
     return frame(VIEWS, varint(round_) + varint(len(lines)) + b"".join(v + e[:8] + prefixed(c) + d for v, e, c, d in lines))
 
 
-def get_releases(view, *releases):
-    return frame(GET_RELEASES, view + varint(len(releases)) + b"".join(releases))
+def get_releases(view, *names):
+    """A name is a digest, or the 8 bytes of an offer."""
+    return frame(GET_RELEASES, view + varint(len(names)) + b"".join(bytes([len(n) == 8]) + n for n in names))
+
+
+def releases(view, *items):
+    """Each item: name, envelope in binary form, or b"" for what is not there. No digest is cut out."""
+    texts, column = varint(len(items)), b""
+    for name, envelope in items:
+        if not envelope:
+            texts += bytes([0x80 if len(name) == 8 else 0]) + name
+            continue
+        r = Reader(envelope)
+        texts += bytes([r.u8()]) + prefixed(r.prefixed().replace(b"\xff", b"\xff\0"))
+        count = r.varint()
+        texts += varint(count)
+        for _ in range(count):
+            texts += r.raw(32)
+            column += r.raw(64)
+    return frame(RELEASES, view + prefixed(packed(texts)) + column)
 
 
 def get_index(view, *asks):
@@ -248,28 +266,28 @@ def get_delta(view, *asks):
         r + b + varint(len(runs)) + b"".join(varint(g) + varint(n) for g, n in runs) for r, b, runs in asks))
 
 
-def get_small(view, *releases):
-    return frame(GET_SMALL, view + varint(len(releases)) + b"".join(b"\0" + r for r in releases))
+def get_small(view, *names):
+    return frame(GET_SMALL, view + varint(len(names)) + b"".join(bytes([2 * (len(n) == 8)]) + n for n in names))
 
 
 def small(view, items, content, codec=0):
-    """Each item: form, release, [(path, size, profile), …] or None."""
+    """Each item: form, name, [(path, size, profile), …] or None."""
     head = varint(len(items)) + b"".join(
-        bytes([form]) + release + (b"" if files is None else varint(len(files)) + b"".join(prefixed(p) + varint(n) + bytes([c]) for p, n, c in files))
-        for form, release, files in items)
+        bytes([form | (0x80 if len(name) == 8 else 0)]) + name + (b"" if files is None else varint(len(files)) + b"".join(prefixed(p) + varint(n) + bytes([c]) for p, n, c in files))
+        for form, name, files in items)
     return frame(SMALL, view + prefixed(packed(head)) + bytes([codec]) + content)
 
 
 def small_apart(asks):
     """The answer that has each of them asked for by index and chunks."""
     r = Reader(asks)
-    view, releases = r.raw(32), []
+    view, names = r.raw(32), []
     for _ in range(r.varint()):
-        against = r.u8()
-        releases.append(r.raw(32))
-        if against:
+        mark = r.u8()
+        names.append(r.raw(8 if mark & 2 else 32))
+        if mark & 1:
             r.raw(32)
-    return small(view, [(2, release, None) for release in releases], b"")
+    return small(view, [(2, name, None) for name in names], b"")
 
 
 def documents(*items):

@@ -693,7 +693,11 @@ extension Connection.PullEvent {
 extension Connection.PublishEvent {
     /// A receipt or an acknowledgement: what the partner said of what it has, and will not say again.
     fileprivate var isWord: Bool {
-        if case .frame(let frame) = self { frame.type == .receipt || frame.type == .feedAcknowledged } else { false }
+        if case .frame(let frame) = self {
+            frame.type == .receipt || frame.type == .accepted || frame.type == .feedAcknowledged
+        } else {
+            false
+        }
     }
 
     fileprivate var bytes: Int { if case .frame(let frame) = self { frame.bodyCount } else { 0 } }

@@ -180,7 +180,7 @@ private final class BlocksAhead {
     fileprivate static func raw(_ location: ContentLocation, _ content: SegmentStore) throws -> ArraySlice<UInt8> {
         let stored = try content.block(at: location)
         if stored.codec == .raw, stored.bytes.count == stored.rawLength { return stored.bytes }
-        guard let raw = try? Block.decode(stored.codec, stored.bytes, rawLength: stored.rawLength) else {
+        guard let raw = try? stored.raw() else {
             throw StoreFault.damaged("segment \(location.segment) has a block at byte \(location.offset) that cannot be unpacked")
         }
         return raw[...]

@@ -39,6 +39,7 @@ extension FuzzTarget {
         case .delta: try again(Delta.self, frame)
         case .getSmall: try again(GetSmall.self, frame)
         case .small: try again(Small.self, frame, isPacked: true)
+        case .accepted: try again(Accepted.self, frame)
         }
     }
 
