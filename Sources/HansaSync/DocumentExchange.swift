@@ -327,6 +327,8 @@ public final class DocumentExchange {
             return try refuse(envelope, "malformed", at: now)
         }
         let digest = envelope.digest
+        /// The release that its writer signed under the same number.
+        var forked: ReleaseRow?
         let verdict = try context.metadata.read { store -> String? in
             guard release.writer == release.package.city else { return "not-writer" }
             // Who passed the package on to us passes this on too.
@@ -338,22 +340,16 @@ public final class DocumentExchange {
             if keyring.packageKeys.contains(where: { current.revoked.contains($0.keyID) }) { return "key-revoked" }
             if let known = try store.releaseDigest(of: release.package, writer: release.writer, seq: release.seq), known != digest
             {
-                return "fork"
+                forked = try store.release(known)
             }
             return nil
         }
-        if verdict == "fork" {
-            let row = try context.metadata.read { store in
-                try store.releaseDigest(of: release.package, writer: release.writer, seq: release.seq).flatMap {
-                    try store.release($0)
-                }
-            }
-            if let row, let fork = try context.fork(context.envelope(at: row.document), envelope, partner: peer, at: now) {
-                try context.content.sync()
-                try context.metadata.write(at: now) { try $0.record(fork) }
-            }
-        }
         if let verdict { return try refuse(envelope, verdict, at: now) }
+        // Evidence, and a withdrawal all the same: what its writer takes back is not kept because it contradicts itself. The proof holds the document.
+        if let forked, let fork = try context.fork(context.envelope(at: forked.document), envelope, partner: peer, at: now) {
+            try context.content.sync()
+            try context.metadata.write(at: now) { try $0.record(fork) }
+        }
         let known = try context.metadata.read { try $0.package(release.package) }
         // Nothing at or below a known withdrawal can come back: this one adds nothing.
         if let withdrawn = known?.withdrawnSeq, release.seq <= withdrawn { return nil }
@@ -368,7 +364,7 @@ public final class DocumentExchange {
             }
         }
         var location: ContentLocation?
-        if !isUnseen {
+        if !isUnseen, forked == nil {
             location = try context.content.append(document: envelope.binary(), digest: digest)
             if !SeededBug.isOn(.withdrawalBeforeFsync) { try context.content.sync() }
         }

@@ -315,4 +315,40 @@ import Testing
         #expect(try exchange.holding(second)?.state == .refused)
         #expect(try exchange.holding(second)?.reason == "fork")
     }
+
+    /// A withdrawal under the number of a release is evidence too, and takes back what it says: its writer does not want it kept.
+    @Test func aForkThatIsAWithdrawalTakesBack() throws {
+        let world = try Exchange.cities()
+        let agreement = try world.agree(0, 1)
+        try world.nodes[0].grant(world.nodes[1].city, "kitchener.ca/**", under: agreement)
+        try world.nodes[0].publish("roads", Exchange.content(3))
+        let release = try world.nodes[0].publish("roads", Exchange.content(1))
+        let exchange = Exchange(world)
+        try exchange.run()
+        #expect(try exchange.holding(release)?.state == .accepted)
+        // The publisher forgets its second release, as one restored behind our back does.
+        let package = try PackageID("kitchener.ca/roads")
+        _ = try world.nodes[0].change { tx in
+            guard var before = try tx.package(package),
+                let first = try tx.releaseDigest(of: package, writer: package.city, seq: 1)
+            else { return ExchangeChanges() }
+            (before.lastSeq, before.headSeq, before.last, before.head) = (1, 1, first, first)
+            try tx.put(before)
+            return ExchangeChanges()
+        }
+        try world.nodes[0].withdraw("roads")
+        let documents = DocumentExchange(world.nodes[0].context, peer: world.nodes[1].city)
+        let taking = DocumentExchange(world.nodes[1].context, peer: world.nodes[0].city)
+        for _ in 0..<2 {
+            for frame in try documents.pending() {
+                let (answer, _) = try taking.receive(frame, at: world.now)
+                #expect(try DocumentsAcknowledged(answer).items.allSatisfy { $0.refusal == nil })
+            }
+        }
+        #expect(try exchange.holding(release)?.state == .ended)
+        let row = try #require(try world.nodes[1].metadata.read { try $0.package(package) })
+        #expect(row.isWithdrawn && row.withdrawnSeq == 2)
+        let disputes = try world.nodes[1].metadata.read { try $0.disputes(of: package) }
+        #expect(disputes.map(\.kind) == [.fork])
+    }
 }
