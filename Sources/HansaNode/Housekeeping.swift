@@ -12,30 +12,19 @@ final class Housekeeping: Sendable {
     private static let summaryMilliseconds: Int64 = 3_600_000
 
     private let node: Node
-    private let condition = NSCondition()
-    private let state = Mutex((isStopping: false, hasEnded: true))
+    private let worker = Worker()
 
     init(_ node: Node) { self.node = node }
 
-    func start() {
-        state.withLock { $0.hasEnded = false }
-        Thread.detachNewThread { self.run() }
-    }
-
-    func stop() {
-        condition.lock()
-        state.withLock { $0.isStopping = true }
-        condition.broadcast()
-        while !state.withLock({ $0.hasEnded }) { condition.wait() }
-        condition.unlock()
-    }
+    func start() { worker.start { _ in self.run() } }
+    func stop() { worker.stop() }
 
     private func run() {
         var summarised = node.clock.now
         var refreshed = node.clock.now
         var entriesSeen: UInt64?
         var next = nextChange()
-        while true {
+        repeat {
             if let network = node.network.withLock({ $0 }) {
                 network.dialDue()
                 let now = node.clock.now
@@ -64,17 +53,8 @@ final class Housekeeping: Sendable {
                     summarise(network.takeStrangers())
                 }
             }
-            condition.lock()
-            if !state.withLock({ $0.isStopping }) { _ = condition.wait(until: Date(timeIntervalSinceNow: 1)) }
-            let isLast = state.withLock { $0.isStopping }
-            condition.unlock()
-            if isLast { break }
-        }
+        } while worker.pause(seconds: 1)
         flushRefusals(all: true)
-        condition.lock()
-        state.withLock { $0.hasEnded = true }
-        condition.broadcast()
-        condition.unlock()
     }
 
     /// Refusals of partners are merged by the minute (FORMATS.md §11): those of minutes that have ended go to the log.
