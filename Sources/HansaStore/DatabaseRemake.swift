@@ -1,12 +1,13 @@
 // A database made from nothing: from the segments and the log.
 //
 //   log        says what was committed: `package.published`, `release.received`, `package.withdrawn`; a signed document that lies in a segment and
-//              stands in no entry never counted, and may contradict one that did; and what was ended since the archive (`LoggedRestrictions`)
+//              stands in no entry never counted, and may contradict one that did; what was ended since the archive (`LoggedRestrictions`);
+//              which receipts and proofs counted (`LoggedEvidence`)
 //   archive    keyrings, partners, agreements, grants, small values (`PolicyArchive`)
 //   segments   documents, tables and pages by their digests, `index` records that say which belong together (checked against the signed root),
 //              blocks for the places of chunks
 //
-// Not brought back: the state of views (cursors, digests: both sides compare anew), transfers that had begun, receipts, disputes, what directories were
+// Not brought back: the state of views (cursors, digests: both sides compare anew), transfers that had begun, what directories were
 // published from, and entries that were not yet carried into the log's files (a fifth of a second before a crash). What comes again from
 // partners by itself is counted as `missing` here.
 //
@@ -48,6 +49,9 @@ public struct DatabaseRemake: Sendable {
     /// Ended here because the log says so and the archive did not: of the grants above, and partners that are paused or removed now.
     public private(set) var grantsEnded = 0
     public private(set) var partnersHeld = 0
+    public var receipts: Int { evidence.receipts }
+    /// Open and resolved ones.
+    public var disputes: Int { evidence.disputes }
     /// Packages that other cities write too: their heads are to be picked anew.
     public private(set) var coMaintained: Set<PackageID> = []
 
@@ -95,6 +99,7 @@ public struct DatabaseRemake: Sendable {
     private var indexes: [Digest: Index] = [:]
     private var archive = PolicyArchive()
     private var restrictions = LoggedRestrictions()
+    private var evidence: LoggedEvidence
     /// Whose chunks they are, by id.
     private var needed: [Digest: [CityID]] = [:]
 
@@ -106,6 +111,7 @@ public struct DatabaseRemake: Sendable {
         progress: (_ done: UInt64, _ total: UInt64) throws -> Void = { _, _ in }
     ) throws {
         self.own = own
+        evidence = LoggedEvidence(own: own)
         for log in logs { try read(log) }
         let segments = try content.segments()
         let total = try segments.reduce(0) { try $0 + content.size(of: $1) }
@@ -132,6 +138,7 @@ public struct DatabaseRemake: Sendable {
             try metadata.write(at: now) { tx in for commit in batch { try put(commit, content, tx) } }
         }
         try metadata.write(at: now) { tx in try putViews(tx) }
+        try metadata.write(at: now) { tx in try evidence.put(tx, content) { documents[$0] } }
         for segment in segments where try content.isClass(.content, segment) {
             try progress(done, total)
             done += try content.size(of: segment)
@@ -150,6 +157,7 @@ public struct DatabaseRemake: Sendable {
             entries += 1
             lastTime = max(lastTime ?? entry.time, entry.time)
             restrictions.take(entry)
+            evidence.take(entry)
             take(entry)
         }
     }
@@ -202,7 +210,9 @@ public struct DatabaseRemake: Sendable {
 
     private mutating func take(_ record: SegmentRecord, at place: ContentLocation) {
         switch record {
-        case .document(let digest, _): documents[digest] = place
+        case .document(let digest, let bytes):
+            documents[digest] = place
+            evidence.take(digest, bytes, at: place)
         case .tablePart(let digest, let part, let parts, _):
             tables[digest, default: [:]][part] = place
             tableParts[digest] = parts

@@ -196,6 +196,44 @@ struct ConflictTests {
                 == 1)
     }
 
+    /// Both lose their databases while a fork and a fence are open.
+    @Test func disputesComeBackWithADatabaseThatIsMadeAgain() throws {
+        try backUp()
+        try publish("2")
+        try meet()
+        try restore()
+        let second = try #require(try publish("3")["release"]?.string)
+        try meet()
+        func remake(_ home: TestHome) throws -> JSONValue? {
+            var document: JSONValue?
+            try home.whileClosed {
+                for suffix in ["", "-wal", "-shm"] {
+                    try? FileManager.default.removeItem(atPath: home.home + "/hansa.sqlite" + suffix)
+                }
+                document = try NodeBootstrap.remakeDatabase(home: home.home, dryRun: false)
+            }
+            return document
+        }
+        for home in [kitchener, auckland] {
+            let before = try conflicts(home)
+            #expect(before.count == 1)
+            let document = try remake(home)
+            #expect(document?["disputes"] == 1 && document?["receipts"]?.integer ?? 0 > 0)
+            #expect(try conflicts(home) == before, "\(home.city)")
+        }
+        #expect(problem { try publish("4") }?.code == .packageFenced)
+        // A decision is known again too, and the numbers that it skipped.
+        _ = try kitchener.node.conflictResolve(kitchener.caller, package: roads, take: roads, merge: false, dryRun: false)
+        #expect(try remake(kitchener)?["disputes"] == 1)
+        #expect(try conflicts(kitchener).isEmpty)
+        try meet()
+        try publish("4")
+        #expect(
+            try kitchener.node.packageHistory(kitchener.caller, package: roads)["releases"]?.array?.last?["seq"]
+                == JSONValue(UInt64(2 + 1 << 20 + 1)))
+        #expect(try kitchener.packages.map { $0["release"]?.string } != [second])
+    }
+
     @Test func aWithdrawalThatTheBackupDoesNotKnowIsTakenUpAgain() throws {
         try backUp()
         _ = try kitchener.node.packageWithdraw(kitchener.caller, package: roads, reason: "personal data", dryRun: false)

@@ -89,7 +89,15 @@ import Testing
             let check = try StoreCheck(of: again, content)
             #expect(check.isSound, "\(check.findings)")
             #expect(check.releases == (try StoreCheck(of: metadata, content)).releases)
+            // Receipts, ours and theirs, are named again, and what they said stands with the members.
+            let places = try [metadata, again].map { try $0.namedPlaces().filter { $0.release == nil }.map(\.place) }
+            #expect(places[0] == places[1] && places[0].count == remake.receipts && remake.receipts > 0)
             if node === world.nodes[0] {
+                let view = try #require(try metadata.read { try $0.publishedViews() }.first?.id)
+                for release in kept.keys {
+                    let outcomes = try [metadata, again].map { store in try store.read { try $0.member(view, release)?.outcome } }
+                    #expect(outcomes == [.accepted, .accepted])
+                }
                 #expect(try again.read { try $0.recipients(everSent: withdrawn) } == [world.nodes[1].city])
             }
         }
