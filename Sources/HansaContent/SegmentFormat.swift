@@ -49,6 +49,10 @@ public enum SegmentFault: Error, Hashable, Sendable {
     case body(String)
     /// The footer or the trailer.
     case footer
+    /// The disk gives no bytes for this place, and does for others.
+    case unreadable
+    /// The segment's file is gone, and others stand.
+    case missing
 }
 
 public enum SegmentFormat {

@@ -1,57 +1,41 @@
-internal import Foundation
 internal import HansaCore
 internal import HansaStore
 internal import HansaSync
+internal import HansaYAML
 internal import Logging
 internal import Synchronization
 
-/// Collection in a serving node, on a thread of its own: every hour where something waits for it, every day in any case.
+/// Collection in a serving node, on a thread of its own: every hour where something waits for it, every day in any case. It reads, copies and deletes
+/// at `limits.collectRate`: a disk that serves partners notices nothing.
 final class Collector: Sendable {
-    /// Not at once: a node that starts has better things to do.
-    private static let firstMilliseconds: Int64 = 600_000
-    private static let hourMilliseconds: Int64 = 3_600_000
+    private static let lookSeconds = 10.0
     private static let dayMilliseconds: Int64 = 86_400_000
-    /// Read, copied and deleted: a disk that serves partners notices nothing.
-    private static let bytesPerSecond = 32.0e6
 
     private struct Stopped: Error {}
 
     private let node: Node
-    private let condition = NSCondition()
-    private let state = Mutex((isStopping: false, hasEnded: true))
+    private let worker = Worker()
+    private let pace: StorePace
 
-    init(_ node: Node) { self.node = node }
-
-    func start() {
-        state.withLock { $0.hasEnded = false }
-        Thread.detachNewThread { self.run() }
+    init(_ node: Node, pace: StorePace) {
+        self.node = node
+        self.pace = pace
     }
 
+    func start() { worker.start { _ in self.run() } }
     /// Waits for the batch that is being copied.
-    func stop() {
-        condition.lock()
-        state.withLock { $0.isStopping = true }
-        condition.broadcast()
-        while !state.withLock({ $0.hasEnded }) { condition.wait() }
-        condition.unlock()
-    }
-
-    /// False where the node stops meanwhile.
-    private func pause(seconds: Double) -> Bool {
-        condition.lock()
-        defer { condition.unlock() }
-        if !state.withLock({ $0.isStopping }) { _ = condition.wait(until: Date(timeIntervalSinceNow: seconds)) }
-        return !state.withLock { $0.isStopping }
-    }
+    func stop() { worker.stop() }
 
     private func run() {
-        var next = node.clock.now.adding(milliseconds: Collector.firstMilliseconds)
+        do { try node.checkLostSegments() } catch { node.storeFailed(error) }
+        let (first, every) = (Int64(pace.firstSeconds * 1000), Int64(pace.everySeconds * 1000))
+        var next = node.clock.now.adding(milliseconds: first)
         var lastWhole: Timestamp?
-        while pause(seconds: 10) {
+        while worker.pause(seconds: min(Collector.lookSeconds, pace.everySeconds)) {
             let now = node.clock.now
             // A clock that was set back by more than the pause would otherwise stop it for as long.
-            guard now >= next || next.milliseconds - now.milliseconds > Collector.hourMilliseconds else { continue }
-            next = now.adding(milliseconds: Collector.hourMilliseconds)
+            guard now >= next || next.milliseconds - now.milliseconds > max(first, every) else { continue }
+            next = now.adding(milliseconds: every)
             do {
                 let isWhole =
                     lastWhole.map { now.milliseconds - $0.milliseconds >= Collector.dayMilliseconds || now < $0 } ?? true
@@ -64,20 +48,18 @@ final class Collector: Sendable {
                 node.storeFailed(error)
             }
         }
-        condition.lock()
-        state.withLock { $0.hasEnded = true }
-        condition.broadcast()
-        condition.unlock()
     }
 
     private func collect(at now: Timestamp) throws {
         // A check or a rebuild reads places that must not move meanwhile: the next round does it.
         var owed: UInt64 = 0
+        let bytesPerSecond = node.configuration.withLock { $0.limits.collectBytesPerSecond }
         let report = try node.surveying.withLockIfAvailable { _ in
             try node.collect(at: now, isAlone: false) { bytes in
                 owed += bytes
                 guard owed >= 1 << 20 || bytes == 0 else { return }
-                guard self.pause(seconds: Double(owed) / Collector.bytesPerSecond) else { throw Stopped() }
+                let seconds = bytesPerSecond.map { Double(owed) / Double($0) } ?? 0
+                guard self.worker.pause(seconds: seconds) else { throw Stopped() }
                 owed = 0
             }
         }

@@ -3,6 +3,7 @@ public import HansaCore
 internal import HansaDocuments
 internal import HansaStore
 internal import HansaSync
+internal import Logging
 internal import Synchronization
 
 extension Node {
@@ -13,6 +14,7 @@ extension Node {
                 try context.lookAgain(at: clock.now, atOnce: true)
                 let check = try StoreCheck(of: metadata, content, progress: reading(conversation))
                 try remember(check)
+                try mend(check)
                 return check
             }
         }
@@ -22,7 +24,9 @@ extension Node {
     public func storeRebuild(_ caller: Caller, dryRun: Bool, conversation: any Conversation) throws(Problem) -> JSONValue {
         let rebuild = try guarded {
             try surveying.withLock { _ in
-                try StoreRebuild(of: metadata, content, dryRun: dryRun, progress: reading(conversation))
+                let rebuild = try StoreRebuild(of: metadata, content, dryRun: dryRun, progress: reading(conversation))
+                if !dryRun { try mend(rebuild.check) }
+                return rebuild
             }
         }
         let damaged = rebuild.check.findings.contains { $0.package == nil && $0.isNeeded }
@@ -50,6 +54,29 @@ extension Node {
             }
             try context.recordDamage(at: clock.now)
         }
+    }
+
+    /// Headers and lists of records follow from the records.
+    private func mend(_ check: StoreCheck) throws {
+        for segment in check.mendable.sorted() {
+            let isWhole = try content.mend(segment)
+            log.warning(
+                "a segment's header or list of records was damaged",
+                metadata: ["segment": "\(segment)", "isWrittenAnew": "\(isWhole)"])
+        }
+    }
+
+    /// Segments were shorter than the database says, or gone, when the store was opened: which releases that damages is found out, and they heal.
+    func checkLostSegments() throws {
+        guard !lostSegments.isEmpty else { return }
+        let check = try surveying.withLock { _ in
+            let check = try StoreCheck(of: metadata, content, only: lostSegments)
+            try remember(check)
+            return check
+        }
+        log.error(
+            "what was lost of segments was looked at",
+            metadata: ["segments": "\(lostSegments.sorted())", "damagedReleases": "\(check.damagedReleases.count)"])
     }
 
     /// Where what is damaged here comes from, and what a person does about it.

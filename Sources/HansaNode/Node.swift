@@ -24,6 +24,8 @@ public final class Node: NodeHandle {
     let metadata: SQLiteStore
     let content: SegmentStore
     let collection: StoreCollection
+    /// Of these segments something that was durable is gone.
+    let lostSegments: Set<UInt32>
     /// Held by whoever reads the store as a whole, or moves what lies in it.
     let surveying = Mutex<Void>(())
     let logService: LogService
@@ -49,7 +51,8 @@ public final class Node: NodeHandle {
 
     init(
         paths: HomePaths, lock: HomeLock, configuration: NodeConfiguration, identity: NodeIdentity, metadata: SQLiteStore,
-        content: SegmentStore, logService: LogService, clock: any WallClock, random: any RandomSource, log: Logger,
+        content: SegmentStore, lostSegments: Set<UInt32>, logService: LogService, clock: any WallClock, random: any RandomSource,
+        log: Logger,
         fatal: FatalSwitch
     ) {
         self.paths = paths
@@ -58,7 +61,8 @@ public final class Node: NodeHandle {
         self.identity = Mutex(identity)
         self.metadata = metadata
         self.content = content
-        collection = StoreCollection(metadata, content)
+        self.lostSegments = lostSegments
+        collection = StoreCollection(metadata, content, settings: StorePace.current.collection)
         self.logService = logService
         keeper = LogKeeper(logService, log)
         self.clock = clock

@@ -58,7 +58,7 @@ extension NodeBootstrap {
             }
             let chain = try LogChain(try keyrings.map { try Keyring($0) })
             let metadata = try SQLiteStore(path: paths.home + "/" + fresh) { _ in _exit(1) }
-            let (content, _) = try SegmentStore.open(disk: disk) { _ in .unknown }
+            let (content, _) = try SegmentStore.open(disk: disk, bytesTarget: StorePace.current.segmentBytes) { _ in .unknown }
             let remake = try DatabaseRemake(
                 into: metadata, from: content, logs: try chain.links.map { try log($0, paths) }, own: configuration.city,
                 keyrings: keyrings, at: SystemClock().now)
@@ -81,7 +81,9 @@ extension NodeBootstrap {
                 "grants": JSONValue(remake.grants), "grantsEnded": JSONValue(remake.grantsEnded),
                 "partnersHeld": JSONValue(remake.partnersHeld), "releases": JSONValue(remake.releases),
                 "withContent": JSONValue(remake.withContent),
-                "chunks": JSONValue(remake.chunks), "missing": JSONValue(remake.missing), "hasArchive": .bool(remake.hasArchive),
+                "chunks": JSONValue(remake.chunks), "missing": JSONValue(remake.missing),
+                "receipts": JSONValue(remake.receipts), "disputes": JSONValue(remake.disputes),
+                "hasArchive": .bool(remake.hasArchive),
             ]
         }
     }

@@ -136,7 +136,10 @@ public enum NodeBootstrap {
             }
             throw Problem(.inputOutput, "\(fault)", try: "hansa doctor")
         } catch let fault as SegmentStoreFault {
-            throw Problem(.contentDamaged, "\(fault)", try: "restore segments/ from a backup")
+            if case .nothingThere = fault {
+                throw Problem(.contentDamaged, "\(fault)", try: "mount it, or restore segments/ from a backup")
+            }
+            throw Problem(.inputOutput, "\(fault)", try: "hansa doctor")
         } catch {
             throw Problem(.internalFault, "\(error)")
         }
@@ -169,10 +172,21 @@ public enum NodeBootstrap {
         return try wrapped {
             let disk = try PosixDisk(root: paths.home)
             let metadata = try SQLiteStore(path: paths.database, random: random) { fatal.trip("\($0)") }
-            let (content, recovery) = try SegmentStore.open(disk: disk, durable: try metadata.durableMarks())
+            let (content, recovery) = try SegmentStore.open(
+                disk: disk, bytesTarget: StorePace.current.segmentBytes, named: Set(try metadata.segmentEnds().keys),
+                durable: try metadata.durableMarks())
             if !recovery.setAside.isEmpty {
                 log.warning(
                     "segments had torn tails after a crash; they were set aside", metadata: ["segments": "\(recovery.setAside)"])
+            }
+            if !recovery.mended.isEmpty {
+                log.warning(
+                    "headers of segments were damaged; they were written anew", metadata: ["segments": "\(recovery.mended)"])
+            }
+            if !recovery.lost.isEmpty {
+                log.error(
+                    "segments are shorter than the database says, or gone; what cannot be read of them is damaged, and heals",
+                    metadata: ["segments": "\(recovery.lost)"])
             }
             let envelopes = try metadata.read { try $0.keyringEnvelopes(of: configuration.city) }
             guard let envelope = envelopes.last ?? created?.1 else {
@@ -213,6 +227,7 @@ public enum NodeBootstrap {
             return Node(
                 paths: paths, lock: lock, configuration: configuration,
                 identity: NodeIdentity(keyring: keyring, envelope: envelope, keys: keys), metadata: metadata, content: content,
+                lostSegments: Set(recovery.lost),
                 logService: service, clock: SystemClock(), random: random, log: log,
                 fatal: fatal)
         }

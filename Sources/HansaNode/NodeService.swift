@@ -57,7 +57,7 @@ struct NodeService: Service {
         let house = Housekeeping(node)
         // Blocking work has a thread of its own; this task only waits for the end.
         house.start()
-        let collector = Collector(node)
+        let collector = Collector(node, pace: .current)
         collector.start()
         try? await gracefulShutdown()
         node.log.notice("stopping")

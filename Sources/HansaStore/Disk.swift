@@ -39,6 +39,8 @@ public protocol DiskFile: AnyObject, Sendable {
     func truncate(to length: UInt64) throws(DiskFault)
     /// Lets the disk begin to write a range, so that a later `sync` has less to do. Promises nothing.
     func beginWriteback(_ offset: UInt64, _ length: UInt64)
+    /// Lets the system forget what it keeps of a range in memory, so that the next read asks the disk. Promises nothing.
+    func forget(_ offset: UInt64, _ length: UInt64)
     func size() throws(DiskFault) -> UInt64
 }
 

@@ -20,6 +20,14 @@ public enum DiskFault: Error, Hashable, Sendable {
     case syncFailed(path: String, code: Int32)
     case failed(Action, path: String, code: Int32)
 
+    /// The disk has the file and does not give what it holds at this place: a dead sector, or a checksum of the file system that does not match.
+    public var isUnreadable: Bool {
+        guard case .failed(.read, _, let code) = self else { return false }
+        return [EIO, ENODATA, EILSEQ, EBADMSG, Self.needsCleaning].contains(code)
+    }
+    /// EUCLEAN, which XFS and ext4 give for metadata that is damaged.
+    private static let needsCleaning: Int32 = 117
+
     init(_ action: Action, path: String, code: Int32) {
         switch code {
         case ENOENT: self = .notFound(action, path: path)

@@ -225,6 +225,11 @@ private final class PosixFile: DiskFile {
         _ = hansa_begin_writeback(descriptor, Int64(offset), Int64(length))
     }
 
+    func forget(_ offset: UInt64, _ length: UInt64) {
+        // Advice only: where it fails, the read may come from memory.
+        _ = posix_fadvise(descriptor, off_t(offset), off_t(length), POSIX_FADV_DONTNEED)
+    }
+
     func size() throws(DiskFault) -> UInt64 {
         var status = stat()
         guard fstat(descriptor, &status) == 0 else { throw DiskFault(.status, path: path, code: errno) }

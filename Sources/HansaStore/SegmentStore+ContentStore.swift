@@ -89,8 +89,8 @@ extension StoreFault {
     init(_ fault: SegmentStoreFault) {
         switch fault {
         case .noSpace(let missing): self = .diskFull(bytesMissing: missing > 0 ? missing : nil)
-        case .damaged, .lost: self = .damaged(fault.description)
-        case .disk, .stopped: self = .inputOutput(fault.description)
+        case .damaged: self = .damaged(fault.description)
+        case .disk, .stopped, .nothingThere: self = .inputOutput(fault.description)
         }
     }
 }

@@ -18,6 +18,10 @@ extension SegmentStore {
         public var truncated: [UInt32: UInt64] = [:]
         /// Files without a single record, removed.
         public var removed: [UInt32] = []
+        /// Segments whose header was damaged, and was written anew by what is in them.
+        public var mended: [UInt32] = []
+        /// Segments that do not reach their mark, or are gone: what rows name in them is damaged, as far as it is not there.
+        public var lost: [UInt32] = []
         /// Tails and segments that were set aside as `.damaged` files, because it is not known whether they had been durable.
         public var setAside: [UInt32] = []
     }
@@ -32,15 +36,17 @@ extension SegmentStore {
     /// Opens the segments of a directory, which is made where it is missing.
     ///
     /// A segment without a trailer is read from its durable mark on, and cut after its last whole record. The newest of each class goes on to
-    /// be written if it needed no cut; a damaged tail is never written after. Others are sealed. Running it again changes nothing.
+    /// be written if it needed no cut; a damaged tail is never written after. Others are sealed. Running it again changes nothing. Damage does not keep a store
+    /// closed: a header is written anew, a footer too, and what is missing below a mark is listed (`Recovery.lost`) for whoever heals.
     ///
     /// - Parameters:
     ///   - bytesTarget: from what size on a segment is sealed.
+    ///   - named: the segments that the database names.
     ///   - durable: for each unsealed segment, what the database knows of it: the end of the last record it names. Asked in order of id.
-    /// - Throws: `.lost` when a segment does not reach its mark: that is damage, not a crash.
+    /// - Throws: `.nothingThere` where segments are named and there is no file of any.
     public static func open(
         disk: any Disk, directory: String = "segments", bytesTarget: Int = SegmentFormat.segmentBytesTarget,
-        durable: (UInt32) -> DurableMark
+        named: Set<UInt32> = [], durable: (UInt32) -> DurableMark
     ) throws(SegmentStoreFault) -> (store: SegmentStore, recovery: Recovery) {
         let files = SegmentFiles(disk: disk, directory: directory, openMax: openFilesMax)
         var opening = SegmentOpening(files: files, bytesTarget: UInt64(bytesTarget))
@@ -52,7 +58,10 @@ extension SegmentStore {
             // A segment that was set aside keeps its id from being used again.
             if let id = SegmentFiles.id(of: String(name.prefix(12))) { opening.spend(id) }
         }
-        for id in names.compactMap(SegmentFiles.id) { try opening.take(id, durable(id)) }
+        let found = names.compactMap(SegmentFiles.id)
+        guard named.isEmpty || !found.isEmpty else { throw .nothingThere(segments: named.count) }
+        opening.miss(named.subtracting(found).sorted())
+        for id in found { try opening.take(id, durable(id)) }
         let (writers, recovery) = opening.finish()
         return (SegmentStore(files: files, writers: writers), recovery)
     }
@@ -61,7 +70,8 @@ extension SegmentStore {
     public static func open(
         disk: any Disk, directory: String = "segments", bytesTarget: Int = SegmentFormat.segmentBytesTarget, marks: SegmentMarks?
     ) throws(SegmentStoreFault) -> (store: SegmentStore, recovery: Recovery) {
-        try open(disk: disk, directory: directory, bytesTarget: bytesTarget) { segment in
+        try open(disk: disk, directory: directory, bytesTarget: bytesTarget, named: Set(marks?.ends.keys.map { $0 } ?? [])) {
+            segment in
             marks.map { .known($0.ends[segment] ?? 0) } ?? .unknown
         }
     }
@@ -122,7 +132,7 @@ extension SegmentStore {
     /// Visits every record, segment by segment in order of id, in the order they were appended: for a database that is made again, and for a
     /// check of every byte. Records appended meanwhile may be missed.
     ///
-    /// Where a sealed segment is damaged, its footer says where the next record begins, and the scan goes on there.
+    /// Where a segment is damaged, its footer, or else the broken record's length, says where the next record begins, and the scan goes on there.
     /// - Returns: each place that could not be read.
     public func scanAll(
         from first: UInt32 = 0, _ visit: (SegmentLocation, SegmentRecord) throws -> Void
@@ -138,25 +148,65 @@ extension SegmentStore {
         let openEnd = writers.withLock { $0.unsealedEnd(of: segment) }
         let size = if let openEnd { openEnd } else { try onDisk { () throws(DiskFault) in try file.size() } }
         var damage: [Damage] = []
-        let head = try onDisk { () throws(DiskFault) in try file.read(at: 0, SegmentFormat.headerBytes) }
+        let head = try onDisk { () throws(DiskFault) in try files.readAround(file, of: segment, at: 0, SegmentFormat.headerBytes)
+        }
         if (try? SegmentFormat.readHeader(head[...]))?.id != segment {
             damage.append(Damage(segment: segment, offset: 0, fault: .header))
         }
         let footer = openEnd == nil ? try self.footer(of: segment) : nil
         if openEnd == nil, footer == nil { damage.append(Damage(segment: segment, offset: size, fault: .footer)) }
-        var starts = footer.map { Array(Set($0.entries.map(\.offset))).sorted()[...] } ?? []
-        var offset = UInt64(SegmentFormat.headerBytes)
-        while offset < size {
-            let scan = try SegmentScanner.scan(
-                from: offset, size: size, segment: segment,
-                read: { (offset, count) throws(any Error) in try file.read(at: offset, count) }, visit: visit)
-            guard let fault = scan.stoppedBy else { break }
-            damage.append(Damage(segment: segment, offset: scan.goodBytes, fault: fault))
-            starts = starts.drop { UInt64($0) <= scan.goodBytes }
-            guard let next = starts.first else { break }
-            offset = UInt64(next)
+        let walk = try SegmentWalk(
+            size: size, segment: segment, listed: footer?.entries.map(\.offset) ?? [],
+            read: { (offset, count) throws(any Error) in
+                try onDisk { () throws(DiskFault) in try files.readAround(file, of: segment, at: offset, count) }
+            }, visit: visit)
+        return damage + walk.damage.map { Damage(segment: segment, offset: $0.offset, fault: $0.fault) }
+    }
+
+    /// Writes anew what of a sealed segment follows from the rest: a header that is damaged, and a footer, where every record before it is whole. Durable on
+    /// return. A damaged trailer is made anew when the store is opened.
+    ///
+    /// - Returns: whether header and footer are right now.
+    public func mend(_ segment: UInt32) throws(SegmentStoreFault) -> Bool {
+        guard !isWritten(segment) else { return true }
+        var entries: [SegmentFooter.Entry] = []
+        var segmentClass: SegmentClass?
+        let (file, footerOffset, head) = try onDisk { () throws(DiskFault) in
+            let file = try files.disk.open(files.path(segment), writable: true)
+            let offset = try SegmentOpening.footerOffset(file, size: file.size())
+            return (file, offset, try files.readAround(file, of: segment, at: 0, SegmentFormat.headerBytes))
         }
-        return damage
+        guard let footerOffset else { return false }
+        let isHeaderRight = (try? SegmentFormat.readHeader(head[...]))?.id == segment
+        let isFooterRight = try footer(of: segment) != nil
+        if isHeaderRight, isFooterRight { return true }
+        let walk = try onDisk { () throws(DiskFault) in
+            try SegmentWalk(
+                size: UInt64(footerOffset), segment: segment,
+                read: { (offset, count) throws(DiskFault) in try files.readAround(file, of: segment, at: offset, count) },
+                visit: { (location, record) throws(DiskFault) in
+                    if segmentClass == nil { segmentClass = record.segmentClass }
+                    for id in record.ids {
+                        entries.append(
+                            SegmentFooter.Entry(kind: record.kind, id: id, offset: location.offset, length: location.length))
+                    }
+                })
+        }
+        let canList = walk.damage.isEmpty && walk.end == UInt64(footerOffset)
+        do throws(DiskFault) {
+            // A crash between the writes leaves what is as damaged as before, or a segment without a trailer, which open() seals.
+            if !isHeaderRight, let segmentClass { try file.write(SegmentFormat.header(segmentClass, id: segment), at: 0) }
+            if !isFooterRight, canList {
+                let footer = SegmentFooter(entries).encoded(at: footerOffset)
+                try file.write(footer, at: UInt64(footerOffset))
+                try file.truncate(to: UInt64(footerOffset) + UInt64(footer.count))
+            }
+            try file.sync()
+        } catch {
+            if error.isFatal { writers.withLock { $0.hasFailed = true } }
+            throw SegmentStoreFault(error)
+        }
+        return (isHeaderRight || segmentClass != nil) && (isFooterRight || canList)
     }
 
     /// What a sealed segment holds; nil while it is open, or when its footer is damaged.
@@ -164,8 +214,13 @@ extension SegmentStore {
         try onDisk { () throws(DiskFault) in
             let file = try files.file(segment)
             let size = try file.size()
-            guard let offset = try SegmentOpening.footerOffset(file, size: size) else { return nil }
-            return try? SegmentFooter(encoded: try file.read(at: UInt64(offset), Int(size - UInt64(offset))), at: offset)
+            do throws(DiskFault) {
+                guard let offset = try SegmentOpening.footerOffset(file, size: size) else { return nil }
+                return try? SegmentFooter(encoded: try file.read(at: UInt64(offset), Int(size - UInt64(offset))), at: offset)
+            } catch {
+                guard error.isUnreadable, files.answers(besides: segment) else { throw error }
+                return nil
+            }
         }
     }
 }

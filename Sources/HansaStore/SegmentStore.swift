@@ -117,7 +117,7 @@ public final class SegmentStore: Sendable {
                 // A crash here leaves files whose names may be lost: nothing in them has been acknowledged.
                 if work.directory { try files.disk.syncDirectory(files.directory) }
                 // A crash here leaves whole segments without footers; open() seals them.
-                for segment in work.files.compactMap(\.sealing) where try SegmentWriters.finish(segment) {
+                for segment in work.files.compactMap(\.sealing) where try SegmentWriters.finish(segment, in: files) {
                     writers.withLock { $0.noteSealed(segment.id) }
                 }
             } catch {
@@ -147,6 +147,15 @@ public final class SegmentStore: Sendable {
         if case .moved(let place) = moved.fate(of: location.segment, offset: location.offset) { place } else { location }
     }
 
+    /// A place that the disk does not give is damaged, and a file that is gone: while others can be read it is not the disk as a whole.
+    private func fault(_ fault: DiskFault, at location: SegmentLocation) -> SegmentStoreFault {
+        var isMissing = false
+        // Who held a place for longer than the grace may find its segment collected.
+        if case .notFound = fault { isMissing = !moved.isRetired(location.segment) }
+        guard fault.isUnreadable || isMissing, files.answers(besides: location.segment) else { return SegmentStoreFault(fault) }
+        return .damaged(segment: location.segment, offset: UInt64(location.offset), isMissing ? .missing : .unreadable)
+    }
+
     /// Reads a record and checks it against its checksum. Not against its ids: whoever hands content on checks those.
     public func read(_ location: SegmentLocation) throws(SegmentStoreFault) -> SegmentRecord {
         let location = current(location)
@@ -154,7 +163,7 @@ public final class SegmentStore: Sendable {
         do throws(DiskFault) {
             bytes = try files.file(location.segment).read(at: UInt64(location.offset), Int(location.length))
         } catch {
-            throw SegmentStoreFault(error)
+            throw fault(error, at: location)
         }
         do throws(SegmentFault) {
             guard bytes.count == Int(location.length) else { throw .truncated }
@@ -172,7 +181,7 @@ public final class SegmentStore: Sendable {
             throw .damaged(segment: location.segment, offset: UInt64(location.offset), .framing)
         }
         let file: any DiskFile
-        do throws(DiskFault) { file = try files.file(location.segment) } catch { throw SegmentStoreFault(error) }
+        do throws(DiskFault) { file = try files.file(location.segment) } catch { throw self.fault(error, at: location) }
         let restBytes = Int(location.length) - headBytes
         var fault: DiskFault?
         var read = 0
@@ -186,7 +195,7 @@ public final class SegmentStore: Sendable {
                 initialized = max(0, read - headBytes)
             }
             return Result { () throws(SegmentStoreFault) in
-                if let fault { throw SegmentStoreFault(fault) }
+                if let fault { throw self.fault(fault, at: location) }
                 do throws(SegmentFault) {
                     guard read == Int(location.length) else { throw .truncated }
                     return try BlockRecord(prefix: UnsafeRawBufferPointer(head), rest: rest)

@@ -6,8 +6,8 @@ public enum SegmentStoreFault: Error, Hashable, Sendable {
     case noSpace(bytesMissing: UInt64)
     /// A record does not hold what was written.
     case damaged(segment: UInt32, offset: UInt64, SegmentFault)
-    /// A segment is shorter than what the database knows to be durable.
-    case lost(segment: UInt32, durableBytes: UInt64, foundBytes: UInt64)
+    /// The database names segments, and not one file is there: another directory than it should be, as when a disk is not mounted.
+    case nothingThere(segments: Int)
     case disk(DiskFault)
     /// An fsync failed before: nothing more is written, and nothing is acknowledged. The process must stop.
     case stopped
@@ -17,7 +17,7 @@ public enum SegmentStoreFault: Error, Hashable, Sendable {
         switch self {
         case .stopped: true
         case .disk(let fault): fault.isFatal
-        case .noSpace, .damaged, .lost: false
+        case .noSpace, .damaged, .nothingThere: false
         }
     }
 
@@ -31,7 +31,8 @@ extension SegmentStoreFault: CustomStringConvertible {
         switch self {
         case .noSpace(let missing): "the disk is full" + (missing > 0 ? ": \(missing) bytes are missing" : "")
         case .damaged(let segment, let offset, let fault): "segment \(segment) is damaged at byte \(offset): \(fault)"
-        case .lost(let segment, let durable, let found): "segment \(segment) has \(found) good bytes, but \(durable) were durable"
+        case .nothingThere(let segments):
+            "not one of the \(segments) segments that the database names is there: is the disk that has them mounted?"
         case .disk(let fault): fault.description
         case .stopped: "an earlier fsync failed, so nothing more is written"
         }

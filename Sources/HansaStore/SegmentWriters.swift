@@ -126,12 +126,14 @@ struct SegmentWriters: Sendable {
         }
     }
 
-    /// Before a segment of an earlier process takes records, what it holds is read. A segment that cannot be read takes none.
+    /// Before a segment of an earlier process takes records, what it holds is read. One that is damaged or cannot be read takes none.
     private mutating func readEntries(_ segmentClass: SegmentClass) {
         guard var segment = open[segmentClass], segment.entries == nil else { return }
-        do {
-            segment.entries = try SegmentWriters.entries(in: segment)
+        do throws(DiskFault) {
+            let found = try SegmentWriters.entries(in: segment, of: files)
+            segment.entries = found.entries
             open[segmentClass] = segment
+            if !found.isWhole { seal(segmentClass) }
         } catch {
             open[segmentClass] = nil
             abandon(segment)
@@ -207,14 +209,15 @@ struct SegmentWriters: Sendable {
     /// A footer was written.
     mutating func noteSealed(_ segment: UInt32) { sealing[segment] = nil }
 
-    /// Writes the footer of a segment whose records are durable, so that a trailer promises that every record before it is whole.
+    /// Writes the footer of a segment whose records are durable, so that a trailer promises that every record which it lists was whole.
     ///
     /// Where the footer cannot be made or written, the segment stays as a crash would leave it: complete, but unsealed until open().
     /// - Returns: whether it is sealed now.
-    static func finish(_ segment: Open) throws(DiskFault) -> Bool {
+    static func finish(_ segment: Open, in files: SegmentFiles) throws(DiskFault) -> Bool {
         var isSealed = true
-        do {
-            let footer = SegmentFooter(try segment.entries ?? entries(in: segment)).encoded(at: UInt32(segment.end))
+        do throws(DiskFault) {
+            let entries = if let known = segment.entries { known } else { try entries(in: segment, of: files).entries }
+            let footer = SegmentFooter(entries).encoded(at: UInt32(segment.end))
             try segment.file.write(footer, at: segment.end)
             try segment.file.truncate(to: segment.end + UInt64(footer.count))
         } catch {
@@ -226,24 +229,21 @@ struct SegmentWriters: Sendable {
         return isSealed
     }
 
-    /// What a segment's records stand under, from the file itself.
-    private static func entries(in segment: Open) throws -> [SegmentFooter.Entry] {
+    /// What a segment's whole records stand under, from the file itself, and whether there are no others.
+    private static func entries(in segment: Open, of files: SegmentFiles) throws(DiskFault) -> (
+        entries: [SegmentFooter.Entry], isWhole: Bool
+    ) {
         var entries: [SegmentFooter.Entry] = []
-        let scan = try SegmentScanner.scan(
+        let walk = try SegmentWalk(
             size: segment.end, segment: segment.id,
-            read: { offset, count throws(DiskFault) in
-                try segment.file.read(at: offset, count)
-            },
+            read: { offset, count throws(DiskFault) in try files.readAround(segment.file, of: segment.id, at: offset, count) },
             visit: { location, record throws(DiskFault) in
                 for id in record.ids {
                     entries.append(
                         SegmentFooter.Entry(kind: record.kind, id: id, offset: location.offset, length: location.length))
                 }
             })
-        guard scan.goodBytes == segment.end else {
-            throw SegmentStoreFault.damaged(segment: segment.id, offset: scan.goodBytes, scan.stoppedBy ?? .truncated)
-        }
-        return entries
+        return (entries, walk.damage.isEmpty && walk.end == segment.end)
     }
 
     /// After a failed write the tail is of unknown content: it is cut off, and the next record goes to a new segment.

@@ -46,6 +46,9 @@ public struct StoreCheck: Sendable {
     /// Blocks that chunks' rows name and that cannot be read, each once.
     public private(set) var damagedBlocks: [ContentLocation] = []
 
+    /// Segments whose header or footer is damaged: `SegmentStore.mend` writes them anew.
+    public private(set) var mendable: Set<UInt32> = []
+
     /// Chunks that rows place where they are not, or that a release needs and no row has, by the city that served them.
     private(set) var lostChunks: Set<Lost> = []
     /// Releases whose document, table or page cannot be read.
@@ -64,23 +67,23 @@ public struct StoreCheck: Sendable {
     /// How many segments are compared with their rows at a time.
     private static let segmentsAtOnce = 8
 
-    /// Reads everything. `progress` is told how many bytes of how many are read, now and then, and ends the check by throwing.
+    /// Reads everything, or of the segments only some. `progress` is told how many bytes of how many are read, now and then, and ends the check by throwing.
     public init(
-        of metadata: SQLiteStore, _ content: SegmentStore,
+        of metadata: SQLiteStore, _ content: SegmentStore, only chosen: Set<UInt32>? = nil,
         progress: (_ done: UInt64, _ total: UInt64) throws -> Void = { _, _ in }
     ) throws {
         self.content = content
         for problem in try metadata.integrityProblems().prefix(10) { find("the database: \(problem)") }
-        let named = try metadata.namedPlaces()
-        let present = try content.segments()
+        let named = try metadata.namedPlaces().filter { chosen?.contains($0.place.segment) ?? true }
+        let present = try content.segments().filter { chosen?.contains($0) ?? true }
         let ends = try metadata.segmentEnds()
         let total = try present.reduce(0) { try $0 + content.size(of: $1) }
-        let all = Set(present).union(ends.keys).sorted()
+        let all = Set(present).union(ends.keys).filter { chosen?.contains($0) ?? true }.sorted()
         var place = 0
         for start in stride(from: 0, to: all.count, by: StoreCheck.segmentsAtOnce) {
             let group = all[start..<min(start + StoreCheck.segmentsAtOnce, all.count)]
             guard let first = group.first, let last = group.last else { break }
-            let chunks = try metadata.chunkPlaces(in: first...last)
+            let chunks = try metadata.chunkPlaces(in: first...last).filter { chosen?.contains($0.block.segment) ?? true }
             self.chunks += chunks.count
             var chunk = 0
             for segment in group {
@@ -95,6 +98,7 @@ public struct StoreCheck: Sendable {
                 }
                 miss(upTo: (segment, .max), named, &place, chunks, &chunk, isPresent: isPresent)
                 for place in damage {
+                    if place.fault == .header || place.fault == .footer { mendable.insert(segment) }
                     let isNeeded = lostPlaces.contains(StoreCheck.key(segment, UInt32(clamping: place.offset)))
                     find(place.fault.words, segment: segment, offset: place.offset, isNeeded: isNeeded)
                 }
@@ -102,7 +106,8 @@ public struct StoreCheck: Sendable {
         }
         var none = 0
         miss(upTo: (.max, .max), named, &place, [], &none, isPresent: false)
-        try readReleases(metadata, content)
+        // Without a place that is lost a part of the segments says nothing of a release.
+        if chosen == nil || !lostReleases.isEmpty || !lostChunks.isEmpty { try readReleases(metadata, content) }
     }
 
     private mutating func find(
@@ -339,12 +344,14 @@ extension SegmentFault {
     /// For people.
     fileprivate var words: String {
         switch self {
-        case .header: "the segment's first bytes are not a header"
+        case .header: "the segment's first bytes are not a header: they are written anew"
         case .truncated: "the segment ends within a record"
         case .checksum: "a record's checksum does not match"
         case .framing: "something that is no record"
         case .body(let what): "a record that cannot be read: \(what)"
-        case .footer: "the segment's list of its records is damaged; the records themselves may be whole"
+        case .footer: "the segment's list of its records is damaged: it is made anew where the records themselves are whole"
+        case .unreadable: "the disk does not give back what it holds"
+        case .missing: "the segment's file is gone"
         }
     }
 }

@@ -19,6 +19,10 @@ public final class MemoryDisk: Disk {
         public var failsSync = false
         /// Bits that are read wrong, by file and offset: what is stored stays as it is.
         public var misreads: [String: [Int: UInt8]] = [:]
+        /// Places that cannot be read, by file: EIO for every read that touches one.
+        public var deadSectors: [String: Set<Int>] = [:]
+        /// No read of a file's content succeeds.
+        public var failsReads = false
         /// Reservations are taken for granted, as on a file system that cannot reserve.
         public var ignoresReservations = false
 
@@ -389,6 +393,10 @@ private final class MemoryFile: DiskFile {
             guard state.epoch == epoch, let content = state.nodes[node] else {
                 throw .failed(.read, path: path, code: MemoryDisk.stopped)
             }
+            let wanted = Int(offset)..<(Int(offset) + parts.reduce(0) { $0 + $1.count })
+            if state.faults.failsReads || state.faults.deadSectors[path]?.contains(where: wanted.contains) == true {
+                throw .failed(.read, path: path, code: 5)
+            }
             var at = Int(offset)
             for part in parts where at < content.bytes.count {
                 let count = Swift.min(part.count, content.bytes.count - at)
@@ -425,6 +433,7 @@ private final class MemoryFile: DiskFile {
     }
 
     func beginWriteback(_ offset: UInt64, _ length: UInt64) {}
+    func forget(_ offset: UInt64, _ length: UInt64) {}
 
     func size() throws(DiskFault) -> UInt64 {
         try disk.look(.status, path) { state throws(DiskFault) in

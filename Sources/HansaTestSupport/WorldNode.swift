@@ -308,7 +308,9 @@ public final class WorldNode {
         guard isDown else { return }
         do {
             let marks = try durableMarks()
-            content = try SegmentStore.open(disk: disk) { .known(marks[$0] ?? 0) }.store
+            let (store, recovery) = try SegmentStore.open(disk: disk, named: Set(marks.keys)) { .known(marks[$0] ?? 0) }
+            content = store
+            if !recovery.lost.isEmpty { throw SegmentStoreFault.nothingThere(segments: recovery.lost.count) }
         } catch {
             if !disk.faults.misreads.isEmpty {
                 readRight()

@@ -226,6 +226,9 @@ extension ConfigurationKey {
             configuration.limits.sending.schedule = schedule
             return nil
         },
+        rate(
+            "limits.collectRate", "How fast a node that serves reads, copies and deletes what no release needs any more.",
+            \.limits.collectBytesPerSecond),
     ]
 
     private static func rate(

@@ -67,6 +67,8 @@ public struct NodeConfiguration: Sendable, Equatable {
         /// Content asked for and not yet written, over all partners.
         public var contentBytesInFlight = 256 * 1024 * 1024
         public var sending = SendingRates()
+        /// What collection reads, copies and deletes beside a node that serves; nil: as fast as it can.
+        public var collectBytesPerSecond: UInt64? = 32_000_000
 
         public init() {}
     }

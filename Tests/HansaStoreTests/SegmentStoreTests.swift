@@ -278,48 +278,6 @@ import Testing
         }
     }
 
-    @Test func whatDoesNotReachItsDurableMarkIsDamage() throws {
-        let disk = MemoryDisk(seed: 1)
-        var maker = RecordMaker(seed: 10)
-        let store = try open(disk, bytesTarget: 1 << 20)
-        var stored: [Stored] = []
-        for _ in 0..<5 {
-            let record = maker.block()
-            stored.append((try store.append(record), record))
-        }
-        try store.sync()
-        let whole = try #require(disk.contents("segments/00000001.seg"))
-        disk.put("segments/00000001.seg", Array(whole.dropLast()))
-        #expect(
-            throws: SegmentStoreFault.lost(segment: 1, durableBytes: UInt64(whole.count), foundBytes: UInt64(whole.count - 1))
-        ) {
-            try open(disk, bytesTarget: 1 << 20, stored)
-        }
-        disk.put("segments/00000001.seg", [0] + whole.dropFirst())
-        #expect(throws: SegmentStoreFault.damaged(segment: 1, offset: 0, .header)) {
-            try open(disk, bytesTarget: 1 << 20, stored)
-        }
-    }
-
-    @Test func withoutADatabaseNothingIsThrownAway() throws {
-        let disk = MemoryDisk(seed: 1)
-        var maker = RecordMaker(seed: 11)
-        let store = try open(disk, bytesTarget: 1 << 20)
-        let records = (0..<4).map { _ in maker.block() }
-        let locations = try records.map { try store.append($0) }
-        try store.sync()
-        disk.flipBit("segments/00000001.seg", byte: Int(locations[1].offset) + 30, bit: 0)
-        let whole = try #require(disk.contents("segments/00000001.seg"))
-        let (again, recovery) = try SegmentStore.open(disk: disk) { _ in .unknown }
-        #expect(recovery.setAside == [1])
-        #expect(disk.contents("segments/00000001.seg.damaged") == Array(whole[Int(locations[1].offset)...]))
-        #expect(try again.everything() == [locations[0]: records[0]])
-        // The name of what was set aside is not used again.
-        try disk.remove("segments/00000001.seg")
-        let third = try SegmentStore.open(disk: disk) { _ in .unknown }.store
-        #expect(try third.append(maker.block()).segment == 2)
-    }
-
     @Test(arguments: DiskKind.allCases) func openingIgnoresForeignFilesAndRemovesEmptySegments(kind: DiskKind) throws {
         try kind.with { disk in
             try disk.makeDirectory("segments")

@@ -153,7 +153,7 @@ import Testing
             "advertise": "a.ca:1",
             "logLevel": "trace", "limits.sendRate": "20MB/s", "limits.sendRatePerPartner": "unlimited",
             "limits.sendRates": "auckland.nz 2MB/s,oslo.no unlimited", "limits.sendSchedule": "22:00-06:00 1GB/s",
-            "witnesses": "auckland.nz,oslo.no", "limits.sendWeights": "auckland.nz 3,oslo.no 100",
+            "witnesses": "auckland.nz,oslo.no", "limits.collectRate": "8MB/s", "limits.sendWeights": "auckland.nz 3,oslo.no 100",
         ]
         var text = ConfigurationYAML.write(NodeConfiguration(city: try CityID("kitchener.ca"), name: "Kitchener"))
         var wanted = try ConfigurationYAML.read(text)
