@@ -1,5 +1,4 @@
-// The store's long life over real processes: a database that is gone is made again, and kill -9 at any moment of publish, collection and checkout
-// loses nothing.
+// The store's long life over real processes: a database that is gone is made again. kill -9 is in KillStepTests.
 import Foundation
 import Glibc
 import Testing
@@ -60,71 +59,6 @@ extension EndToEndTests {
             for city in [auckland, london] { try city.expectSoundLog() }
         }
 
-        private static let kills = ProcessInfo.processInfo.environment["HANSA_KILLS"].flatMap { Int($0) } ?? 6
-
-        /// Each round publishes, withdraws, collects and checks out, and is killed somewhere: what a command acknowledged is there afterwards.
-        @Test func aStoreThatIsKilledAtAnyMomentLosesNothing() throws {
-            let world = try World()
-            let city = try world.city("auckland.nz", serves: false)
-            var random = SeededBytes(seed: UInt64.random(in: 0 ... .max))
-            let seed = random.seed
-            // What the store must hold: by package, the text of what was acknowledged last.
-            var held: [String: String] = [:]
-            var hits = [0, 0, 0, 0]
-            for round in 0..<Self.kills {
-                let name = "p\(random.next() % 5)"
-                let text = Self.text("\(name)-\(round)", lines: 2000 + Int(random.next() % 20000))
-                let directory = try write(name, text, world)
-                let step = Int(random.next() % 4)
-                let arguments =
-                    switch step {
-                    case 0: ["package", "publish", directory.path, "--name", name]
-                    case 1: ["package", "withdraw", "auckland.nz/\(name)", "--reason", "It was wrong."]
-                    case 2: ["store", "collect"]
-                    default: ["package", "checkout", "auckland.nz/\(name)", "out-\(round)", "--payload"]
-                    }
-                let process = try Program.start(
-                    Program.path, arguments + ["--home", city.home.path], in: world.directory,
-                    output: world.directory.appending(path: "killed.out"), messages: world.directory.appending(path: "killed.err")
-                )
-                usleep(UInt32(random.next() % 120_000))
-                let wasRunning = process.isRunning
-                process.signal(SIGKILL)
-                let status = process.wait(seconds: 10)
-                if wasRunning { hits[step] += 1 }
-                // A publish or a withdrawal that was killed happened or did not: the store says which, and holds either whole.
-                let now = try city.version(of: "auckland.nz/\(name)")
-                if step <= 1 {
-                    let before = held[name]
-                    if let content = try checkout(name, "after-\(round)", city, world) {
-                        #expect(
-                            content == before || content == text,
-                            "seed \(seed), round \(round): \(name)@\(now ?? "-") is neither old nor new")
-                        if status == 0 { #expect(step == 0 && content == text, "seed \(seed), round \(round)") }
-                        held[name] = content
-                    } else {
-                        #expect(step == 1 || before == nil, "seed \(seed), round \(round): \(name) is gone")
-                        held[name] = nil
-                    }
-                }
-                if round % 5 == 4 || round == Self.kills - 1 {
-                    try city.hansa(["store", "check"])
-                    for (name, text) in held {
-                        #expect(
-                            try checkout(name, "all-\(round)-\(name)", city, world) == text,
-                            "seed \(seed), round \(round): \(name)")
-                    }
-                }
-            }
-            try city.hansa(["store", "collect"])
-            try city.hansa(["store", "check"])
-            for (name, text) in held { #expect(try checkout(name, "end-\(name)", city, world) == text, "seed \(seed)") }
-            try city.expectSoundLog()
-            print(
-                "\(Self.kills) kills; while running: \(hits[0]) publishes, \(hits[1]) withdrawals, \(hits[2]) collections, \(hits[3]) checkouts; seed \(seed)"
-            )
-        }
-
         // MARK: Support
 
         private func listed(_ city: City) throws -> [String] {
@@ -147,18 +81,6 @@ extension EndToEndTests {
         private func publish(_ name: String, _ text: String, by city: City, _ world: World) throws {
             let directory = try write(name, text, world)
             try city.hansa(["package", "publish", directory.path, "--name", name, "--tlp", "GREEN"])
-        }
-
-        /// What a checkout holds; nil where there is nothing to check out.
-        private func checkout(_ name: String, _ target: String, _ city: City, _ world: World) throws -> String? {
-            let outcome = try city.run(["package", "checkout", "auckland.nz/\(name)", target, "--payload"])
-            guard outcome.status == 0 else {
-                #expect(!outcome.messages.contains("damaged") && !outcome.messages.contains("H311"), "\(outcome)")
-                return nil
-            }
-            let directory = world.directory.appending(path: target)
-            defer { try? FileManager.default.removeItem(at: directory) }
-            return try String(contentsOf: directory.appending(path: "data.csv"), encoding: .utf8)
         }
     }
 }

@@ -91,6 +91,8 @@ final class City {
     let home: URL
     fileprivate(set) var port = 0
     private(set) var process: RunningProcess?
+    /// Beside the tests' own, for its commands and its node.
+    var environment: [String: String] = [:]
     private let directory: URL
     /// What the node is started with: nothing, or how to enter its host.
     private let prefix: [String]
@@ -122,7 +124,8 @@ final class City {
 
     /// The same with any exit code.
     func run(_ arguments: [String], seconds: Double = 60) throws -> Outcome {
-        try Program.run(Program.path, arguments + ["--home", home.path], in: directory, seconds: seconds)
+        try Program.run(
+            Program.path, arguments + ["--home", home.path], in: directory, seconds: seconds, environment: environment)
     }
 
     func agreementState(_ agreement: String) throws -> String? {
@@ -160,7 +163,8 @@ final class City {
         starts += 1
         let words = prefix + [Program.path, "serve", "--home", home.path]
         let process = try Program.start(
-            words[0], Array(words.dropFirst()), in: directory, output: logFile.appendingPathExtension("out"), messages: logFile)
+            words[0], Array(words.dropFirst()), in: directory, output: logFile.appendingPathExtension("out"), messages: logFile,
+            environment: environment)
         self.process = process
         try eventually("\(id) serves: \(log)", within: 30) { log.contains(" serving ") || !process.isRunning }
         return process.isRunning

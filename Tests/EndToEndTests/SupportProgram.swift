@@ -50,9 +50,10 @@ enum Program {
     static let data = repository.appending(path: "deploy/demo-data")
 
     /// Starts a process with stdout and stderr in files; the caller waits for it or kills it.
-    static func start(_ executable: String, _ arguments: [String], in directory: URL, output: URL, messages: URL) throws
-        -> RunningProcess
-    {
+    static func start(
+        _ executable: String, _ arguments: [String], in directory: URL, output: URL, messages: URL,
+        environment more: [String: String] = [:]
+    ) throws -> RunningProcess {
         let process = Process()
         process.executableURL = URL(filePath: executable)
         process.arguments = arguments
@@ -60,6 +61,7 @@ enum Program {
         var environment = ProcessInfo.processInfo.environment
         for name in ["HANSA_HOME", "HANSA"] { environment[name] = nil }
         environment["NO_COLOR"] = "1"
+        environment.merge(more) { $1 }
         process.environment = environment
         for file in [output, messages] { _ = FileManager.default.createFile(atPath: file.path, contents: nil) }
         process.standardOutput = try FileHandle(forWritingTo: output)
@@ -69,12 +71,16 @@ enum Program {
     }
 
     /// Runs to the end; a process that outlives its deadline is killed, and that is an error of the test.
-    static func run(_ executable: String, _ arguments: [String], in directory: URL, seconds: Double = 60) throws -> Outcome {
+    static func run(
+        _ executable: String, _ arguments: [String], in directory: URL, seconds: Double = 60,
+        environment: [String: String] = [:]
+    ) throws -> Outcome {
         let stem = directory.appending(path: ".run-\(UUID().uuidString)")
         let output = stem.appendingPathExtension("out")
         let messages = stem.appendingPathExtension("err")
         defer { for file in [output, messages] { try? FileManager.default.removeItem(at: file) } }
-        let running = try start(executable, arguments, in: directory, output: output, messages: messages)
+        let running = try start(
+            executable, arguments, in: directory, output: output, messages: messages, environment: environment)
         let shown = ([URL(filePath: executable).lastPathComponent] + arguments).joined(separator: " ")
         guard let status = running.wait(seconds: seconds) else {
             running.signal(SIGKILL)
