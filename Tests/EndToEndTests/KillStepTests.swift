@@ -9,7 +9,7 @@ import Testing
 extension EndToEndTests {
     struct KillStepTests {
         private static let kills =
-            ProcessInfo.processInfo.environment["HANSA_KILLS"].flatMap { Int($0) } ?? Step.allCases.count * 2
+            ProcessInfo.processInfo.environment["HANSA_KILLS"].flatMap { Int($0) } ?? Step.allCases.count
 
         private enum Step: String, CaseIterable {
             case publish, publishToNode, withdraw, collect, collectInNode, checkout, rebuild
