@@ -240,7 +240,7 @@ public struct DatabaseRemake: Sendable {
         guard let place = documents[commit.digest], let envelope = try? Envelope(binary: content.body(at: place)),
             envelope.digest == commit.digest, let release = try? Release(payload: envelope.payload)
         else {
-            missing += 1
+            if !evidence.shows(commit.digest) { missing += 1 }
             return
         }
         let summary = ReleaseSummary(release)
@@ -291,12 +291,7 @@ public struct DatabaseRemake: Sendable {
             row.withdrawnSeq = max(row.withdrawnSeq ?? 0, release.seq)
             if release.seq > row.lastSeq { (row.lastSeq, row.last) = (release.seq, digest) }
             try tx.put(row)
-            for var holding in try tx.holdings(of: release.package) where holding.state == .accepted {
-                guard let row = try tx.release(holding.release), row.release.ownerSeq <= release.seq else { continue }
-                (holding.state, holding.reason) = (.ended, "withdrawn")
-                try tx.put(holding)
-            }
-            return
+            return try tx.endHoldings(of: release.package, upTo: release.seq)
         }
         if let before, before.lastSeq > release.seq { return }
         try tx.put(

@@ -81,6 +81,9 @@ struct LoggedEvidence {
         }
     }
 
+    /// A release that lies in a proof.
+    func shows(_ release: Digest) -> Bool { proofs[release] != nil }
+
     // MARK: Rows
 
     /// After keyrings, releases and members have their rows. `document` finds the place of a document by its digest.
@@ -137,6 +140,14 @@ struct LoggedEvidence {
                     package: dispute.package, kind: .fork, writer: proof.writer, seq: proof.seq, known: dispute.known,
                     other: dispute.other, document: place, partner: dispute.partner, found: proof.found,
                     resolved: dispute.resolved))
+            // A withdrawal under a number that another release has lies in the proof alone, and took back all the same.
+            guard let envelope = proof.releases.first(where: { $0.digest == dispute.other }),
+                let release = try? Release(payload: envelope.payload), release.operation == .withdraw,
+                var row = try tx.package(dispute.package)
+            else { break }
+            row.withdrawnSeq = max(row.withdrawnSeq ?? 0, release.seq)
+            try tx.put(row)
+            try tx.endHoldings(of: dispute.package, upTo: release.seq)
         case .fence:
             guard let release = try? Release(payload: envelope.payload) else { return }
             let known = try tx.releaseDigest(of: release.package, writer: release.writer, seq: release.seq)

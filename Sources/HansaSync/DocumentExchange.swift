@@ -392,17 +392,7 @@ public final class DocumentExchange {
             row.withdrawnSeq = max(row.withdrawnSeq ?? 0, release.seq)
             if release.seq > row.lastSeq, location != nil { (row.lastSeq, row.last) = (release.seq, digest) }
             try tx.put(row)
-            for var holding in try tx.holdings(of: release.package) where holding.state == .accepted {
-                guard !SeededBug.isOn(.forgottenWithdrawal), let known = try tx.release(holding.release),
-                    known.release.ownerSeq <= release.seq,
-                    var view = try tx.subscribedView(holding.view)
-                else { continue }
-                view.members.remove(MemberSet.memberID(release: holding.release, level: holding.level.code))
-                holding.state = .ended
-                holding.reason = "withdrawn"
-                try tx.put(holding)
-                try tx.put(view)
-            }
+            if !SeededBug.isOn(.forgottenWithdrawal) { try tx.endHoldings(of: release.package, upTo: release.seq) }
             try tx.log(
                 LogDraft(
                     .packageWithdrawn, partner: self.peer, package: release.package, release: digest,
@@ -426,6 +416,21 @@ public final class DocumentExchange {
     /// The partner served us a release of the package.
     private func isServedByPeer(_ package: PackageID, _ store: any MetadataReading) throws -> Bool {
         try store.holdings(of: package).contains { try store.subscribedView($0.view)?.publisher == self.peer }
+    }
+}
+
+extension MetadataWriting {
+    /// What we hold of a package's releases up to the number of a withdrawal ends.
+    public func endHoldings(of package: PackageID, upTo seq: UInt64) throws {
+        for var holding in try holdings(of: package) where holding.state == .accepted {
+            guard let known = try release(holding.release), known.release.ownerSeq <= seq else { continue }
+            if var view = try subscribedView(holding.view) {
+                view.members.remove(MemberSet.memberID(release: holding.release, level: holding.level.code))
+                try put(view)
+            }
+            (holding.state, holding.reason) = (.ended, "withdrawn")
+            try put(holding)
+        }
     }
 }
 

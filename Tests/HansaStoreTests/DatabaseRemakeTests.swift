@@ -142,6 +142,43 @@ import Testing
         #expect(states == [.active, .paused, .paused])
     }
 
+    /// A withdrawal under the number of a release lies in the proof of that fork alone, and stays a withdrawal.
+    @Test func aForkThatTookBackStillDoes() throws {
+        var options = World.Options()
+        options.engine = .sqlite
+        let world = try World(seed: 6, cities: ["auckland.nz", "kitchener.ca"], options: options)
+        let (one, two) = (world.nodes[0], world.nodes[1])
+        let agreement = try world.agree(0, 1)
+        try one.grant(two.city, "auckland.nz/**", under: agreement)
+        try one.publish("roads", Self.text(1))
+        let release = try one.publish("roads", Self.text(2))
+        world.connect(0, 1)
+        world.run(seconds: 20)
+        let package = try PackageID(city: one.city, path: "roads")
+        try one.change { tx in
+            guard var row = try tx.package(package), let first = try tx.releaseDigest(of: package, writer: one.city, seq: 1)
+            else { return ExchangeChanges() }
+            (row.lastSeq, row.headSeq, row.last, row.head) = (1, 1, first, first)
+            try tx.put(row)
+            return ExchangeChanges()
+        }
+        try one.withdraw("roads")
+        world.run(seconds: 20)
+        let metadata = try #require(two.metadata as? SQLiteStore)
+        let content = try #require(two.content as? SegmentStore)
+        #expect(try metadata.read { try $0.disputes(of: package).map(\.kind) } == [.fork])
+        try metadata.keepPolicy(in: content)
+        let again = try SQLiteStore(inMemoryWith: DeterministicRandom(seed: 9))
+        let own = try metadata.read { try $0.keyringEnvelopes(of: two.city) }
+        let remake = try DatabaseRemake(
+            into: again, from: content, logs: [try Self.log(of: two)], own: two.city, keyrings: own, at: world.now)
+        #expect(remake.missing == 0 && remake.disputes == 1)
+        for store in [metadata, again] {
+            #expect(try store.read { try $0.package(package)?.withdrawnSeq } == 2)
+            #expect(try store.read { try $0.holdings(of: release).map(\.state) } == [.ended])
+        }
+    }
+
     @Test func theNewestWholeArchiveCounts() throws {
         let disk = MemoryDisk(seed: 1)
         let content = try SegmentStore.open(disk: disk) { _ in .known(0) }.store
