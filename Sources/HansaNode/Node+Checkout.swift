@@ -76,10 +76,10 @@ extension Node {
         if !dryRun { try logCheckout(caller, chosen, purpose) }
         let run = CheckoutRun(self, sink: sink, payloadOnly: payload, force: force, dryRun: dryRun)
         var rows: [JSONValue] = []
-        for release in chosen {
-            let directory = release.release.package.path
-            let outcome = try guarded { try run.run(release, into: directory) }
-            rows.append(.object(checkoutMembers(release, directory, outcome)))
+        try guarded {
+            try run.run(chosen.map { ($0, $0.release.package.path) }) { release, outcome in
+                rows.append(.object(self.checkoutMembers(release, release.release.package.path, outcome)))
+            }
         }
         return [
             "schema": "hansa.package-checkout/1", "packages": .array(rows), "refused": JSONValue(refused),

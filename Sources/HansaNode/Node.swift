@@ -41,6 +41,8 @@ public final class Node: NodeHandle {
     let publishing = Mutex<Void>(())
     /// The heads of each package that was last tried to be merged without a person: not again before one more came.
     let mergesTried = Mutex<[PackageID: [Digest]]>([:])
+    /// What checkouts wrote and nobody touched since.
+    let writtenFiles = WrittenFiles()
     /// What the listener bound, for `status`.
     let listening = Mutex<[String]>([])
 

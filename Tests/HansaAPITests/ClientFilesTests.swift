@@ -154,6 +154,30 @@ struct ClientFilesTests {
         #expect(problem { _ = try fixture.client().run(request, files: .listed(alone)) }?.code == .fileUnsafe)
     }
 
+    /// Several threads list, and what they find comes in the order asked for.
+    @Test func manyDirectoriesAreListedInTheirOrder() throws {
+        let directory = TemporaryDirectory()
+        let paths = (0..<3300).map { number in
+            let path = "\(directory.path)/\(number % 7)/p\(number)"
+            if number != 1500 { directory.file("\(number % 7)/p\(number)/f\(number)") }
+            return path
+        }
+        let files = try ListedDirectories(publishing: paths, name: nil, base: directory.path)
+        var listings: [DirectoryListing] = []
+        while true {
+            let batch = try ListingCodec.decode(files.nextListings {})
+            if batch.isEmpty { break }
+            listings += batch
+        }
+        #expect(listings.map(\.number) == Array(0..<3300))
+        #expect(listings[1500].fault?.code == .fileUnreadable)
+        for (number, listing) in listings.enumerated() where number != 1500 {
+            #expect(listing.path == paths[number] && listing.entries.map(\.path) == ["f\(number)"])
+        }
+        // Whoever has enough leaves no lister behind that waits for ever.
+        _ = try ListedDirectories(publishing: paths, name: nil, base: directory.path).nextListings {}
+    }
+
     @Test func aListingOfManyThousandFilesComesInParts() throws {
         let fixture = try ServerFixture()
         let directory = TemporaryDirectory()

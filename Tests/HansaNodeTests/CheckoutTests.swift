@@ -103,4 +103,49 @@ struct CheckoutTests {
         #expect(try home.verify(target.path + "/roads/a")["valid"] == true)
         #expect(problem { try home.checkout("kitchener.ca/none/*", into: target) }?.code == .packageUnknown)
     }
+
+    /// Many small packages are written together, and what was written is known again without a look at its bytes.
+    @Test(arguments: [true, false]) func whatThisNodeWroteIsNotReadAgain(payload: Bool) throws {
+        for number in 0..<90 {
+            try data.write("many/p\(number)/x.csv", "id,value\n\(number),1\n")
+            try data.write("many/p\(number)/y.csv", "id,value\n\(number),2\n")
+        }
+        try home.publish((0..<90).map { "\(data.path)/many/p\($0)" })
+        let target = Folder()
+        func checkout(force: Bool = false) throws -> (written: Int, opened: Int, listings: Int, commits: Int) {
+            let sink = FolderSink(target.path)
+            let document = try home.checkout("kitchener.ca/**", into: sink, payload: payload, force: force)
+            let written = document["packages"]?.array?.reduce(0) { $0 + ($1["written"]?.integer.map(Int.init) ?? 0) }
+            return (written ?? 0, sink.opened.count, sink.listings, sink.commits)
+        }
+        let first = try checkout()
+        #expect(first.written == 90 * (payload ? 2 : 8) && first.listings == 1 && first.commits < 10)
+        for number in [0, 41, 89] {
+            let path = "p\(number)" + (payload ? "" : "/data")
+            #expect(target.text("\(path)/y.csv") == "id,value\n\(number),2\n")
+            if !payload { #expect(try home.verify("\(target.path)/p\(number)")["valid"] == true) }
+        }
+        let again = try checkout()
+        #expect(again.written == 0 && again.opened == 0)
+        // New versions of two of them: of the rest nothing is read, of these no more than is written.
+        for number in [3, 70] { try data.write("many/p\(number)/x.csv", "id,value\n\(number),9\n") }
+        try home.publish([3, 70].map { "\(data.path)/many/p\($0)" })
+        let third = try checkout()
+        #expect(third.opened == 0 && third.written > 0)
+        #expect(target.text("p70" + (payload ? "" : "/data") + "/x.csv") == "id,value\n70,9\n")
+        // As long as before, and with the time it had: it was touched all the same.
+        let path = "\(target.path)/p5" + (payload ? "" : "/data") + "/x.csv"
+        var before = stat()
+        stat(path, &before)
+        let file = open(path, O_WRONLY | O_CLOEXEC)
+        #expect(pwrite(file, "8", 1, 9) == 1)
+        var times = [before.st_atim, before.st_mtim]
+        futimens(file, &times)
+        close(file)
+        #expect(problem { _ = try checkout() }?.code == .checkoutModified)
+        // With --force everything is looked at.
+        let forced = try checkout(force: true)
+        #expect(forced.written == 1 && forced.opened == 90 * (payload ? 2 : 8))
+        #expect(target.text("p5" + (payload ? "" : "/data") + "/x.csv") == "id,value\n5,1\n")
+    }
 }

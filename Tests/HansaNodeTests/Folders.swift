@@ -102,6 +102,11 @@ final class FolderSource: PublishSource, DirectoryReader {
 /// A directory to check out into: the client's own code, without the socket.
 final class FolderSink: CheckoutSink {
     private let target: CheckoutTarget
+    // Of one checkout, which is one thread.
+    /// Files that were opened to be compared.
+    nonisolated(unsafe) private(set) var opened: [String] = []
+    nonisolated(unsafe) private(set) var listings = 0
+    nonisolated(unsafe) private(set) var commits = 0
 
     init(_ path: String) { target = CheckoutTarget(directory: path) }
 
@@ -109,9 +114,18 @@ final class FolderSink: CheckoutSink {
     func warn(_ message: String) {}
     var isCancelled: Bool { false }
 
-    func listing(of directory: String) throws(Problem) -> [FileStat] { try target.listing(of: directory).entries }
-    func open(_ paths: [String]) throws(Problem) -> [CInt] { try target.openExisting(paths) }
+    func listing(of directory: String) throws(Problem) -> [FileStat] {
+        listings += 1
+        return try target.listing(of: directory).entries
+    }
+    func open(_ paths: [String]) throws(Problem) -> [CInt] {
+        opened += paths
+        return try target.openExisting(paths)
+    }
     func create(_ paths: [String]) throws(Problem) -> [CInt] { try target.create(paths) }
-    func commit(_ paths: [String]) throws(Problem) { try target.commit(paths) }
+    func commit(_ paths: [String]) throws(Problem) {
+        commits += 1
+        try target.commit(paths)
+    }
     func remove(_ paths: [String]) throws(Problem) { try target.remove(paths) }
 }

@@ -99,9 +99,15 @@ final class TestHome {
     func checkout(_ reference: String, into folder: Folder, payload: Bool = false, force: Bool = false, dryRun: Bool = false)
         throws -> JSONValue
     {
+        try checkout(reference, into: FolderSink(folder.path), payload: payload, force: force, dryRun: dryRun)
+    }
+
+    @discardableResult
+    func checkout(_ reference: String, into sink: FolderSink, payload: Bool = false, force: Bool = false, dryRun: Bool = false)
+        throws -> JSONValue
+    {
         try node.packageCheckout(
-            caller, reference: reference, payload: payload, purpose: nil, force: force, dryRun: dryRun,
-            sink: FolderSink(folder.path))
+            caller, reference: reference, payload: payload, purpose: nil, force: force, dryRun: dryRun, sink: sink)
     }
 
     func verify(_ path: String) throws -> JSONValue {

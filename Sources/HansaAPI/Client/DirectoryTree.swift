@@ -5,7 +5,7 @@ internal import Glibc
 internal import HansaCore
 
 final class DirectoryTree {
-    private static let keptMax = 64
+    private static let keptMax = 256
 
     let root: String
     private let rootDescriptor: CInt

@@ -12,13 +12,25 @@ struct DirectoryWalker {
     let entersHidden: Bool
     /// Names that are left out, at any depth; it is given the directory they are in.
     var skips: (CInt, String) -> Bool = { _, _ in false }
+    /// The directory in which the last one stood: its neighbours are found from there.
+    private let parent = OpenedParent()
+
+    init(entersHidden: Bool) { self.entersHidden = entersHidden }
+
+    init(entersHidden: Bool, skips: @escaping (CInt, String) -> Bool) {
+        self.entersHidden = entersHidden
+        self.skips = skips
+    }
 
     /// The listing of the directory at an absolute path. The moment it began is by the clock that stamps files: a file that changes later
     /// carries that time or a later one.
     func list(_ path: String, number: Int, derivedName: String?) throws(Problem) -> DirectoryListing {
         var now = timespec()
         clock_gettime(CLOCK_REALTIME_COARSE, &now)
-        let root = FileFault.call { Glibc.open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC) }
+        let flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC
+        let root = FileFault.call {
+            if let (above, name) = parent.parent(of: path) { openat(above, name, flags) } else { Glibc.open(path, flags) }
+        }
         guard root >= 0 else {
             throw root == -ENOTDIR
                 ? Problem(

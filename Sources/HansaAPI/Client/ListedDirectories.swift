@@ -1,4 +1,5 @@
 // The client's side of publishing: lists directories ahead of the node on a thread of its own, opens the files the node names.
+internal import Dispatch
 internal import Foundation
 internal import Glibc
 public import HansaCore
@@ -119,41 +120,61 @@ public final class ListedDirectories: Sendable {
         }
     }
 
-    /// Batches end at a thousand directories or about a MiB.
+    /// Directories of one stretch; each is listed by one thread.
+    private static let stretch = WireLimits.listingsMax
+    private static let threadsMax = 4
+
+    /// Listing is nearly all the kernel's: as many threads do it as there are cores, each the next stretch. The batches come out in order.
     private static func listAll(_ items: [Item], entersHidden: Bool, into queue: ListingQueue) {
-        let walker = DirectoryWalker(entersHidden: entersHidden)
-        var batch: [DirectoryListing] = []
-        var weight = 0
-        do throws(Problem) {
-            for (number, item) in items.enumerated() {
-                let listing: DirectoryListing
-                do throws(Problem) {
-                    if let fault = item.fault { throw fault }
-                    listing = try walker.list(item.path, number: number, derivedName: item.derivedName)
-                } catch {
-                    // One of several that cannot be listed fails alone; the others are published.
-                    guard items.count > 1 else { throw error }
-                    listing = DirectoryListing(
-                        number: number, path: item.path, derivedName: item.derivedName, listedAt: 0, entries: [], fault: error)
-                }
-                weight += listing.entries.reduce(256) { $0 + $1.path.utf8.count + 48 }
-                batch.append(listing)
-                if weight >= WireLimits.partBytesMax || batch.count == WireLimits.listingsMax {
-                    guard queue.put(.batch(ListingCodec.encode(batch))) else { return }
-                    batch = []
-                    weight = 0
+        let stretches = (items.count + stretch - 1) / stretch
+        let next = Atomic<Int>(0)
+        let count = max(1, min(threadsMax, stretches, ProcessInfo.processInfo.activeProcessorCount))
+        DispatchQueue.concurrentPerform(iterations: count) { _ in
+            while true {
+                let number = next.add(1, ordering: .relaxed).oldValue
+                guard number < stretches, queue.waitForTurn(of: number) else { return }
+                let range = (number * stretch)..<min((number + 1) * stretch, items.count)
+                guard queue.put(list(items, range, entersHidden: entersHidden), of: number, isLast: number == stretches - 1)
+                else {
+                    return
                 }
             }
-            if !batch.isEmpty { guard queue.put(.batch(ListingCodec.encode(batch))) else { return } }
-            _ = queue.put(.batch(ListingCodec.encode([])))
-        } catch {
-            // The only directory: the command fails as a whole.
-            _ = queue.put(.failed(error))
         }
+        if stretches == 0 { _ = queue.put([], of: 0, isLast: true) }
+    }
+
+    /// Batches end at a thousand directories or about a MiB.
+    private static func list(_ items: [Item], _ range: Range<Int>, entersHidden: Bool) -> [ListingQueue.Element] {
+        let walker = DirectoryWalker(entersHidden: entersHidden)
+        var elements: [ListingQueue.Element] = []
+        var batch: [DirectoryListing] = []
+        var weight = 0
+        for number in range {
+            let item = items[number]
+            let listing: DirectoryListing
+            do throws(Problem) {
+                if let fault = item.fault { throw fault }
+                listing = try walker.list(item.path, number: number, derivedName: item.derivedName)
+            } catch {
+                // The only directory: the command fails as a whole. One of several that cannot be listed fails alone; the others are published.
+                guard items.count > 1 else { return [.failed(error)] }
+                listing = DirectoryListing(
+                    number: number, path: item.path, derivedName: item.derivedName, listedAt: 0, entries: [], fault: error)
+            }
+            weight += listing.entries.reduce(256) { $0 + $1.path.utf8.count + 48 }
+            batch.append(listing)
+            if weight >= WireLimits.partBytesMax {
+                elements.append(.batch(ListingCodec.encode(batch)))
+                batch = []
+                weight = 0
+            }
+        }
+        if !batch.isEmpty { elements.append(.batch(ListingCodec.encode(batch))) }
+        return elements
     }
 }
 
-/// At most two batches ahead of the node; the lister waits when full.
+/// What was listed, in order, a few stretches ahead of the node; the listers wait when full.
 private final class ListingQueue: Sendable {
     enum Element: Sendable {
         case batch([UInt8])
@@ -163,10 +184,15 @@ private final class ListingQueue: Sendable {
 
     private struct State {
         var elements: [Element] = []
+        /// Stretches that were listed before those in front of them.
+        var early: [Int: (elements: [Element], isLast: Bool)] = [:]
+        /// The stretch whose batches come next.
+        var next = 0
         var started = false
         var abandoned = false
     }
 
+    private static let aheadMax = 4
     private let state = Mutex(State())
     private let changed = NSCondition()
 
@@ -178,14 +204,32 @@ private final class ListingQueue: Sendable {
         if first { Thread.detachNewThread(body) }
     }
 
-    /// False once nobody will take it.
-    func put(_ element: Element) -> Bool {
+    /// Until there is room for this stretch. False once nobody will take it.
+    func waitForTurn(of number: Int) -> Bool {
         changed.lock()
         defer { changed.unlock() }
-        while state.withLock({ $0.elements.count >= 2 && !$0.abandoned }) { changed.wait() }
+        // The stretch that comes next always has room: else all would wait for it.
+        while state.withLock({ state in
+            !state.abandoned && number > state.next
+                && (number >= state.next + Self.aheadMax || state.elements.count >= Self.aheadMax)
+        }) {
+            changed.wait()
+        }
+        return state.withLock { !$0.abandoned }
+    }
+
+    /// False once nobody will take it. Empty batches end the listings.
+    func put(_ elements: [Element], of number: Int, isLast: Bool) -> Bool {
+        changed.lock()
+        defer { changed.unlock() }
         let taken = state.withLock { state in
             if state.abandoned { return false }
-            state.elements.append(element)
+            state.early[number] = (elements, isLast)
+            while let ready = state.early.removeValue(forKey: state.next) {
+                state.elements += ready.elements
+                if ready.isLast { state.elements.append(.batch(ListingCodec.encode([]))) }
+                state.next += 1
+            }
             return true
         }
         changed.broadcast()

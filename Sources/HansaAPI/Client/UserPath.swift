@@ -27,6 +27,7 @@ public enum UserPath {
     /// Resolves many paths, most of which lie side by side: of a directory whose parent is known only its own name is looked at.
     struct Resolver {
         private var parents: [String: String] = [:]
+        private let opened = OpenedParent()
         private static let parentsMax = 4096
 
         /// As `UserPath.resolved`, but for links that are changed at the same time.
@@ -43,7 +44,8 @@ public enum UserPath {
             let whole = "\(parent)/\(name)"
             var byte: CChar = 0
             // EINVAL: it is there, and no link. Everything else is for realpath(3) to follow or to refuse.
-            return readlink(whole, &byte, 1) == -1 && errno == EINVAL ? whole : UserPath.resolved(path)
+            guard let (above, last) = opened.parent(of: whole) else { return UserPath.resolved(path) }
+            return readlinkat(above, last, &byte, 1) == -1 && errno == EINVAL ? whole : UserPath.resolved(path)
         }
     }
 

@@ -3,6 +3,9 @@
 // Nothing the user changed is overwritten without --force: a file on disk is replaced only when its bytes are those of some release of the
 // package that we know. What is right already is left alone. Each file is hashed as it is written and renamed into place only when it is the one
 // that was signed.
+//
+// Of many small packages the files are created, written and renamed together, whoever's they are: `begin` for each, then `finish`. What was written so
+// is known the next time by its stat alone (`WrittenFiles`), but with --force.
 internal import Glibc
 internal import HansaContent
 internal import HansaCore
@@ -14,6 +17,9 @@ internal import HansaSync
 
 final class CheckoutRun {
     private static let batchFiles = 64
+    /// Small packages wait for one another up to so many files and bytes.
+    private static let waitingFilesMax = 192
+    private static let waitingBytesMax: UInt64 = 16 * 1024 * 1024
     /// Older versions that are kept open, to take from what did not change.
     private static let olderMax = 64
 
@@ -23,6 +29,12 @@ final class CheckoutRun {
     private let force: Bool
     private let dryRun: Bool
     private let recent = RecentBlocks()
+    private let written: WrittenFiles.Session
+    /// The whole target, where it was listed at once.
+    private var standing: StandingFiles?
+    private var waiting: [Planned] = []
+    private var waitingFiles = 0
+    private var waitingBytes: UInt64 = 0
 
     struct Outcome {
         var bytes: UInt64
@@ -45,7 +57,16 @@ final class CheckoutRun {
         }
     }
 
+    /// What has to be done for one release.
+    private struct Planned {
+        let content: ReleaseContent
+        let prefix: String
+        let write: [Target]
+        let remove: [String]
+    }
+
     init(_ node: Node, sink: any CheckoutSink, payloadOnly: Bool, force: Bool, dryRun: Bool) {
+        written = node.writtenFiles.session()
         self.node = node
         self.sink = sink
         self.payloadOnly = payloadOnly
@@ -70,6 +91,23 @@ final class CheckoutRun {
 
     /// `directory` is relative to the request's: "" or a package's path below it.
     func run(_ release: ReleaseRow, into directory: String) throws -> Outcome {
+        defer { written.end() }
+        let outcome = try begin(release, into: directory)
+        try finish()
+        return outcome
+    }
+
+    /// Each below a directory of its own.
+    func run(_ releases: [(release: ReleaseRow, directory: String)], each: (ReleaseRow, Outcome) -> Void) throws {
+        defer { written.end() }
+        // One listing instead of one for each of many; of a target that holds too much besides, only what is asked about.
+        if releases.count > CheckoutRun.batchFiles, let listing = try? sink.listing(of: "") { standing = StandingFiles(listing) }
+        for (release, directory) in releases { each(release, try begin(release, into: directory)) }
+        try finish()
+    }
+
+    /// What it writes may wait for `finish`.
+    private func begin(_ release: ReleaseRow, into directory: String) throws -> Outcome {
         let content = try ReleaseContent(node, release, sharing: recent) { [sink] in sink.isCancelled }
         let prefix = directory.isEmpty ? "" : directory + "/"
         var targets: [Target] = []
@@ -92,38 +130,75 @@ final class CheckoutRun {
                 Target(
                     path: Bag.releaseName, size: UInt64(envelope.count), digest: SHA256.hash(envelope), source: .bytes(envelope)))
         }
-        let plan = try compare(targets, release, try sink.listing(of: directory), prefix)
+        let listing = try standing?.below(directory) ?? sink.listing(of: directory)
+        let plan = try compare(targets, release, listing, prefix)
         var outcome = Outcome(bytes: release.release.bytes, files: release.release.files)
         outcome.written = plan.write.count
         outcome.removed = plan.remove.count
         guard !dryRun else { return outcome }
+        let planned = Planned(content: content, prefix: prefix, write: plan.write, remove: plan.remove)
+        let bytes = plan.write.reduce(0) { $0 + $1.size }
+        if bytes > CheckoutRun.waitingBytesMax || plan.write.count > CheckoutRun.waitingFilesMax {
+            try finish()
+            try write([planned])
+            return outcome
+        }
+        if waitingFiles + plan.write.count > CheckoutRun.waitingFilesMax || waitingBytes + bytes > CheckoutRun.waitingBytesMax {
+            try finish()
+        }
+        waiting.append(planned)
+        waitingFiles += plan.write.count
+        waitingBytes += bytes
+        return outcome
+    }
+
+    /// Writes what waits.
+    private func finish() throws {
+        let packages = waiting
+        (waiting, waitingFiles, waitingBytes) = ([], 0, 0)
+        try write(packages)
+    }
+
+    private func write(_ packages: [Planned]) throws {
+        let all = packages.flatMap { package in package.write.map { (package: package, target: $0) } }
+        // Of one package progress is told by its bytes, of several by their number.
+        let only = packages.count == 1 ? packages[0].content.release.release : nil
         var done: UInt64 = 0
-        for start in stride(from: 0, to: plan.write.count, by: CheckoutRun.batchFiles) {
-            let batch = Array(plan.write[start..<min(plan.write.count, start + CheckoutRun.batchFiles)])
-            let paths = batch.map { prefix + $0.path }
+        let commitMax = packages.count == 1 ? CheckoutRun.batchFiles : CheckoutRun.waitingFilesMax
+        for start in stride(from: 0, to: all.count, by: commitMax) {
+            let batch = all[start..<min(all.count, start + commitMax)]
+            let paths = batch.map { $0.package.prefix + $0.target.path }
             let descriptors = try sink.create(paths)
             defer { for descriptor in descriptors { close(descriptor) } }
             guard descriptors.count == batch.count else {
                 throw Problem(.adminProtocol, "the client made \(descriptors.count) of \(batch.count) files")
             }
-            for (target, descriptor) in zip(batch, descriptors) {
+            for ((package, target), descriptor) in zip(batch, descriptors) {
                 if sink.isCancelled {
                     throw Problem(
                         .internalFault, "interrupted; files written so far are whole, and running it again goes on",
                         exit: .interrupted)
                 }
-                try write(target, to: descriptor, content)
+                try write(target, to: descriptor, package.content)
                 done += target.size
             }
+            let before = descriptors.map { WrittenFiles.Stamp($0) }
             try sink.commit(paths)
-            try remember(batch, prefix)
-            sink.report(
-                Progress(
-                    item: release.release.package.description, bytesDone: done, bytesTotal: release.release.bytes,
-                    itemsDone: start + batch.count, itemsTotal: plan.write.count))
+            for (index, item) in batch.enumerated() {
+                written.note(descriptors[index], before[index], digest: item.target.digest)
+            }
+            for package in packages {
+                try remember(batch.filter { $0.package.content === package.content }.map(\.target), package.prefix)
+            }
+            if let last = batch.last {
+                let release = last.package.content.release.release
+                sink.report(
+                    Progress(
+                        item: release.package.description, bytesDone: done, bytesTotal: only?.bytes,
+                        itemsDone: start + batch.count, itemsTotal: only == nil ? nil : all.count))
+            }
         }
-        if !plan.remove.isEmpty { try sink.remove(plan.remove.map { prefix + $0 }) }
-        return outcome
+        for package in packages where !package.remove.isEmpty { try sink.remove(package.remove.map { package.prefix + $0 }) }
     }
 
     // MARK: What stands there
@@ -149,7 +224,15 @@ final class CheckoutRun {
         }
         // What an older version had and this one has not goes too, when it is as we wrote it.
         let wanted = Set(targets.map(\.path))
-        let (history, envelopes) = try knownFiles(release)
+        // Where nothing else stands there, and all of it was written by this node, nothing older need be known; but of a large file that changed, to
+        // take from it.
+        let isAllKnown =
+            !force && listing.allSatisfy { $0.kind != .file || wanted.contains($0.path) }
+            && doubtful.allSatisfy { item in
+                guard let digest = written.digest(of: item.stat) else { return false }
+                return item.target.map { $0.digest == digest || $0.size < FileCopy.bytesMin } ?? false
+            }
+        let (history, envelopes) = isAllKnown ? ([:], []) : try knownFiles(release)
         let memory = CheckoutMemory(node)
         var olderCount = 0
         for stat in listing
@@ -161,8 +244,23 @@ final class CheckoutRun {
 
         var modified: [String] = []
         var remove: [String] = []
-        for start in stride(from: 0, to: doubtful.count, by: CheckoutRun.batchFiles) {
-            let batch = doubtful[start..<min(doubtful.count, start + CheckoutRun.batchFiles)]
+        // What this node wrote and nobody touched since is not read. Whoever forces wants it looked at.
+        var unread: [(path: String, target: Target?, stat: FileStat)] = []
+        for item in doubtful {
+            guard !force, let digest = written.digest(of: item.stat) else {
+                unread.append(item)
+                continue
+            }
+            guard let target = item.target else {
+                remove.append(item.path)
+                continue
+            }
+            if digest == target.digest { continue }
+            // A large one is opened all the same: what did not change is taken from it.
+            if target.size >= FileCopy.bytesMin { unread.append(item) } else { write.append(target) }
+        }
+        for start in stride(from: 0, to: unread.count, by: CheckoutRun.batchFiles) {
+            let batch = unread[start..<min(unread.count, start + CheckoutRun.batchFiles)]
             let descriptors = try sink.open(batch.map { prefix + $0.path })
             let files = try zip(batch, descriptors).map { try FileReader($1, path: $0.path) }
             for (item, file) in zip(batch, files) {
