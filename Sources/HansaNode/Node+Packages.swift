@@ -257,6 +257,8 @@ extension Node {
                 gone.lastSeq = seq
                 gone.last = envelope.digest
                 try tx.put(gone)
+                // Of what is withdrawn nothing is kept but that it was.
+                if try tx.value(TableMemory.name(id)) != nil { try tx.setValue(TableMemory.name(id), []) }
                 // To every partner that was ever sent a release of it, and to nobody else.
                 for recipient in recipients {
                     try tx.enqueue(envelope, to: recipient)

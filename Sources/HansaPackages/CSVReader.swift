@@ -84,6 +84,18 @@ public struct CSVReader: Sendable {
         self.fieldsMax = fieldsMax
     }
 
+    /// Everything so far was whole rows: what comes next is read alike whatever came before.
+    var isBetweenRows: Bool {
+        guard case .fieldStart = state else { return false }
+        return fault == nil && fields == 0 && !skipsLineFeed && text.isComplete && markBytes == nil
+    }
+
+    /// If the input ended here, that would be a fault.
+    var mustGoOn: Bool {
+        if case .quoted = state { return true }
+        return !text.isComplete
+    }
+
     /// The next bytes of the input, any number of them.
     public mutating func feed(_ bytes: UnsafeRawBufferPointer, to handler: inout some CSVHandler) throws(CSVFault) {
         if let fault { throw fault }

@@ -118,6 +118,13 @@ struct KeySearch: Sendable {
         return nil
     }
 
+    /// Not every row will be shown: nothing is claimed, or remembered.
+    mutating func abandon() {
+        drop { _ in true }
+        seen = FingerprintSet()
+        waiting = []
+    }
+
     private mutating func resetRow(_ index: Int) {
         candidates[index].hash = SipHash13()
         candidates[index].isPresent = true

@@ -44,6 +44,14 @@ public struct ResourceInference: Sendable {
 
     public mutating func feed(_ bytes: UnsafeRawBufferPointer) { table?.feed(bytes) }
 
+    /// See `TableInference`.
+    public mutating func feed(stretch bytes: UnsafeRawBufferPointer) -> TableStretch? { table?.feed(stretch: bytes) }
+    public mutating func skip(_ stretch: TableStretch) -> Bool { table?.skip(stretch) ?? false }
+    public var mustReadWhole: Bool { table?.mustReadWhole ?? false }
+    public var delimiterInUse: UInt8? { table?.delimiterInUse }
+    /// It has too many rows for a key to be looked for: what is known of its stretches is enough to know it again.
+    public var isLong: Bool { table?.isLong ?? false }
+
     public consuming func finish(size: UInt64, digest: Digest? = nil) -> InferredResource {
         guard let table else { return InferredResource(path: path, size: size, digest: digest) }
         let content: InferredResource.Content

@@ -94,6 +94,7 @@ public struct TableInference: Sendable {
     private var state: State
     private let delimiter: UInt8?
     private let keyRowsMax: Int
+    private var hasSkipped = false
 
     /// `delimiter` is found among `, ; TAB |` when it is not given. `keyRowsMax` bounds the search for a primary key.
     public init(delimiter: UInt8? = nil, keyRowsMax: Int = TableInference.keyRowsMax) {
@@ -123,6 +124,50 @@ public struct TableInference: Sendable {
             }
             state = begin(head, isWhole: false)
             if taken < bytes.count { feed(UnsafeRawBufferPointer(rebasing: bytes[taken...])) }
+        }
+    }
+
+    /// As `feed`, and tells what these bytes say by themselves: nil where they are not whole rows behind the head.
+    public mutating func feed(stretch bytes: UnsafeRawBufferPointer) -> TableStretch? {
+        var begins = false
+        withTable { reader, observer in begins = reader.isBetweenRows && observer.beginStretch() }
+        feed(bytes)
+        var stretch: TableStretch?
+        if begins { withTable { reader, observer in stretch = reader.isBetweenRows ? observer.stretch() : nil } }
+        return stretch
+    }
+
+    /// Passes over bytes that were a stretch of a table with this delimiter. False: they have to be read here.
+    ///
+    /// What is found in the end is the same but for what it counts as missing and for notes; see `mustReadWhole` for the key.
+    public mutating func skip(_ stretch: TableStretch) -> Bool {
+        var isSkipped = false
+        withTable { reader, observer in isSkipped = reader.isBetweenRows && observer.skip(stretch) }
+        if isSkipped { hasSkipped = true }
+        return isSkipped
+    }
+
+    /// At the end: stretches were passed over in a table that is no CSV after all, or so short that a key is looked for. All of it is to be read anew.
+    public var mustReadWhole: Bool {
+        guard hasSkipped, case .reading(let reader, let observer) = state else { return hasSkipped }
+        return reader.mustGoOn || observer.rows <= UInt64(keyRowsMax)
+    }
+
+    /// It has too many rows for a key to be looked for: what is known of its stretches is enough to know it again.
+    public var isLong: Bool { if case .reading(_, let observer) = state { observer.rows > UInt64(keyRowsMax) } else { false } }
+
+    /// By which the rows are read; nil while too little was fed to tell.
+    public var delimiterInUse: UInt8? { if case .reading(let reader, _) = state { reader.delimiter } else { nil } }
+
+    /// In place; nothing while the head is not read, or after a fault.
+    private mutating func withTable(_ body: (CSVReader, inout TableObserver) -> Void) {
+        var current = State.sniffing([])
+        swap(&current, &state)
+        switch consume current {
+        case .reading(let reader, var observer):
+            body(reader, &observer)
+            state = .reading(reader, observer)
+        case let other: state = other
         }
     }
 

@@ -12,16 +12,28 @@ struct TableObserver: CSVHandler, Sendable {
 
         /// The markers count as missing where the other values have a type; in a column of text they are text.
         var hasMarkers: Bool { marked > 0 && type != .string && type != .unknown }
+
+        /// This column's values and those of `other`. A marker that stood beside text only is told by none of them, and says nothing then.
+        mutating func join(_ other: Column) {
+            type = type.joined(with: other.type)
+            missing += other.missing
+            marked += other.marked
+            markers.formUnion(other.markers)
+        }
     }
 
     private var header: [String] = []
+    /// Of the rows since the last `beginStretch`.
     private var columns: [Column] = []
+    /// Of those before; empty while there are none.
+    private var settled: [Column] = []
+    private var stretchBegin: UInt64 = 0
     private var isHeader = true
     private var index = 0
     /// The first field of this row was empty and bare: with no second one the row is blank.
     private var beginsEmpty = false
 
-    private var rows: UInt64 = 0
+    private(set) var rows: UInt64 = 0
     private var blankRows: UInt64 = 0
     private var raggedRows: UInt64 = 0
     private var firstRaggedRow: UInt64 = 0
@@ -85,6 +97,46 @@ struct TableObserver: CSVHandler, Sendable {
         keys.endRow(fields: count)
     }
 
+    // MARK: Stretches
+
+    /// Between two rows: what follows is also observed by itself. False before the header's end.
+    mutating func beginStretch() -> Bool {
+        guard !isHeader else { return false }
+        settle()
+        stretchBegin = rows
+        return true
+    }
+
+    /// What was observed since `beginStretch`.
+    func stretch() -> TableStretch {
+        TableStretch(rows: rows - stretchBegin, columns: columns.map { TableStretch.code($0.type, $0.markers) })
+    }
+
+    /// As if the stretch's rows had been read, but for what is counted, and for keys. False: it is no stretch of this table.
+    mutating func skip(_ stretch: TableStretch) -> Bool {
+        guard !isHeader, stretch.columns.count == columns.count else { return false }
+        settle()
+        for (index, code) in stretch.columns.enumerated() {
+            guard let (type, markers) = TableStretch.parts(of: code) else { return false }
+            settled[index].type = settled[index].type.joined(with: type)
+            settled[index].markers.formUnion(markers)
+            // How many there were is not known; that there were some is what counts.
+            if markers.rawValue != 0 { settled[index].marked += 1 }
+        }
+        rows += stretch.rows
+        keys.abandon()
+        return true
+    }
+
+    private mutating func settle() {
+        if settled.isEmpty {
+            settled = columns
+        } else {
+            for index in columns.indices { settled[index].join(columns[index]) }
+        }
+        for index in columns.indices { columns[index] = Column() }
+    }
+
     // MARK: Keys
 
     private mutating func chooseKeys() {
@@ -97,6 +149,8 @@ struct TableObserver: CSVHandler, Sendable {
 
     consuming func table(delimiter: UInt8, hadByteOrderMark: Bool) throws(TableFault) -> InferredTable {
         guard !isHeader else { throw .empty }
+        settle()
+        let columns = settled
         var notes: [InferredTable.Note] = []
         if hadByteOrderMark { notes.append(.byteOrderMark) }
         let names = TableObserver.uniqueNames(header, &notes)

@@ -51,11 +51,16 @@ public enum TableFieldType: UInt8, Sendable, CaseIterable {
 
     @inline(never)
     private static func widenedSlowly(_ type: TableFieldType, _ value: UnsafeRawBufferPointer) -> TableFieldType {
-        let own = TableValue.type(of: value)
-        switch (type, own) {
-        case (.unknown, _): return own
+        type.joined(with: TableValue.type(of: value))
+    }
+
+    /// The narrowest type of a column that has values of both types. In any order and grouping the same.
+    func joined(with other: TableFieldType) -> TableFieldType {
+        switch (self, other) {
+        case (.unknown, _): return other
+        case (_, .unknown): return self
         case (.integer, .number), (.number, .integer): return .number
-        default: return type == own ? type : .string
+        default: return self == other ? self : .string
         }
     }
 }

@@ -101,7 +101,7 @@ final class ContentWriter {
     /// All three steps for what one large package has gathered so far; the last two may come later, beside what is read next.
     func store(_ content: PackageContent) throws {
         try plan([content])
-        for window in content.takeWindows() {
+        for window in content.takeWindows() where !window.runs.isEmpty {
             packing.add { window.blocks() }
             packed.append(content)
         }

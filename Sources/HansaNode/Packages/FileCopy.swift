@@ -17,8 +17,6 @@ final class FileCopy {
     static let bytesMin: UInt64 = 4 << 20
     private static let piecesAhead = 6
     private static let olderBytes = 1 << 20
-    /// How far a chunk is looked for in the older file behind the last one that was found there.
-    private static let olderChunksAhead = 256
 
     /// A file of the client's that had the bytes of a file of a release when it was looked at.
     struct Older {
@@ -32,8 +30,6 @@ final class FileCopy {
     private let descriptor: CInt
     private let path: String
     private let recent = RecentBlocks()
-    /// Of the older file: the chunk behind the last that was found, and where it begins.
-    private var cursor = (chunk: 0, offset: UInt64(0))
 
     private enum Source: Sendable {
         /// Chunks of a block, by where they begin in it.
@@ -66,13 +62,13 @@ final class FileCopy {
         let ahead = WorkAhead<Done>()
         // Nobody writes to the descriptor after this has returned.
         defer { while ahead.count > 0 { _ = try? ahead.next() } }
-        cursor = (older?.content.table.chunks(of: older?.number ?? 0).lowerBound ?? 0, 0)
+        let search = older.map { (file: $0.file, chunks: ChunkSearch($0.content, file: $0.number)) }
         var hash = SHA256()
         var offset: UInt64 = 0
         for start in stride(from: range.lowerBound, to: range.upperBound, by: 1024) {
             try content.proceed()
             let end = min(range.upperBound, start + 1024)
-            for piece in try pieces(of: content.entries(start..<end), at: &offset, older) {
+            for piece in try pieces(of: content.entries(start..<end), at: &offset, search) {
                 if ahead.count == FileCopy.piecesAhead { try take(ahead, &hash) }
                 add(piece, to: ahead)
             }
@@ -90,14 +86,19 @@ final class FileCopy {
 
     // MARK: Pieces
 
-    private func pieces(of entries: [ChunkEntry], at offset: inout UInt64, _ older: Older?) throws -> [Piece] {
+    private func pieces(of entries: [ChunkEntry], at offset: inout UInt64, _ older: (file: FileReader, chunks: ChunkSearch)?)
+        throws
+        -> [Piece]
+    {
         let release = content.release
-        let locations = try content.node.metadata.read { try $0.chunkLocations(of: release.servedBy, entries.map(\.id)) }
+        let found = entries.map { older?.chunks.place(of: $0)?.offset }
+        let missing = zip(entries, found).compactMap { $1 == nil ? $0.id : nil }
+        var locations = try content.node.metadata.read { try $0.chunkLocations(of: release.servedBy, missing) }[...]
         var pieces: [Piece] = []
-        for (entry, location) in zip(entries, locations) {
+        for (entry, place) in zip(entries, found) {
             let length = Int(entry.length)
             let last = pieces.indices.last
-            if let older, let place = try find(entry, in: older) {
+            if let older, let place {
                 if let last, case .older(_, let start) = pieces[last].source, start + UInt64(pieces[last].length) == place,
                     pieces[last].length + length <= FileCopy.olderBytes
                 {
@@ -106,7 +107,7 @@ final class FileCopy {
                     pieces.append(Piece(source: .older(older.file, place), offset: offset, length: length))
                 }
             } else {
-                guard let location, location.length == entry.length else {
+                guard let location = locations.popFirst().flatMap({ $0 }), location.length == entry.length else {
                     throw content.node.damaged(release, block: nil, "chunk \(entry.id.short) is not in the store")
                 }
                 let part = Int(location.offset)..<(Int(location.offset) + length)
@@ -120,21 +121,6 @@ final class FileCopy {
             offset += UInt64(length)
         }
         return pieces
-    }
-
-    /// Where a chunk begins in the older file, at the last one that was found or a little behind it.
-    private func find(_ entry: ChunkEntry, in older: Older) throws -> UInt64? {
-        let end = older.content.table.chunks(of: older.number).upperBound
-        var offset = cursor.offset
-        for chunk in cursor.chunk..<min(end, cursor.chunk + FileCopy.olderChunksAhead) {
-            let candidate = try older.content.entries(chunk..<(chunk + 1))[0]
-            if candidate == entry {
-                cursor = (chunk + 1, offset + UInt64(candidate.length))
-                return offset
-            }
-            offset += UInt64(candidate.length)
-        }
-        return nil
     }
 
     private func add(_ piece: Piece, to ahead: WorkAhead<Done>) {

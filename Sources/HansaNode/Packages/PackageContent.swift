@@ -42,7 +42,27 @@ final class PackageContent {
         }
     }
 
+    /// Where windows begin: a function of the chunks' lengths, so that it can be told before they are hashed.
+    struct Seams {
+        private var bytes = 0
+        private var chunks = 0
+        private var number = 0
+
+        /// Takes the next chunk of the package. True: it begins another window.
+        mutating func begins(with length: Int) -> Bool {
+            let isFull = bytes + length > Limits.blockRawBytesMax || chunks == BlockRecord.chunksMax
+            // The wire cuts at the index's pages too: a block that crosses one would be compressed again each time it is sent.
+            let begins = number > 0 && (isFull || number.isMultiple(of: Limits.indexPageChunks))
+            if begins { (bytes, chunks) = (0, 0) }
+            bytes += length
+            chunks += 1
+            number += 1
+            return begins
+        }
+    }
+
     private(set) var counts = Counts()
+    private(set) var seams = Seams()
     var windows = [Window()]
     private(set) var blocks: [StoredBlock] = []
     /// Takes full windows of a package too large to wait for its end: `ContentWriter.store`. Without it they are kept.
@@ -58,23 +78,44 @@ final class PackageContent {
     func add(_ raw: UnsafeRawBufferPointer) throws -> ChunkEntry { try add(raw, id: SHA256.hash(raw)) }
 
     func add(_ raw: UnsafeRawBufferPointer, id: Digest) throws -> ChunkEntry {
-        var last = windows.count - 1
-        let isFull =
-            windows[last].raw.count + raw.count > Limits.blockRawBytesMax || windows[last].chunks.count == BlockRecord.chunksMax
-        // The wire cuts at the index's pages too: a block that crosses one would be compressed again each time it is sent.
-        let beginsPage = counts.chunks > 0 && counts.chunks.isMultiple(of: Limits.indexPageChunks)
-        if isFull || beginsPage {
-            try whenFull?(self)
-            if windows[last].chunks.isEmpty == false {
-                windows.append(Window())
-                last += 1
-            }
-        }
+        if seams.begins(with: raw.count) { try beginWindow() }
+        let last = windows.count - 1
+        // Of a large package more will come, as much.
+        if windows[last].chunks.isEmpty, whenFull != nil { windows[last].raw.reserveCapacity(Limits.blockRawBytesMax) }
         let entry = ChunkEntry(id: id, length: UInt32(raw.count))
         windows[last].raw.append(contentsOf: raw)
         windows[last].chunks.append(entry)
         counts.chunks += 1
         return entry
+    }
+
+    /// Takes chunks that `seams` puts into one window, without a copy where they begin it.
+    func add(_ window: Window) throws {
+        guard let first = window.chunks.first else { return }
+        var after = seams
+        let begins = after.begins(with: Int(first.length))
+        if begins { try beginWindow() }
+        let last = windows.count - 1
+        if windows[last].chunks.isEmpty {
+            windows[last] = window
+            for chunk in window.chunks.dropFirst() { _ = after.begins(with: Int(chunk.length)) }
+            seams = after
+            counts.chunks += window.chunks.count
+        } else {
+            try window.raw.withUnsafeBytes { bytes in
+                var start = 0
+                for chunk in window.chunks {
+                    let end = start + Int(chunk.length)
+                    _ = try add(UnsafeRawBufferPointer(rebasing: bytes[start..<end]), id: chunk.id)
+                    start = end
+                }
+            }
+        }
+    }
+
+    private func beginWindow() throws {
+        try whenFull?(self)
+        if windows[windows.count - 1].chunks.isEmpty == false { windows.append(Window()) }
     }
 
     /// Makes blocks of the planned runs. A package's blocks hold nothing of another one, so they go over the wire as they lie.
@@ -90,9 +131,7 @@ final class PackageContent {
     func takeWindows() -> [Window] {
         let taken = windows
         for window in taken { counts.newChunks += window.newChunks }
-        // Of a large package more will come, as much.
         windows = [Window()]
-        if whenFull != nil { windows[0].raw.reserveCapacity(Limits.blockRawBytesMax) }
         return taken
     }
 

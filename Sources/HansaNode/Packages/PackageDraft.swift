@@ -61,6 +61,8 @@ final class PackageDraft {
     private var declared: DataPackageDocument?
     private var digests: [FileDigest] = []
     private var inferred: [InferredResource] = []
+    /// What is known of long tables' chunks, by which the next version's are known.
+    private var tables: [(path: String, stretches: TableStretches)] = []
     private var cut: [CutFile] = []
     /// The package as it stands, and the release that is its head where that may say the same as the directory.
     private var head: PackageRow?
@@ -138,6 +140,7 @@ final class PackageDraft {
 
     private func read(_ file: PublishPlan.File, with reader: ChunkReader) throws {
         let inference = declared == nil ? FileInference(path: file.path, size: file.size) : nil
+        if file.size >= FileIntake.bytesMin { return try readLarge(file, inference) }
         var profile = ChunkProfile.fastcdc64k
         let whole = RunningHash()
         var only: Digest?
@@ -158,16 +161,47 @@ final class PackageDraft {
                     if isWhole { only = entry.id }
                 })
         }
-        guard size == file.size else {
-            throw Problem(
-                .fileChanged,
-                "\(listing.path)/\(file.source) changed while it was read; nothing of this package was published",
-                try: "run it again when nothing writes there")
-        }
+        guard size == file.size else { throw changed(file) }
         let digest = only ?? whole.digest
         digests.append(FileDigest(path: file.path, size: size, digest: digest))
         cut.append(CutFile(path: file.bagPath, profile: profile, chunks: chunks, digest: digest))
-        if let inference { inferred.append(inference.finish(digest: digest)) }
+        if let inference { inferred.append(inference.finish(digest: digest).resource) }
+    }
+
+    private func readLarge(_ file: PublishPlan.File, _ inference: FileInference?) throws {
+        let memory = inference?.wantsBytes == true ? package.flatMap { TableMemory(frame.node, $0, path: file.bagPath) } : nil
+        let read = try files.read(file.source) { opened in
+            try FileIntake(opened, path: file.path, into: content, inference, memory: memory).run { try frame.source.proceed() }
+        }
+        guard read.size == file.size else { throw changed(file) }
+        digests.append(FileDigest(path: file.path, size: read.size, digest: read.digest))
+        cut.append(CutFile(path: file.bagPath, profile: read.profile, chunks: read.chunks, digest: read.digest))
+        guard let inference else { return }
+        let result = try (inference.mustReadWhole ? lookAgain(at: file, read.digest) : inference).finish(digest: read.digest)
+        inferred.append(result.resource)
+        if let stretches = result.stretches { tables.append((file.bagPath, stretches)) }
+    }
+
+    /// All of a table once more, which must be as it was.
+    private func lookAgain(at file: PublishPlan.File, _ digest: Digest) throws -> FileInference {
+        let inference = FileInference(path: file.path, size: file.size)
+        try files.readAside(file.source) { opened in
+            var hash = SHA256()
+            try OpenedTable(file: opened, path: file.path).read { bytes in
+                try frame.source.proceed()
+                hash.update(bytes)
+                inference.feed(bytes)
+                return true
+            }
+            guard hash.finish() == digest else { throw changed(file) }
+        }
+        return inference
+    }
+
+    private func changed(_ file: PublishPlan.File) -> Problem {
+        Problem(
+            .fileChanged, "\(listing.path)/\(file.source) changed while it was read; nothing of this package was published",
+            try: "run it again when nothing writes there")
     }
 
     private func write(_ tag: TagFile) throws -> CutFile {
@@ -428,6 +462,11 @@ final class PackageDraft {
     /// What a directory's snapshot is kept under: its path, and how its name was asked for. Another --name or --base is another question.
     static func memory(_ listing: DirectoryListing, _ options: PublishOptions) -> String {
         "\(listing.path)\u{0}\(options.name ?? "")\u{0}\(listing.derivedName ?? "")"
+    }
+
+    /// What `TableMemory` keeps of the release; nil where there was nothing and is nothing.
+    func tables(of release: Digest) -> [UInt8]? {
+        tables.isEmpty ? nil : TableMemory.encoded(tables, of: release)
     }
 
     /// By which the directory is known again without being read.

@@ -22,6 +22,8 @@ extension PublishRun {
         let table: [ContentLocation]
         let pages: [ContentLocation]
         let snapshot: SnapshotRow
+        /// For `TableMemory`; none where no table is long.
+        let tables: [UInt8]?
         /// The directory's in the request.
         let number: Int
     }
@@ -176,6 +178,7 @@ extension Node {
                 committed: tx.now))
         if release.clock.count > 1 { try context.updateHead(of: release.package, tx) }
         try tx.put(item.snapshot)
+        if let tables = item.tables { try tx.setValue(TableMemory.name(release.package), tables) }
         try tx.log(
             LogDraft(
                 .packagePublished, actor: actor, package: release.package, release: digest,

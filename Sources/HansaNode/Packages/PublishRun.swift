@@ -257,6 +257,7 @@ final class PublishRun {
                     // The last has no row.
                     pages: Array(own[table.endIndex...].dropLast()),
                     snapshot: draft.snapshot(of: release.release.package, release: release.digest),
+                    tables: draft.tables(of: release.digest),
                     number: draft.listing.number))
         }
     }
