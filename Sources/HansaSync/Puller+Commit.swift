@@ -12,7 +12,8 @@ extension Puller {
 
     /// Settles, and takes up what other views waited for.
     func settleAll(at now: Timestamp) throws -> [Frame] {
-        var frames = try settle(at: now)
+        // While more is on its way the lane need not be waited for: whoever takes that looks again.
+        var frames = try settle(at: now, waits: contentAskedBytes + smallAskedBytes == 0)
         // Ends: each round takes what waited, and what it adds waits for a fetch or is settled at once.
         while !ready.isEmpty {
             let items = ready
@@ -28,8 +29,8 @@ extension Puller {
         return frames
     }
 
-    func settle(at now: Timestamp) throws -> [Frame] {
-        try noteWritten()
+    func settle(at now: Timestamp, waits: Bool = true) throws -> [Frame] {
+        try noteWritten(waits: waits)
         let whole = resumedWhole
         resumedWhole = []
         for transfer in whole where transfers[transfer.digest] === transfer { try complete(transfer) }

@@ -48,9 +48,12 @@ extension Puller {
         } catch {
             return damaged(transfer, range)
         }
+        try hashAhead(of: transfer, to: range.lowerBound)
         // What had to be unpacked here is checked on the lane. So is what follows it in the same files: their hashes are the lane's until it was
         // waited for.
-        let isForLane = message.codec != .raw || arriving.contains { $0.transfer === transfer && !$0.isChecked }
+        let isForLane =
+            message.codec != .raw || transfer.isHashedAhead || arriving.contains { $0.transfer === transfer && !$0.isChecked }
+        transfer.given(range)
         if !isForLane {
             guard raw.withUnsafeBytes({ transfer.areAsIndexed(range, $0) }) else { return damaged(transfer, range) }
         }
@@ -88,17 +91,18 @@ extension Puller {
                 place: place))
     }
 
-    /// Takes note of the blocks that the lane has checked and written, in the order in which they came.
+    /// Takes note of the blocks that the lane has checked and written, in the order in which they came. Those that it is still at are left for the next
+    /// time where `waits` is false: more is on its way, and neither thread need wait for the other.
     ///
     /// Nothing is recorded, acknowledged or asked for before: a block whose writing failed was never here, and those behind it are asked for again
     /// with it.
-    func noteWritten() throws {
+    func noteWritten(waits: Bool = true) throws {
         guard !arriving.isEmpty || !arrivingSmall.isEmpty else { return }
-        lane.wait()
+        if waits || !arrivingSmall.isEmpty { lane.wait() }
         try noteSmallWritten()
-        let blocks = arriving
-        arriving = []
-        for block in blocks {
+        let done = arriving.prefix { $0.place.isSet }
+        arriving.removeFirst(done.count)
+        for block in done {
             guard let location = try block.place.take().get() else {
                 guard transfers[block.transfer.digest] === block.transfer else { continue }
                 if block.isDelta { deltaFailed(block.transfer, block.runs) } else { damaged(block.transfer, block.runs[0]) }

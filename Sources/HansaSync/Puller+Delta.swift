@@ -94,27 +94,54 @@ extension Puller {
             return askForChunks(of: transfer)
         }
         let rawLength = Int(message.rawLength)
-        // All of it on the lane, where the hashes of its files may be.
+        // All of it on the lane, where the hashes of its files may be; between the runs what is here already goes into them.
+        let delta = ArrivingDelta(message, transfer, reference)
+        lane.run(bytes: rawLength) { delta.unpack() }
+        for run in message.runs {
+            try hashAhead(of: transfer, to: run.lowerBound)
+            lane.run(bytes: 0) { delta.check(run) }
+            transfer.given(run)
+        }
         keep(message.runs, of: transfer, entries, rawBytes: rawLength, bytes: rawLength, isChecked: false, isDelta: true) {
-            guard let raw = try? Block.decodeDelta(message.bytes, rawLength: rawLength, reference: reference),
-                Puller.areAsIndexed(message.runs, raw, of: transfer)
-            else { return nil }
+            guard let raw = delta.checked else { return nil }
             // What is kept stands for itself.
             let packed = Block.encode(raw: raw)
             return StoredBlock(codec: packed.codec, rawLength: raw.count, chunks: entries, bytes: packed.bytes)
         }
     }
 
-    private static func areAsIndexed(_ runs: [Range<Int>], _ raw: [UInt8], of transfer: Transfer) -> Bool {
-        raw.withUnsafeBytes { buffer in
-            var offset = 0
-            return runs.allSatisfy { run in
-                let bytes = transfer.entries[run].reduce(0) { $0 + Int($1.length) }
-                defer { offset += bytes }
-                // What an earlier run has put into its file's hash stays right: it was compared with its ids.
-                return transfer.areAsIndexed(run, UnsafeRawBufferPointer(rebasing: buffer[offset..<(offset + bytes)]))
-            }
+    /// One delta on the lane, step by step.
+    private final class ArrivingDelta: @unchecked Sendable {
+        // @unchecked: `raw` and `offset` are touched on the lane alone, which does one thing after the other.
+        private let message: Delta
+        private let transfer: Transfer
+        private var reference: [UInt8]
+        private var raw: [UInt8]?
+        private var offset = 0
+
+        init(_ message: Delta, _ transfer: Transfer, _ reference: [UInt8]) {
+            self.message = message
+            self.transfer = transfer
+            self.reference = reference
         }
+
+        func unpack() {
+            raw = try? Block.decodeDelta(message.bytes, rawLength: Int(message.rawLength), reference: reference)
+            reference = []
+        }
+
+        /// The next of its runs.
+        func check(_ run: Range<Int>) {
+            guard let raw else { return }
+            let end = offset + transfer.entries[run].reduce(0) { $0 + Int($1.length) }
+            // What an earlier run has put into its file's hash stays right: it was compared with its ids.
+            let isRight = raw.withUnsafeBytes { transfer.areAsIndexed(run, UnsafeRawBufferPointer(rebasing: $0[offset..<end])) }
+            offset = end
+            if !isRight { self.raw = nil }
+        }
+
+        /// After all runs; nil where one of them is not as indexed.
+        var checked: [UInt8]? { raw }
     }
 
     /// Not what the index says, or our own bytes of the base are not what they were: what is missing is asked for as it lies.

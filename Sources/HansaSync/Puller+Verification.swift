@@ -1,7 +1,8 @@
 // The last check of a transfer: each file's own digest, over what came in this session and what was here before.
 //
 // Chunks are bound to the signed root by their ids; that they make the files that were signed too is the writer's word, and is believed only when it was
-// computed. So what is here from earlier releases is read once more, block by block in the files' order, unpacked on the lane and here by turns.
+// computed. Mostly all of it was hashed in order by then (`Puller+HashAhead`). What was not, since something stood in its way, is read here, one block after the
+// other, and what cannot be read is found.
 internal import HansaContent
 internal import HansaCore
 internal import HansaDocuments
@@ -20,11 +21,13 @@ extension Puller {
         var chunks: [(number: Int, offset: Int)]
     }
 
-    /// How many look-ups are made together, and how many blocks are unpacked together.
+    /// How many look-ups are made together.
     private static let chunksAtOnce = 1024
-    private static let blocksAtOnce = 8
 
     func complete(_ transfer: Transfer) throws {
+        // What no run came after. Its hashes are ours again then.
+        try hashAhead(of: transfer, to: transfer.entries.count, sharing: true)
+        if transfer.isHashedAhead || arriving.contains(where: { $0.transfer === transfer }) { lane.wait() }
         switch try checkFiles(of: transfer) {
         case .wrong: refuse(transfer, .contentHash)
         case .unreadable:
@@ -38,6 +41,8 @@ extension Puller {
             askForChunks(of: transfer)
         case .asSigned:
             discard(transfer.digest)
+            // Nothing of it is read again, and a session may last for days.
+            if transfer.isHashedAhead { recentBlocks.removeAll() }
             transfer.letGoOfIndex()
             settled.append(.accepted(transfer))
         }
@@ -72,23 +77,27 @@ extension Puller {
         }
     }
 
-    /// Where chunks of a transfer lie, from blocks of this session that have no rows yet, and from the store. Those that lie nowhere are marked as
-    /// missing.
-    private func pieces(of transfer: Transfer, _ numbers: Range<Int>) throws -> (pieces: [Piece], isWhole: Bool) {
+    /// Where chunks of a transfer lie, from blocks of this session that have no rows yet, and from the store.
+    func places(of numbers: Range<Int>, in transfer: Transfer) throws -> [ChunkLocation?] {
         let entries = transfer.entries[numbers]
         let city = namespace(of: transfer.digest)
-        var places = try context.metadata.read { try $0.chunkLocations(of: city, entries.map(\.id)) }
-        if places.contains(where: { $0 == nil }) {
-            var fresh: [Digest: ChunkLocation] = [:]
-            for block in unrecordedBlocks where block.city == city {
-                var offset: UInt32 = 0
-                for chunk in block.chunks {
-                    fresh[chunk.id] = ChunkLocation(block: block.location, offset: offset, length: chunk.length)
-                    offset += chunk.length
-                }
+        let places = try context.metadata.read { try $0.chunkLocations(of: city, entries.map(\.id)) }
+        guard places.contains(where: { $0 == nil }) else { return places }
+        var fresh: [Digest: ChunkLocation] = [:]
+        for block in unrecordedBlocks where block.city == city {
+            var offset: UInt32 = 0
+            for chunk in block.chunks {
+                fresh[chunk.id] = ChunkLocation(block: block.location, offset: offset, length: chunk.length)
+                offset += chunk.length
             }
-            places = zip(places, entries).map { $0 ?? fresh[$1.id] }
         }
+        return zip(places, entries).map { $0 ?? fresh[$1.id] }
+    }
+
+    /// Chunks of a transfer by the blocks in which they lie. Those that lie nowhere are marked as missing.
+    private func pieces(of transfer: Transfer, _ numbers: Range<Int>) throws -> (pieces: [Piece], isWhole: Bool) {
+        let entries = transfer.entries[numbers]
+        let places = try places(of: numbers, in: transfer)
         var pieces: [Piece] = []
         var isWhole = true
         for ((number, entry), place) in zip(zip(numbers, entries), places) {
@@ -106,73 +115,19 @@ extension Puller {
         return (pieces, isWhole)
     }
 
-    /// Pieces that need so many blocks together, each of which is unpacked once for them.
-    private static func windows(_ pieces: [Piece]) -> [(pieces: Range<Int>, blocks: [ContentLocation])] {
-        var windows: [(pieces: Range<Int>, blocks: [ContentLocation])] = []
-        var start = 0
-        var blocks: [ContentLocation] = []
-        for (index, piece) in pieces.enumerated() where !blocks.contains(piece.block) {
-            if blocks.count == Puller.blocksAtOnce {
-                windows.append((start..<index, blocks))
-                (start, blocks) = (index, [])
-            }
-            blocks.append(piece.block)
-        }
-        if start < pieces.count { windows.append((start..<pieces.count, blocks)) }
-        return windows
-    }
-
     /// False: a block could not be read, and its chunks are marked as missing; those before it were hashed.
     private func hash(_ pieces: [Piece], of transfer: Transfer) throws -> Bool {
-        typealias Unpacked = Result<[UInt8], any Error>
-        let release = transfer.digest
-        var onLane: [(block: ContentLocation, result: LaneResult<Unpacked>)] = []
-        var here: [ContentLocation] = []
-        /// Every fourth block is unpacked here, beside the lane, since this thread hashes too.
-        func begin(_ blocks: [ContentLocation], having known: [ContentLocation: Unpacked]) {
-            for (index, block) in blocks.filter({ known[$0] == nil }).enumerated() {
-                if index % 4 == 3 {
-                    here.append(block)
-                    continue
-                }
-                let result = LaneResult<Unpacked>()
-                onLane.append((block, result))
-                lane.run(bytes: Limits.blockRawBytesMax) { [context] in
-                    result.set(Result { try context.raw(context.block(at: block, of: release), at: block, of: release) })
-                }
-            }
-        }
-        let windows = Puller.windows(pieces)
-        // Those that the window before needed are kept: edited files go to and fro between old blocks and new ones.
-        var held: [ContentLocation: Unpacked] = [:]
-        if let first = windows.first { begin(first.blocks, having: held) }
-        for (number, window) in windows.enumerated() {
-            var current: [ContentLocation: Unpacked] = [:]
-            for block in window.blocks { current[block] = held[block] }
-            for block in here {
-                current[block] = Result { try context.raw(context.block(at: block, of: release), at: block, of: release) }
-            }
-            lane.wait()
-            for (block, result) in onLane { current[block] = result.take() }
-            (here, onLane) = ([], [])
-            if number + 1 < windows.count { begin(windows[number + 1].blocks, having: current) }
-            held = current
-            for piece in pieces[window.pieces] {
-                guard let result = current[piece.block] else { preconditionFailure("every block of a window was unpacked") }
-                guard try hash(piece, result, of: transfer) else {
-                    lane.wait()
-                    try lose(piece.block, of: transfer)
-                    return false
-                }
-            }
+        for piece in pieces where try !hash(piece, of: transfer) {
+            try lose(piece.block, of: transfer)
+            return false
         }
         return true
     }
 
     /// False: it cannot be read, or is not what was written.
-    private func hash(_ piece: Piece, _ unpacked: Result<[UInt8], any Error>, of transfer: Transfer) throws -> Bool {
-        let raw: [UInt8]
-        do { raw = try unpacked.get() } catch StoreFault.damaged { return false }
+    private func hash(_ piece: Piece, of transfer: Transfer) throws -> Bool {
+        let raw: ArraySlice<UInt8>
+        do { raw = try cachedBlock(piece.block, of: transfer.digest) } catch StoreFault.damaged { return false }
         for (number, offset) in piece.chunks {
             let end = offset + Int(transfer.entries[number].length)
             let isRight =

@@ -177,8 +177,10 @@ public final class Puller {
     var lastFlush: Timestamp?
     var creditOwed: UInt64 = 0
     var creditGranted: UInt64 = 0
-    /// What bases of deltas were read from last.
-    let recentBlocks = RecentBlocks(max: 4)
+    /// What bases of deltas were read from last, and what is hashed between their runs: a frame's runs lie in so many of a base's blocks.
+    let recentBlocks = RecentBlocks(max: 16)
+    /// Blocks of which the lane hashes what was here before.
+    var blocksAhead = 0
     /// The time of the call that runs.
     var moment = Timestamp(milliseconds: 0)
     /// How often the publisher had nothing of a release that it lists.

@@ -5,8 +5,8 @@ internal import HansaCrypto
 internal import HansaDocuments
 
 final class Transfer: @unchecked Sendable {
-    // @unchecked: the puller's, but that `areAsIndexed` may run on its lane: `hashes` is the lane's from then until the puller has waited for it, and
-    // the index, which both read, does not change meanwhile.
+    // @unchecked: the puller's, but that `areAsIndexed` and `hashIfNext` may run on its lane: `hashes` is the lane's from then until the puller has waited
+    // for it, and the index, which both read, does not change meanwhile.
 
     let view: Digest
     let digest: Digest
@@ -32,6 +32,12 @@ final class Transfer: @unchecked Sendable {
     private var asked: [UInt8] = []
     /// In-order hashes of files of several chunks; a file of one chunk has that chunk's id as its digest.
     private var hashes: [Int: FileHash] = [:]
+    /// The chunks before this one were given to the lane, in order, for their files' hashes (`Puller+HashAhead`).
+    var hashesGiven = 0
+    /// Chunks that were here before were given to the lane in this session: the hashes are the lane's.
+    var isHashedAhead = false
+    /// Something of it could not be read ahead: whoever checks the files at the end finds out.
+    var isAheadOff = false
     var failures = 0
     /// A release that is here, by which what is new in this one is told.
     var base: Digest?
@@ -364,6 +370,16 @@ final class Transfer: @unchecked Sendable {
         hash.next += 1
         hashes[file] = hash
         return true
+    }
+
+    /// Whether it is one of several chunks of its file.
+    func isHashedInOrder(_ number: Int) -> Bool { chunks(ofFile: fileIndex(of: number)).count > 1 }
+
+    /// Feeds a chunk that is here to its file's hash, where it is the next one of it; else it is left to whoever checks the files at the end.
+    func hashIfNext(_ number: Int, _ bytes: UnsafeRawBufferPointer) {
+        guard let hash = hash(ofFile: fileIndex(of: number), at: number) else { return }
+        hash.hash.update(bytes)
+        hash.next += 1
     }
 
     /// Whether all files are as signed; every chunk of them was hashed.

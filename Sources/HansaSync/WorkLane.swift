@@ -22,6 +22,8 @@ final class LaneResult<Value: Sendable>: Sendable {
     private let value = Mutex<Value?>(nil)
 
     func set(_ value: Value) { self.value.withLock { $0 = value } }
+    /// The work that leaves it is done.
+    var isSet: Bool { value.withLock { $0 != nil } }
     /// Call after `wait`.
     func take() -> Value {
         guard let value = value.withLock({ $0.take() }) else { preconditionFailure("taken before the lane was waited for") }
