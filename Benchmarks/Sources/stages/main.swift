@@ -2,8 +2,12 @@
 //
 //   stages FILE
 //
-// One line of JSON: cut (chunker), sha256 (the file alone), hashes (each chunk and the file in one pass), infer (types and keys of a text table),
-// zstd (blocks of up to 1 MiB of neighbouring chunks), unpack (those blocks again), and `packed`, their size.
+// One line of JSON: read (system calls), cut (chunker), sha256 (the file alone), ids (its chunks alone), hashes (each chunk and the file in one pass, as a
+// recipient does), infer (types and keys of a text table), zstd (blocks of up to 1 MiB of neighbouring chunks), unpack (those blocks again), and `packed`,
+// their size.
+//
+// And what two cores allow a publish at best: half of all it does, or the longest that must go in turn. `first`: all is new; `again`: nearly nothing is, so
+// that nothing is looked at or packed.
 internal import HansaContent
 internal import HansaCore
 internal import HansaCrypto
@@ -42,12 +46,31 @@ func seconds(_ body: () -> Void) -> Double {
     return cpu() - start
 }
 
+let read = seconds {
+    let piece = UnsafeMutableRawBufferPointer.allocate(byteCount: 1 << 20, alignment: 64)
+    defer { piece.deallocate() }
+    var offset = 0
+    while offset < size {
+        let count = pread(descriptor, piece.baseAddress, piece.count, off_t(offset))
+        guard count > 0 else { fail("cannot read \(path)") }
+        offset += count
+    }
+}
+
 let profile = ChunkProfile.choose(fileName: path, size: UInt64(size), probe: file.prefix(ChunkProfile.probeBytes))
 var lengths: [Int] = []
 let cut = seconds { lengths = Chunker(profile).lengths(of: file) }
 
 var alone = Digest.zero
 let sha256 = seconds { alone = SHA256.hash(file) }
+
+let ids = seconds {
+    var start = 0
+    for length in lengths {
+        _ = SHA256.hash(UnsafeRawBufferPointer(rebasing: file[start..<(start + length)]))
+        start += length
+    }
+}
 
 /// The file's digest, by way of its chunks'.
 func inOnePass() -> Digest {
@@ -59,9 +82,9 @@ func inOnePass() -> Digest {
     }
     return whole.finish()
 }
-var again = Digest.zero
-let hashes = seconds { again = inOnePass() }
-guard again == alone else { fail("the two ways of hashing differ") }
+var inPass = Digest.zero
+let hashes = seconds { inPass = inOnePass() }
+guard inPass == alone else { fail("the two ways of hashing differ") }
 
 let infer = seconds {
     var inference = ResourceInference(path: path)
@@ -98,6 +121,11 @@ while next < lengths.count {
 }
 
 func rate(_ seconds: Double) -> String { String(Int((Double(size) / 1e6 / max(seconds, 1e-9)).rounded())) }
+/// On two cores: `inTurn` is one thread's, whatever else there is.
+func onTwoCores(_ stages: [Double], inTurn: Double) -> String { rate(max(stages.reduce(0, +) / 2, inTurn)) }
+let first = onTwoCores([read, cut, sha256, ids, infer, zstd], inTurn: max(sha256, infer))
+let again = onTwoCores([read, cut, sha256, ids], inTurn: sha256)
 print(
-    "{\"bytes\": \(size), \"chunks\": \(lengths.count), \"packed\": \(packed), \"cut\": \(rate(cut)), \"sha256\": \(rate(sha256)), "
-        + "\"hashes\": \(rate(hashes)), \"infer\": \(rate(infer)), \"zstd\": \(rate(zstd)), \"unpack\": \(rate(unpack))}")
+    "{\"bytes\": \(size), \"chunks\": \(lengths.count), \"packed\": \(packed), \"read\": \(rate(read)), \"cut\": \(rate(cut)), \"sha256\": \(rate(sha256)), "
+        + "\"ids\": \(rate(ids)), \"hashes\": \(rate(hashes)), \"infer\": \(rate(infer)), \"zstd\": \(rate(zstd)), \"unpack\": \(rate(unpack)), "
+        + "\"first\": \(first), \"again\": \(again)}")
