@@ -19,6 +19,10 @@ public struct Ed25519PublicKey: Hashable, Sendable {
 
     /// Refuses what must never become anyone's key: points of small order, second spellings, and what is no point at all.
     public init(enrolling bytes: [UInt8]) throws(KeyFault) {
+        self = try SignatureMemo.key(bytes) { () throws(KeyFault) in try Self(enrollingNow: bytes) }
+    }
+
+    private init(enrollingNow bytes: [UInt8]) throws(KeyFault) {
         guard bytes.count == Self.byteCount else { throw .wrongLength(bytes.count) }
         guard !Edwards.isSmallOrder(bytes[...]) else { throw .smallOrder }
         guard Edwards.isCanonical(bytes[...]) else { throw .notCanonical }

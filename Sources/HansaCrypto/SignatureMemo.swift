@@ -9,12 +9,25 @@ package enum SignatureMemo {
     private struct Memory {
         var verdicts: [Digest: Bool] = [:]
         var signatures: [Digest: [UInt8]] = [:]
+        var keys: [[UInt8]: Ed25519PublicKey] = [:]
     }
 
     private static let isOn = Atomic<Bool>(false)
     private static let memory = Mutex(Memory())
 
     package static func remember() { isOn.store(true, ordering: .relaxed) }
+
+    /// A key that was found fit once is fit; one that was not is looked at anew.
+    static func key(_ bytes: [UInt8], _ make: () throws(KeyFault) -> Ed25519PublicKey) throws(KeyFault) -> Ed25519PublicKey {
+        guard isOn.load(ordering: .relaxed) else { return try make() }
+        if let known = memory.withLock({ $0.keys[bytes] }) { return known }
+        let key = try make()
+        memory.withLock { memory in
+            if memory.keys.count >= entriesMax { memory.keys = [:] }
+            memory.keys[bytes] = key
+        }
+        return key
+    }
 
     static func verdict(_ key: Digest, _ signature: [UInt8], _ message: [UInt8], _ compute: () -> Bool) -> Bool {
         guard isOn.load(ordering: .relaxed) else { return compute() }

@@ -35,6 +35,8 @@ package struct PolicyState: Sendable {
     private var keyringVersions: [CityID: [KeyringVersion]] = [:]
     private var partnersByCity: [CityID: Partner] = [:]
     private var files: [Digest: AgreementFile] = [:]
+    /// Those of `files`, by digest: asked for at every question.
+    private var records: [AgreementRecord] = []
     private var grantsByID: [String: Grant] = [:]
     private var builtPolicy: Policy?
 
@@ -49,7 +51,7 @@ package struct PolicyState: Sendable {
     package func currentKeyring(of city: CityID) -> Keyring? { keyringVersions[city]?.last?.keyring }
     package func partners() -> [Partner] { partnersByCity.values.sorted { $0.city < $1.city } }
     package func partner(_ city: CityID) -> Partner? { partnersByCity[city] }
-    package func agreements() -> [AgreementRecord] { files.values.compactMap(\.record).sorted { $0.digest < $1.digest } }
+    package func agreements() -> [AgreementRecord] { records }
     package func agreement(_ digest: Digest) -> AgreementRecord? { files[digest]?.record }
     package func agreementEnvelopes(_ digest: Digest) -> [Envelope] { (files[digest]?.arrivals ?? []).map(\.envelope) }
     package func grants() -> [Grant] { grantsByID.values.sorted { $0.id.utf8.lexicographicallyPrecedes($1.id.utf8) } }
@@ -122,6 +124,9 @@ package struct PolicyState: Sendable {
             }
         }
         files[digest]?.record = record
+        let place = records.firstIndex { $0.digest >= digest } ?? records.count
+        let isKnown = place < records.count && records[place].digest == digest
+        records.replaceSubrange(place..<(isKnown ? place + 1 : place), with: record.map { [$0] } ?? [])
         builtPolicy = nil
     }
 }

@@ -74,6 +74,7 @@ extension SQLiteStore {
     }
 
     private static func eachTransfer(_ database: Database, _ body: (ContentRow) throws -> Void) throws {
+        if SeededBug.isOn(.collectionForgetsTransfers) { return }
         let rows = try Row.fetchCursor(
             database, sql: "SELECT COALESCE(s.publisher, 0), t.pages FROM transfer t LEFT JOIN subscribed s ON s.view = t.view")
         while let row = try rows.next() { try body(ContentRow(city: row[0], pages: try SQLiteStore.places(row, 1))) }

@@ -398,7 +398,9 @@ public final class DocumentExchange {
                     .packageWithdrawn, partner: self.peer, package: release.package, release: digest,
                     reason: release.reason?.printable()))
             let recipients = try tx.recipients(everSent: release.package)
-            guard !recipients.isEmpty else { return changes }
+            let policy = try tx.policy()
+            // What is listed for somebody and not told yet is not told any more.
+            guard !recipients.isEmpty || policy.hasRelays || policy.hasMaintainers else { return changes }
             // What we passed on of it, or wrote of it ourselves, ends as well, and those who had it from us hear of it.
             let update = try MembershipUpdate(self.context, tx)
             try update.withdrew(release.package)
@@ -414,21 +416,34 @@ public final class DocumentExchange {
     }
 
     /// The partner served us a release of the package.
+    /// It was offered by the partner, or may have been: what is still being fetched has no row, and its withdrawal is told once.
     private func isServedByPeer(_ package: PackageID, _ store: any MetadataReading) throws -> Bool {
-        try store.holdings(of: package).contains { try store.subscribedView($0.view)?.publisher == self.peer }
+        if try store.holdings(of: package).contains(where: { try store.subscribedView($0.view)?.publisher == self.peer }) {
+            return true
+        }
+        return try store.agreements().contains { record in
+            (record.agreement.isPassedOn || record.agreement.maintenance(of: package) != nil) && record.isParty(self.peer)
+                && record.isParty(self.context.own) && record.isParty(package.city)
+        }
     }
 }
 
 extension MetadataWriting {
-    /// What we hold of a package's releases up to the number of a withdrawal ends.
+    /// What we hold of a package's releases up to the number of a withdrawal is accepted no longer. From its own city it has left the view with the
+    /// withdrawal. Who else shows it (wrote it, or passes it on) may not have heard yet: until he drops it the id stays in the digest, as that of a
+    /// release which was refused.
     public func endHoldings(of package: PackageID, upTo seq: UInt64) throws {
         for var holding in try holdings(of: package) where holding.state == .accepted {
             guard let known = try release(holding.release), known.release.ownerSeq <= seq else { continue }
-            if var view = try subscribedView(holding.view) {
-                view.members.remove(MemberSet.memberID(release: holding.release, level: holding.level.code))
-                try put(view)
-            }
             (holding.state, holding.reason) = (.ended, "withdrawn")
+            if var view = try subscribedView(holding.view) {
+                if view.publisher == package.city {
+                    view.members.remove(MemberSet.memberID(release: holding.release, level: holding.level.code))
+                    try put(view)
+                } else {
+                    holding.state = .refused
+                }
+            }
             try put(holding)
         }
     }

@@ -22,3 +22,23 @@ extension Publisher {
     package var queuedRuns: Int { queuedRunsCount + deltaQueue.reduce(0) { $0 + $1.runs.count } + smallQueue.count }
     package var queuedIndexAsks: Int { indexQueue.count }
 }
+
+extension Puller {
+    /// What each listed release that is not settled waits for, for whoever looks for a fault: nothing among the words is one.
+    package var waits: [String] {
+        views.keys.sorted().flatMap { id in
+            (views[id]?.pages ?? []).flatMap { page in
+                page.outstanding.sorted().map { release in
+                    let words: [String?] = [
+                        wanted[release] == nil ? nil : "wanted", parked[release].map { "parked until \($0.until)" },
+                        transfers[release] == nil ? nil : "transfer", settled.contains { $0.digest == release } ? "settled" : nil,
+                        underWay[release].map { $0 == id ? "under way" : "under way in \($0.short)" },
+                        waiting[release].map { "waiting in \($0.map(\.view.short).joined(separator: " "))" },
+                        ready.contains { $0.release == release } ? "ready" : nil,
+                    ]
+                    return "\(id.short) \(release.short) \(words.compactMap(\.self).joined(separator: ", "))"
+                }
+            }
+        }
+    }
+}

@@ -66,7 +66,14 @@ public struct Frame: Sendable, Equatable {
         return writer.bytes
     }
 
-    public var encoded: [UInt8] { header + head + tail }
+    public var encoded: [UInt8] {
+        var bytes: [UInt8] = []
+        bytes.reserveCapacity(8 + bodyCount)
+        bytes += header
+        bytes += head
+        bytes += tail
+        return bytes
+    }
 }
 
 /// Reads frame headers; the shell keeps the bytes.

@@ -59,11 +59,23 @@ public struct MemberSet: Sendable, Equatable {
         var header = ByteWriter(reserving: 8)
         header.u64(count)
         hash.update(header.bytes)
-        hash.update(laneBytes)
+        #if _endian(little)
+            lanes.withUnsafeBytes { hash.update($0) }
+        #else
+            hash.update(laneBytes)
+        #endif
         return hash.finish()
     }
 
     private var laneBytes: [UInt8] {
+        #if _endian(little)
+            return lanes.withUnsafeBytes { [UInt8]($0) }
+        #else
+            return swappedLaneBytes
+        #endif
+    }
+
+    private var swappedLaneBytes: [UInt8] {
         [UInt8](unsafeUninitializedCapacity: MemberSet.laneCount * 2) { buffer, count in
             for (index, lane) in lanes.enumerated() {
                 buffer[index * 2] = UInt8(truncatingIfNeeded: lane)

@@ -42,6 +42,8 @@ public final class MembershipUpdate {
     /// A withdrawal: the package's releases leave every view, but for what was published after it.
     public func withdrew(_ package: PackageID) throws {
         let last = try tx.package(package)?.withdrawnSeq ?? .max
+        // What others wrote of a package of ours is held of them, and ends with it.
+        if package.city == own, !SeededBug.isOn(.forgottenWithdrawal) { try tx.endHoldings(of: package, upTo: last) }
         for id in sortedViews {
             for row in try tx.members(id, of: package) where row.dropped == nil {
                 if let release = try tx.release(row.release), release.release.ownerSeq > last { continue }
@@ -196,6 +198,8 @@ public final class MembershipUpdate {
                     view.members.insert(MemberSet.memberID(release: digest, level: level.code))
                     view.position += 1
                     row.added = view.position
+                    // What was shown is answered again: its content may be refused where its document was accepted.
+                    row.isListedAgain = row.sent
                 }
                 (row.level, row.until, row.grant, row.clause) = (level, permit.until, permit.grant ?? "", permit.clause)
                 try tx.put(row)

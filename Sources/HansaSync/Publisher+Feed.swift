@@ -96,7 +96,8 @@ extension Publisher {
         if view.quarantine != nil { return .answer(.quarantined) }
         let digest = view.members.digest(view: view.id, policyEpoch: record.policyEpoch)
         if line.cursor.isEmpty, view.position > 0 { return .behind(0) }
-        if line.cursor.isEmpty { return digest == line.digest ? .equal(0) : .differs }
+        // Who has no cursor has not taken a whole list yet, told or not: it is told (again), and no list was in vain.
+        if line.cursor.isEmpty { return digest == line.digest ? .equal(0) : .unknownCursor }
         guard let position = Cursor.position(line.cursor, feedKey: view.feedKey), position <= view.position else {
             return .unknownCursor
         }

@@ -201,6 +201,14 @@ extension Puller {
         var first: [Number: Digest] = [:]
         return try context.metadata.read { store in
             try batch.map { item in
+                if case .adopted(let wanted, let package) = item {
+                    // It was here when it was listed, and its package may have been withdrawn while a batch waited.
+                    guard let withdrawn = try store.package(package)?.withdrawnSeq,
+                        let known = try store.release(wanted.release)?.release, known.ownerSeq <= withdrawn,
+                        !SeededBug.isOn(.resurrection)
+                    else { return item }
+                    return .refused(wanted, .withdrawn, package)
+                }
                 guard case .accepted(let transfer) = item else { return item }
                 let release = transfer.release
                 let wanted = Wanted(view: transfer.view, release: transfer.digest, level: transfer.level, number: transfer.number)

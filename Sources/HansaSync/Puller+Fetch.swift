@@ -142,6 +142,26 @@ extension Puller {
         parked[item.release] = (item, moment.adding(seconds: wait))
     }
 
+    /// All that is left of what a view listed is what the publisher, when it was asked, had nothing of.
+    func isOnlyPutOff(_ id: Digest) -> Bool {
+        guard let state = views[id], !state.pages.isEmpty, state.repair == nil else { return false }
+        let left = state.pages.flatMap(\.outstanding)
+        return !left.isEmpty && left.allSatisfy { underWay[$0] == id && putOffTimes[$0] != nil && parked[$0] != nil }
+    }
+
+    /// They are listed anew if they are to be had; how long they were waited for stays known.
+    func letGoOfPutOff(_ id: Digest) {
+        let left = (views[id]?.pages ?? []).flatMap(\.outstanding)
+        let times = putOffTimes
+        views[id]?.pages = []
+        views[id]?.asksAfterPages = false
+        for release in left {
+            parked[release] = nil
+            done(release)
+            putOffTimes[release] = times[release]
+        }
+    }
+
     func forget(_ item: Wanted) {
         recovering.remove(item.release)
         done(item.release)

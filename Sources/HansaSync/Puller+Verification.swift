@@ -49,6 +49,7 @@ extension Puller {
     }
 
     private func checkFiles(of transfer: Transfer) throws -> FilesVerdict {
+        if healing[transfer.digest] != nil, SeededBug.isOn(.healingUnchecked) { return .asSigned }
         guard let ranges = transfer.rangesToHash(all: healing[transfer.digest] != nil) else { return .wrong }
         // From the first that cannot be read nothing is hashed: the rest is read to know what else is to be asked for.
         var isReadable = true

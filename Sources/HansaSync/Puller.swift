@@ -272,6 +272,7 @@ public final class Puller {
         noteMoment(now)
         do {
             try lookAtRows(at: now)
+            for id in views.keys.sorted() where isOnlyPutOff(id) { letGoOfPutOff(id) }
             let before = round
             var alive: Set<Digest> = []
             let lines = try context.metadata.read { store -> [Views.Line] in
@@ -377,12 +378,15 @@ public final class Puller {
         noteMoment(now)
         do {
             let due = parked.filter { $0.value.until <= now }.keys.sorted()
-            for digest in due {
+            // A list of which nothing can be had any more may be out of date: where the view stands is asked anew.
+            let isStale = due.contains { putOffTimes[$0] ?? 0 > 1 && parked[$0].map { isOnlyPutOff($0.wanted.view) } ?? false }
+            for digest in isStale ? [] : due {
                 guard var item = parked.removeValue(forKey: digest)?.wanted else { continue }
                 item.isOld = true
                 want(item)
             }
             var frames = try settleAll(at: now)
+            if isStale { frames += try askAgain(at: now) }
             let retries = views.keys.sorted().filter { views[$0]?.retry.map { $0 <= now } ?? false }
             for id in retries { views[id]?.retry = nil }
             if !retries.isEmpty { frames += try askAgain(at: now) }

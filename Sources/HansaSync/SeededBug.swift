@@ -55,6 +55,14 @@ public enum SeededBug: String, CaseIterable, Sendable {
     case outboxForgotten
     /// After a whole list, what was not in it stays.
     case resetKeepsRest
+    /// The index of a small release that came with its content is not compared with the signed one.
+    case smallUnverified
+    /// Chunks that come to heal are not compared with their ids, nor the files with theirs.
+    case healingUnchecked
+    /// What came to heal is counted, and not where it lies.
+    case healedWithoutPlaces
+    /// What has come of a transfer that is not done is collected.
+    case collectionForgetsTransfers
 
     #if HANSA_SEEDED_BUGS
         package static let isBuiltIn = true
@@ -64,13 +72,13 @@ public enum SeededBug: String, CaseIterable, Sendable {
             active.store(bug.flatMap { SeededBug.allCases.firstIndex(of: $0) } ?? -1, ordering: .relaxed)
         }
 
-        static func isOn(_ bug: SeededBug) -> Bool {
+        package static func isOn(_ bug: SeededBug) -> Bool {
             let number = active.load(ordering: .relaxed)
             return number >= 0 && SeededBug.allCases[number] == bug
         }
     #else
         package static let isBuiltIn = false
         package static func set(_ bug: SeededBug?) {}
-        @inline(__always) static func isOn(_ bug: SeededBug) -> Bool { false }
+        @inline(__always) package static func isOn(_ bug: SeededBug) -> Bool { false }
     #endif
 }

@@ -141,7 +141,8 @@ final class Transfer: @unchecked Sendable {
     func adoptIndex() -> Bool {
         let encoded = pages.compactMap { $0 }
         guard let index = release.index, encoded.count == index.pages,
-            ChunkIndex.root(table: SHA256.hash(table), pages: encoded.map { SHA256.hash($0) }) == index.root,
+            ChunkIndex.root(table: SHA256.hash(table), pages: encoded.map { SHA256.hash($0) }) == index.root
+                || SeededBug.isOn(.smallUnverified),
             let parsed = try? FileTable(encoded: table, chunks: index.chunks, isSafe: PackagePath.isSafe)
         else { return false }
         var validator = IndexValidator(parsed)
@@ -321,7 +322,7 @@ final class Transfer: @unchecked Sendable {
             } else {
                 id = SHA256.hash(bytes)
             }
-            guard id == entries[number].id else {
+            guard id == entries[number].id || (self.number.isEmpty && SeededBug.isOn(.healingUnchecked)) else {
                 for (file, hash) in before { hashes[file] = hash }
                 return false
             }

@@ -72,7 +72,9 @@ public struct AgreementRecord: Hashable, Sendable {
 
     /// SHA-256 of the payload.
     public let digest: Digest
-    public let agreement: Agreement
+    /// Apart, since records are copied at every look at them, and agreements are large.
+    private let document: Document
+    public var agreement: Agreement { _read { yield document.agreement } }
     /// The parties' officers' signatures seen over the payload.
     public private(set) var envelope: Envelope
     /// The parties whose officer threshold is met, without those that had rejected the agreement before they signed.
@@ -81,14 +83,22 @@ public struct AgreementRecord: Hashable, Sendable {
     public private(set) var steps: [StepRecord]
     /// False when the agreement has a part that this node cannot enforce: then it permits nothing.
     public let isEnforceable: Bool
+    /// The policy epoch (SYNC.md §2): partners whose epochs differ exchange agreements before anything else.
+    public private(set) var policyEpoch: Digest
+
+    private final class Document: Sendable {
+        let agreement: Agreement
+        init(_ agreement: Agreement) { self.agreement = agreement }
+    }
 
     /// A record from its stored parts.
     public init(digest: Digest, agreement: Agreement, envelope: Envelope, signedBy: Set<CityID>, steps: [StepRecord] = []) {
         self.digest = digest
-        self.agreement = agreement
+        document = Document(agreement)
         self.envelope = envelope
         self.signedBy = signedBy
         self.steps = steps
+        policyEpoch = ViewIdentity.policyEpoch(agreement: digest, steps: steps.map(\.digest))
         isEnforceable = EnforcementReport.isEnforceable(agreement)
     }
 
@@ -174,6 +184,7 @@ public struct AgreementRecord: Hashable, Sendable {
         }
         guard steps.count < AgreementRecord.stepsMax else { return .refused(.tooManySteps) }
         steps.append(record)
+        policyEpoch = ViewIdentity.policyEpoch(agreement: digest, steps: steps.map(\.digest))
         return .added
     }
 
@@ -182,12 +193,15 @@ public struct AgreementRecord: Hashable, Sendable {
 
     /// The parties whose rejection counts.
     public var rejecters: Set<CityID> {
-        Set(steps.lazy.filter { $0.step.step == .reject && !signedBy.contains($0.step.by) && isParty($0.step.by) }.map(\.step.by))
+        if steps.isEmpty { return [] }
+        return Set(
+            steps.lazy.filter { $0.step.step == .reject && !signedBy.contains($0.step.by) && isParty($0.step.by) }.map(\.step.by))
     }
 
     /// The first termination that counts, by its formal end and then its digest.
     public var termination: StepRecord? {
-        steps.filter { $0.step.step == .terminate && signedBy.contains($0.step.by) && isParty($0.step.by) }
+        if steps.isEmpty { return nil }
+        return steps.filter { $0.step.step == .terminate && signedBy.contains($0.step.by) && isParty($0.step.by) }
             .min { ($0.step.effective, $0.digest) < ($1.step.effective, $1.digest) }
     }
 
@@ -227,9 +241,6 @@ public struct AgreementRecord: Hashable, Sendable {
     public var expiry: Timestamp { agreement.term.expires.end }
 
     // MARK: Names on the wire
-
-    /// The policy epoch (SYNC.md §2): partners whose epochs differ exchange agreements before anything else.
-    public var policyEpoch: Digest { ViewIdentity.policyEpoch(agreement: digest, steps: steps.map(\.digest)) }
 
     /// The id of the view that one party shows the other under this agreement (SYNC.md §2).
     public func viewID(publisher: CityID, recipient: CityID) -> Digest {
