@@ -32,6 +32,7 @@ struct Simulator: ParsableCommand {
     @Flag(help: "Rows in SQLite instead of dictionaries.") var sqlite = false
     @Flag(help: "None of the world's troubles.") var calm = false
     @Flag(help: "Print what happened.") var story = false
+    @Flag(help: "With --story: the last 400 frames too.") var frames = false
     @Flag(inversion: .prefixedNo, help: "Run each seed twice and compare the traces.") var twice = true
     @Flag(inversion: .prefixedNo, help: "Make a failing history shorter before it is printed.") var shrink = true
     @Flag(help: "List the worlds and the invariants.") var worlds = false
@@ -55,6 +56,7 @@ struct Simulator: ParsableCommand {
         options.cities = cities
         options.engine = sqlite ? .sqlite : .memory
         options.faults = !calm
+        options.tellsFrames = frames
         options.without = try StepList(without).steps
         return options
     }
@@ -158,12 +160,12 @@ struct Simulator: ParsableCommand {
     private func list() {
         say("worlds:")
         for kind in WorldKind.allCases {
-            say("  " + kind.rawValue.padding(toLength: 10, withPad: " ", startingAt: 0) + kind.summary)
+            say("  " + kind.rawValue.padding(toLength: 11, withPad: " ", startingAt: 0) + kind.summary)
         }
         say("checked:")
         for one in Invariant.allCases {
             if let check = one.check { say("  " + one.rawValue.padding(toLength: 6, withPad: " ", startingAt: 0) + check) }
         }
-        say("not checked yet: " + Tally.unchecked)
+        if !Tally.unchecked.isEmpty { say("not checked yet: " + Tally.unchecked) }
     }
 }

@@ -13,6 +13,10 @@ struct Tally: Codable {
     private var sessions = 0
     private var restarts = 0
     private var releases = 0
+    private var smallFrames = 0
+    private var healed = 0
+    private var collections = 0
+    private var segmentsCollected = 0
     private var healSecondsMax: Int64 = 0
     private var repairs = 0
     private var roundsMost = 0
@@ -22,7 +26,9 @@ struct Tally: Codable {
 
     /// Not the clock: a process's own means nothing to another.
     private enum CodingKeys: CodingKey {
-        case histories, failed, trapped, frames, events, sessions, restarts, releases, healSecondsMax, repairs, roundsMost,
+        case histories, failed, trapped, frames, events, sessions, restarts, releases, smallFrames, healed, collections,
+            segmentsCollected,
+            healSecondsMax, repairs, roundsMost,
             cities, troubles
     }
 
@@ -36,6 +42,10 @@ struct Tally: Codable {
         sessions += outcome.sessions
         restarts += outcome.restarts
         releases += outcome.releases
+        smallFrames += outcome.smallFrames
+        healed += outcome.healed
+        collections += outcome.collections
+        segmentsCollected += outcome.segmentsCollected
         repairs += outcome.repairs
         roundsMost = max(roundsMost, outcome.repairRoundsMost)
         healSecondsMax = max(healSecondsMax, outcome.healSeconds)
@@ -52,6 +62,10 @@ struct Tally: Codable {
         sessions += other.sessions
         restarts += other.restarts
         releases += other.releases
+        smallFrames += other.smallFrames
+        healed += other.healed
+        collections += other.collections
+        segmentsCollected += other.segmentsCollected
         repairs += other.repairs
         roundsMost = max(roundsMost, other.roundsMost)
         healSecondsMax = max(healSecondsMax, other.healSecondsMax)
@@ -79,12 +93,12 @@ struct Tally: Codable {
         var lines = [
             "seeds \(seeds), failed \(failed.count); \(histories) histories in \(String(format: "%.1f", seconds)) s, \(rate) a second",
             "releases \(releases), sessions \(sessions), restarts \(restarts), frames \(frames), events \(events)",
-            "repairs \(repairs), of \(roundsMost) rounds at most",
+            "repairs \(repairs), of \(roundsMost) rounds at most; frames of small releases \(smallFrames), releases that a partner healed \(healed), collections \(collections), segments \(segmentsCollected)",
             "cities \(cities.sorted { $0.key < $1.key }.map { "\($0.key): \($0.value)" }.joined(separator: ", "))",
             "troubles \(troubles.sorted { $0.key < $1.key }.map { "\($0.key) \($0.value)" }.joined(separator: ", "))",
             "longest heal \(healSecondsMax) s of virtual time",
-            "not checked yet: \(Tally.unchecked)",
         ]
+        if !Tally.unchecked.isEmpty { lines.append("not checked yet: \(Tally.unchecked)") }
         if !failed.isEmpty { lines.append("failed: " + failed.prefix(40).map(String.init).joined(separator: " ")) }
         if trapped > 0 { lines.append("trapped: \(trapped) of the processes; the rest of their seeds was not run") }
         return lines

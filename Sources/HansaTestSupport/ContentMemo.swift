@@ -71,6 +71,14 @@ enum ContentMemo {
         }
     }
 
+    static func contains(_ bytes: [UInt8], _ words: String) -> Bool {
+        let words = Array(words.utf8)
+        guard bytes.count >= words.count else { return false }
+        return (0...(bytes.count - words.count)).contains { start in
+            bytes[start] == words[0] && isSame(bytes[start..<(start + words.count)], words[...])
+        }
+    }
+
     /// The payload that these words decide.
     static func payload(_ words: String, _ make: () throws -> [UInt8]) rethrows -> [UInt8] {
         if let known = memory.withLock({ $0.payloads[words] }) { return known }
@@ -96,7 +104,10 @@ enum ContentMemo {
         memory.withLock { memory in
             if let known = memory.blocks[ids] { return known }
             if memory.blocks.count >= entriesMax { memory.blocks = [:] }
-            let packed = Block.encode(raw: parts.reduce(into: []) { $0 += $1 })
+            var raw: [UInt8] = []
+            raw.reserveCapacity(parts.reduce(0) { $0 + $1.count })
+            for part in parts { raw += part }
+            let packed = Block.encode(raw: raw)
             memory.blocks[ids] = packed
             return packed
         }

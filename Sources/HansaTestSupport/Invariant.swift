@@ -48,8 +48,7 @@ public enum Invariant: String, CaseIterable, Sendable {
         case .l5: "no frame leaves within a minute when all is equal"
         case .log: "each release that was offered and delivered stands in the log; numbers of transfers are given once"
         case .wire: "no honest city calls another's frame a violation; every receipt reaches its publisher"
-        // The worlds' cities do not collect; StoreCollectionTests do, with crashes at every operation.
-        case .s11: nil
+        case .s11: "world `collection`: after each pass, and each start since, all that is held or on its way is read in full"
         }
     }
 

@@ -16,7 +16,8 @@ public final class MemoryMetadataStore: MetadataStore {
     private let shared: Mutex<Shared>
     /// One transaction at a time; a read does not wait for it.
     private let writer = NSLock()
-    /// Threads inside a body: a store on disk is not reentrant, so this one is not either.
+    /// Threads inside a body: a store on disk is not reentrant, so this one is not either. The first has a place of its own.
+    private let only = Atomic<UInt>(0)
     private let inside = Mutex<[UInt]>([])
 
     private struct Shared: Sendable {
@@ -53,6 +54,11 @@ public final class MemoryMetadataStore: MetadataStore {
 
     private func alone<T>(_ body: () throws -> T) rethrows -> T {
         let thread = UInt(pthread_self())
+        precondition(only.load(ordering: .relaxed) != thread, "a body of read or write called the store again")
+        if only.compareExchange(expected: 0, desired: thread, ordering: .acquiring).exchanged {
+            defer { only.store(0, ordering: .releasing) }
+            return try body()
+        }
         let isFirst = inside.withLock { inside in
             defer { inside.append(thread) }
             return !inside.contains(thread)

@@ -76,8 +76,7 @@ public final class TaintWatch {
         } else if let release = publications[digest]?.release {
             let request = AccessRequest(
                 package: release.package, kind: release.kind, tlp: release.tlp,
-                // Who was put back to an earlier state may not know what it withdrew.
-                withdrawn: node.restores == 0 && release.seq(of: release.package.city) <= withdrawn[release.package] ?? 0,
+                withdrawn: release.seq(of: release.package.city) <= withdrawal(of: release.package, node, sight),
                 writer: release.writer, publisher: node.city,
                 recipient: sight.peer)
             for record in sight.active {
@@ -88,6 +87,12 @@ public final class TaintWatch {
         }
         sight.known[digest] = .some(level)
         return level
+    }
+
+    /// Who was put back to an earlier state may not know what it withdrew; who writes or passes on what is another's may not have heard yet.
+    private func withdrawal(of package: PackageID, _ node: WorldNode, _ sight: Sight) -> UInt64 {
+        if package.city == node.city { return node.restores == 0 ? withdrawn[package] ?? 0 : 0 }
+        return (try? sight.store.package(package)?.withdrawnSeq ?? 0) ?? 0
     }
 
     private func wasSent(_ digest: Digest, _ node: WorldNode, _ sight: Sight) throws -> Bool {

@@ -9,6 +9,7 @@
 //   try world.nodes[0].grant(world.nodes[1].city, "kitchener.ca/**", under: agreement)
 //   try world.nodes[0].publish("roads", content)
 //   world.connect(0, 1); world.run(seconds: 60)
+internal import HansaContent
 public import HansaCore
 internal import HansaCrypto
 internal import HansaDocuments
@@ -23,6 +24,22 @@ public final class World {
         public let from: CityID
         public let to: CityID
         public let frame: Frame
+
+        /// For people.
+        var words: String {
+            var what = ""
+            if frame.type == .feed, let feed = try? Feed(frame) {
+                let adds = feed.changes.count { if case .add = $0 { true } else { false } }
+                what = ": view \(feed.view.short), round \(feed.round), \(feed.status), \(adds) added, "
+                what +=
+                    "\(feed.changes.count - adds) dropped, from \(Hex.encode(feed.since.prefix(4))) to \(Hex.encode(feed.cursor.prefix(4)))"
+            }
+            if frame.type == .views, let views = try? Views(frame) {
+                what = views.lines.map { ": view \($0.view.short), round \(views.round), at \(Hex.encode($0.cursor.prefix(4)))" }
+                    .joined()
+            }
+            return "\(at) \(from) → \(to): \(frame.type), \(frame.bodyCount) bytes\(what)"
+        }
     }
 
     public struct Options: Sendable {
@@ -32,6 +49,9 @@ public final class World {
         /// Longest time a worker takes.
         public var jobMillisecondsMax: UInt64 = 30
         public var limits = ExchangeLimits()
+        /// Where a segment is sealed, and how long collection waits: `StoreCollection.Settings`.
+        public var segmentBytesTarget = SegmentFormat.segmentBytesTarget
+        public var collectionGraceMilliseconds: Int64 = 3_600_000
         /// Every other node asks for index and content of small releases together: both ways are walked.
         public var asksForSmall = false
         public init() {}
@@ -42,6 +62,8 @@ public final class World {
     public private(set) var nodes: [WorldNode] = []
     public private(set) var links: [WorldLink] = []
     public internal(set) var sent: [Sent] = []
+    /// False where nobody looks at what was sent.
+    var keepsSent = true
     /// Sessions that ended because a peer broke the rules; among honest nodes there are none.
     public internal(set) var violations: [String] = []
     /// What a check found; a history stops at the first.
@@ -58,7 +80,15 @@ public final class World {
     public private(set) var now = World.start
     private var queue = EventQueue()
     private var trace = SHA256()
+    private var words: [UInt8] = []
+    private static let frameNames: [[UInt8]] = {
+        var names = [[UInt8]](repeating: [], count: 256)
+        for type in FrameType.allCases { names[Int(type.rawValue)] = Array("\(type)".utf8) }
+        return names
+    }()
     public private(set) var frameCount = 0
+    /// Of these, frames of small releases that came together.
+    public private(set) var smallFrameCount = 0
     public private(set) var eventCount = 0
 
     /// L3: so many turns a partner with credit may wait.
@@ -137,9 +167,22 @@ public final class World {
     func record(_ node: WorldNode, to peer: CityID, _ frames: [Frame]) {
         guard !frames.isEmpty else { return }
         for frame in frames {
-            sent.append(Sent(at: now, from: node.city, to: peer, frame: frame))
+            if keepsSent { sent.append(Sent(at: now, from: node.city, to: peer, frame: frame)) }
             frameCount += 1
-            note("\(now.milliseconds) \(node.city) \(peer) \(frame.type)", frame.body)
+            if frame.type == .small { smallFrameCount += 1 }
+            // As `note("\(milliseconds) \(from) \(to) \(type)", body)`: texts are costly to put together, and these are many.
+            words.removeAll(keepingCapacity: true)
+            words.append(contentsOf: String(now.milliseconds).utf8)
+            words.append(0x20)
+            words.append(contentsOf: node.city.text.utf8)
+            words.append(0x20)
+            words.append(contentsOf: peer.text.utf8)
+            words.append(0x20)
+            words.append(contentsOf: World.frameNames[Int(frame.type.rawValue)])
+            words.append(0)
+            trace.update(words)
+            trace.update(frame.head)
+            trace.update(frame.tail)
         }
         onFrames?(node, peer, frames, node.now)
     }

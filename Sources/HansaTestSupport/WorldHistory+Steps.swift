@@ -1,5 +1,6 @@
 internal import HansaCore
 internal import HansaDocuments
+internal import HansaStore
 internal import HansaSync
 internal import HansaTerms
 
@@ -10,6 +11,8 @@ extension WorldHistory {
         case breakLink, cutOrJoin, dialAgain, disturb, slow, crash, stop, fill, failSync, failWrites, misread, failCommit, jump,
             end, restore, rotate, changeTwins
         case deceive
+        case publishTogether, passOn
+        case damage, collect
     }
 
     private static let work: [(Deed, Int)] = [
@@ -35,6 +38,10 @@ extension WorldHistory {
         case .rotations: [(.rotate, 4)]
         case .clones: [(.changeTwins, 8)]
         case .hostility: [(.deceive, 12)]
+        case .writers: [(.publishTogether, 20)]
+        case .relays: [(.passOn, 8)]
+        case .damage: [(.damage, 6)]
+        case .collection: [(.collect, 12)]
         }
     }
 
@@ -70,6 +77,10 @@ extension WorldHistory {
         case .announce: node.announceAll()
         case .end: endUnderWay(number)
         case .deceive: deceive()
+        case .publishTogether: publishTogether()
+        case .passOn: passOn(number)
+        case .damage: attempt(node) { if let what = try node.damage() { tell(what) } }
+        case .collect: collect(node)
         default: trouble(deed, node)
         }
     }
@@ -177,9 +188,29 @@ extension WorldHistory {
         }
     }
 
+    // MARK: Care
+
+    /// A pass, which may end in the middle of an operation of the disk; a second one after the grace, and then everything is read.
+    private mutating func collect(_ node: WorldNode) {
+        let stop = chance(1, in: 4) ? node.disk.operations + 1 + below(12) : nil
+        let isTwice = chance(1, in: 2)
+        func pass() {
+            attempt(node) {
+                guard let report = try node.collect() else { return }
+                node.segmentsRewritten += report.segmentsRewritten
+                tell("\(node.city) collects: \(report.chunksSwept) chunks, \(report.segmentsRewritten) segments")
+            }
+        }
+        if let stop { node.disk.faults.stopAtOperation = stop }
+        pass()
+        guard isTwice, !node.isDown else { return }
+        world.run(milliseconds: world.options.collectionGraceMilliseconds + 1)
+        pass()
+    }
+
     // MARK: Work
 
-    private mutating func content(chunksMax: Int, big: Bool) -> WorldContent {
+    mutating func content(chunksMax: Int, big: Bool) -> WorldContent {
         // Chunks from one pool for all: packages, versions and cities share some of them.
         var files: [(String, [[UInt8]])] = []
         for file in 0..<(1 + below(3)) {
@@ -212,7 +243,9 @@ extension WorldHistory {
         let own = agreements.filter { $0.parties.contains(number) }
         guard !own.isEmpty else { return }
         let (digest, parties) = own[below(own.count)]
-        guard let other = parties.first(where: { $0 != number }) else { return }
+        let others = parties.filter { $0 != number }
+        guard let first = others.first else { return }
+        let other = others.count == 1 ? first : others[below(others.count)]
         let node = world.nodes[number]
         let pattern = ["\(node.city)/**", "\(node.city)/roads/**", "\(node.city)/water/**", "\(node.city)/plans"][below(4)]
         let until = chance(1, in: 4) ? node.now.adding(seconds: Int64(1 + below(30))) : nil

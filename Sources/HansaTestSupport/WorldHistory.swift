@@ -18,6 +18,8 @@ public struct WorldHistory {
         public var faults = true
         /// Looks into every frame: slower.
         public var watchesTaint = true
+        /// Tells the last frames too.
+        public var tellsFrames = false
         /// Steps that are left out, by number.
         public var without: Set<Int> = []
         public init() {}
@@ -31,6 +33,11 @@ public struct WorldHistory {
         public let sessions: Int
         public let restarts: Int
         public let releases: Int
+        public let smallFrames: Int
+        /// Releases that were made whole again by a partner, and passes of collection.
+        public let healed: Int
+        public let collections: Int
+        public let segmentsCollected: Int
         /// Repairs between honest cities, and the rounds that the longest took.
         public let repairs: Int
         public let repairRoundsMost: Int
@@ -55,6 +62,7 @@ public struct WorldHistory {
     var stepNumber = 0
     private var story: [String] = []
     var agreements: [(digest: Digest, parties: [Int])] = []
+    var region: Region?
     var grants: [(node: Int, id: String)] = []
     var paths: [Int: Set<String>] = [:]
     var backups: [Int: WorldBackup] = [:]
@@ -91,14 +99,23 @@ public struct WorldHistory {
         self.knownRounds = knownRounds
         random = SplitMix64(seed: World.mix(seed, 77))
         let chosen = options.kind.troubles(&random)
-        let troubles = options.faults ? chosen : []
+        var besides = SplitMix64(seed: World.mix(seed, 79))
+        let troubles = options.faults ? chosen.union(options.kind.besides(&besides)) : []
         let drawn = options.kind.nodes(&random, troubles)
-        let count = options.cities ?? drawn
+        let least = troubles.isDisjoint(with: Trouble.ofThree) ? 2 : 3
+        let count = max(least, options.cities ?? drawn)
         // Stores in SQLite can be put back as files only, which a world in memory has none of.
-        self.troubles = options.engine == .sqlite ? troubles.subtracting([.restores, .clones, .commitFaults]) : troubles
+        self.troubles =
+            options.engine == .sqlite || troubles.contains(.collection)
+            ? troubles.subtracting([.restores, .clones, .commitFaults]) : troubles
         var world = World.Options()
         world.asksForSmall = true
         world.engine = options.engine
+        if troubles.contains(.collection) {
+            world.engine = .sqlite
+            world.segmentBytesTarget = 128 * 1024
+            world.collectionGraceMilliseconds = 3000
+        }
         choices = WorldHistory.choices(self.troubles)
         // Small batches and windows now and then, so that their edges are met by small histories.
         if random.next() % 2 == 0 {
@@ -114,6 +131,7 @@ public struct WorldHistory {
         world.delayMillisecondsMax = 1 + random.next() % 300
         let made = try World(seed: seed, cities: Array(WorldHistory.cities.prefix(count)), options: world)
         self.world = made
+        made.keepsSent = knownRounds == nil
         watch = WorldWatch(made)
         taint = options.watchesTaint && knownRounds == nil ? TaintWatch(made) : nil
         if self.troubles.contains(.hostility), let last = made.nodes.last {
@@ -142,6 +160,7 @@ public struct WorldHistory {
                 world.connect(left, right)
             }
         }
+        try beginRegion()
         // Who lies shows all that it has, and is shown something: else there would be little to lie about.
         if let liar = world.nodes.last, liar.isHostile {
             for (agreement, parties) in agreements where parties.contains(liar.number) {
@@ -176,11 +195,15 @@ public struct WorldHistory {
         }
         let healSeconds = (world.now.milliseconds - healed.milliseconds) / 1000
         if world.findings.isEmpty, findings.isEmpty { try checkQuiet() }
+        if options.tellsFrames, knownRounds == nil { story += world.sent.suffix(400).map(\.words) }
         findings = world.violations.map { "WIRE: violation among honest cities: \($0)" } + world.findings + findings
         return Outcome(
             seed: world.seed, trace: world.traceHash, frames: world.frameCount, events: world.eventCount,
             sessions: world.links.reduce(0) { $0 + $1.sessions },
             restarts: world.nodes.reduce(0) { $0 + $1.restarts }, releases: world.publications.count,
+            smallFrames: world.smallFrameCount, healed: knownRounds == nil ? world.healedByPartners : 0,
+            collections: world.nodes.reduce(0) { $0 + $1.passes },
+            segmentsCollected: world.nodes.reduce(0) { $0 + $1.segmentsRewritten },
             repairs: watch.repairs, repairRoundsMost: watch.roundsMost, cities: world.nodes.count,
             troubles: troubles, healSeconds: healSeconds, healRounds: healRounds, stepsTaken: stepNumber, findings: findings,
             story: story)
@@ -208,7 +231,9 @@ public struct WorldHistory {
                     guard let record, record.state(at: node.now) == .active else { continue }
                     // A partner that was put back has forgotten an agreement that was new; a person brings it again.
                     if peer.restores > 0, try peer.metadata.read({ try $0.agreement(record.digest) }) == nil { continue }
-                    if standing != .equal { findings.append("S13: \(node.city) of \(peer.city): \(standing)") }
+                    if standing != .equal {
+                        findings.append("S13: \(node.city) of \(peer.city): \(standing); \(puller.load); \(puller.waits)")
+                    }
                 }
             }
         }

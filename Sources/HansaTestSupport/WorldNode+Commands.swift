@@ -69,7 +69,18 @@ extension World {
         effective: String = "2026-01-01", expires: String = "2029-12-31", redistribution: JSONValue = ["to": "none"],
         maintainers: JSONValue? = nil
     ) throws -> Digest {
-        let parties = ([proposer] + others).map { nodes[$0] }
+        try propose(
+            [proposer] + others, id: id, ceiling: ceiling, kinds: kinds, effective: effective, expires: expires,
+            redistribution: redistribution, maintainers: maintainers)
+    }
+
+    /// The first of the parties proposes it.
+    func propose(
+        _ numbers: [Int], id: String, ceiling: TLP = .amberStrict, kinds: [String] = ["dataset"],
+        effective: String = "2026-01-01", expires: String = "2029-12-31", redistribution: JSONValue,
+        maintainers: JSONValue?
+    ) throws -> Digest {
+        let parties = numbers.map { nodes[$0] }
         let more = [redistribution, maintainers ?? .null].map { String(decoding: $0.serialized(), as: UTF8.self) }
         let words =
             [id, ceiling.rawValue, effective, expires] + kinds + parties.map { "\($0.city) \($0.keyring.version)" } + more
@@ -79,8 +90,8 @@ extension World {
                 redistribution: redistribution, maintainers: maintainers
             ).payload()
         }
-        let envelope = Envelope.sign(payload, as: .agreement, with: [nodes[proposer].officer])
-        try nodes[proposer].sign(envelope)
+        let envelope = Envelope.sign(payload, as: .agreement, with: [parties[0].officer])
+        try parties[0].sign(envelope)
         return envelope.digest
     }
 

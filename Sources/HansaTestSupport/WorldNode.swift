@@ -51,13 +51,25 @@ public final class WorldNode {
     var isMisread: Bool { !disk.faults.misreads.isEmpty || world.now.milliseconds < misreadUntil }
     /// What could not be read is set aside, and is not yet read again or fetched anew.
     var isDamaged: Bool {
-        isMisread
-            || (metadata as? MemoryMetadataStore).map { store in
-                let state = store.contents
-                return !state.damages.isEmpty || state.lostChunks.values.contains { !$0.isEmpty }
-            } ?? false
+        if isMisread { return true }
+        guard let memory = metadata as? MemoryMetadataStore else {
+            return (try? metadata.read { try !$0.damages().isEmpty || !$0.lostBlocks(limit: 1).isEmpty }) ?? true
+        }
+        let state = memory.contents
+        return !state.damages.isEmpty || state.lostChunks.values.contains { !$0.isEmpty }
     }
     private var misreadUntil: Int64 = 0
+    /// Bits turned on its disk: what was read right once may not be again.
+    var bitsTurned = 0
+    var hasTurnedBits: Bool { bitsTurned > 0 }
+    /// With rows in SQLite: what collects their bytes. One for each pair of stores that was opened.
+    private(set) var collection: StoreCollection?
+    /// Begun passes, and the segments that they rewrote.
+    var passes = 0
+    var segmentsRewritten = 0
+
+    /// A job under way may tell of it yet.
+    func noteMisreads() { misreadUntil = world.now.milliseconds + 20_000 }
     private var failuresInRow = 0
     private var failedLast: Int64 = 0
 
@@ -65,7 +77,7 @@ public final class WorldNode {
     func readRight() {
         guard !disk.faults.misreads.isEmpty else { return }
         disk.faults.misreads = [:]
-        misreadUntil = world.now.milliseconds + 20_000
+        noteMisreads()
     }
     /// Where the last start found that records the database names were lost: a broken promise.
     public private(set) var recoveryFault: String?
@@ -103,8 +115,9 @@ public final class WorldNode {
         disk = MemoryDisk(seed: World.mix(seed, 5))
         let salts = DeterministicRandom(seed: World.mix(seed, 6))
         metadata = world.options.engine == .memory ? MemoryMetadataStore(random: salts) : try SQLiteStore(inMemoryWith: salts)
-        let store = try SegmentStore.open(disk: disk) { _ in .known(0) }.store
+        let store = try SegmentStore.open(disk: disk, bytesTarget: world.options.segmentBytesTarget) { _ in .known(0) }.store
         content = store
+        collection = WorldNode.collection(metadata, store, world.options)
         views = ViewRandom(seed: World.mix(seed, 7))
         var limits = world.options.limits
         if world.options.asksForSmall, number % 2 == 1 { limits.smallReleaseBytesMax = Limits.smallReleaseBytesMax }
@@ -113,6 +126,15 @@ public final class WorldNode {
             random: DeterministicRandom(seed: World.mix(seed, 8)),
             limits: limits, randomOfView: views.source)
         try learn(self)
+    }
+
+    private static func collection(_ metadata: any MetadataStore, _ content: SegmentStore, _ options: World.Options)
+        -> StoreCollection?
+    {
+        guard let sqlite = metadata as? SQLiteStore else { return nil }
+        var settings = StoreCollection.Settings()
+        settings.graceMilliseconds = options.collectionGraceMilliseconds
+        return StoreCollection(sqlite, content, settings: settings)
     }
 
     /// Puts other stores around the node's own, to watch or to disturb them. Sessions that begin later use them.
@@ -270,7 +292,7 @@ public final class WorldNode {
         world.note("store \(city) \(known?.word ?? "other")")
         switch known {
         case .diskFull, .clockBehind: return
-        case .damaged(let what): if !isMisread { world.findings.append("S3: \(city): damaged: \(what)") }
+        case .damaged(let what): if !isMisread, !hasTurnedBits { world.findings.append("S3: \(city): damaged: \(what)") }
         case .inputOutput, .logUnavailable, nil: break
         }
         // The process stops rather than go on with a store it cannot trust.
@@ -308,8 +330,11 @@ public final class WorldNode {
         guard isDown else { return }
         do {
             let marks = try durableMarks()
-            let (store, recovery) = try SegmentStore.open(disk: disk, named: Set(marks.keys)) { .known(marks[$0] ?? 0) }
+            let (store, recovery) = try SegmentStore.open(
+                disk: disk, bytesTarget: world.options.segmentBytesTarget, named: Set(marks.keys)
+            ) { .known(marks[$0] ?? 0) }
             content = store
+            collection = WorldNode.collection(metadata, store, world.options)
             if !recovery.lost.isEmpty { throw SegmentStoreFault.nothingThere(segments: recovery.lost.count) }
         } catch {
             if !disk.faults.misreads.isEmpty {

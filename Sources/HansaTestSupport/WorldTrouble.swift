@@ -25,11 +25,27 @@ public enum Trouble: String, CaseIterable, Sendable {
     case clones
     /// One city lies.
     case hostility
+    /// Several cities write one package, and do so at once.
+    case writers
+    /// A release passes from one city through another.
+    case relays
+    /// Bits turn on a disk for good, in what a partner gave.
+    case damage
+    /// What nobody needs is collected while all else goes on. Rows are in SQLite then.
+    case collection
+}
+
+extension Trouble {
+    /// Of the kinds that `mixed` draws beside those of `pairs`.
+    static let besides: [Trouble] = [.writers, .relays, .damage, .collection]
+    /// They need a third city.
+    static let ofThree: Set<Trouble> = [.writers, .relays]
 }
 
 /// A family of histories, by name.
 public enum WorldKind: String, CaseIterable, Sendable {
-    case calm, links, crashes, disks, clocks, endings, restores, keys, clones, repeats, hostile, many, mixed
+    case calm, links, crashes, disks, clocks, endings, restores, keys, clones, repeats, hostile, writers, relays, damage
+    case collection, many, pairs, mixed
 
     public var summary: String {
         switch self {
@@ -44,8 +60,14 @@ public enum WorldKind: String, CaseIterable, Sendable {
         case .clones: "a city runs twice from one backup, and both publish"
         case .repeats: "frames come twice and out of order"
         case .hostile: "one of three to five cities lies"
+        case .writers: "three or four cities, of which two or three write the same packages at once"
+        case .relays: "three or four cities in a row, each passing on what the one before gives"
+        case .damage: "bits turn on disks for good, and what they were comes from partners"
+        case .collection: "cities collect what nobody needs, and lose power meanwhile; rows in SQLite"
         case .many: "four to twelve cities, all honest troubles"
-        case .mixed: "the seed picks troubles and cities (the default)"
+        case .pairs: "the seed picks troubles and cities, in agreements of two"
+        case .mixed:
+            "as `pairs`, and for one seed in three what it draws besides: writers, relays, damage, collection (the default)"
         }
     }
 
@@ -62,15 +84,24 @@ public enum WorldKind: String, CaseIterable, Sendable {
         case .clones: return [.clones, .cuts]
         case .repeats: return [.repeats, .cuts]
         case .hostile: return [.hostility, .cuts, .crashes]
-        case .many, .mixed:
+        case .writers: return [.writers, .cuts, .crashes, .slowness, .endings]
+        case .relays: return [.relays, .cuts, .crashes, .slowness, .endings]
+        case .damage: return Set([.damage, .cuts, .slowness, .crashes] + (random.next() % 2 == 0 ? [.hostility] : []))
+        case .collection: return [.collection, .cuts, .crashes, .stops, .endings]
+        case .many, .pairs, .mixed:
             // Half of the seeds see all that honest cities see; the others a part, so that each trouble has room to do harm.
-            let honest = Trouble.allCases.filter { ![.hostility, .repeats, .restores, .clones].contains($0) }
+            let rare: [Trouble] = [.hostility, .repeats, .restores, .clones]
+            let honest = Trouble.allCases.filter { !rare.contains($0) && !Trouble.besides.contains($0) }
             var chosen = Set(random.next() % 2 == 0 ? honest : honest.filter { _ in random.next() % 3 == 0 })
-            if self == .mixed {
-                for rare in [Trouble.hostility, .repeats, .restores, .clones] where random.next() % 6 == 0 { chosen.insert(rare) }
-            }
+            if self != .many { for one in rare where random.next() % 6 == 0 { chosen.insert(one) } }
             return chosen
         }
+    }
+
+    /// What a seed of `mixed` draws besides, from a source of its own: the others stay what they are in `pairs`.
+    func besides(_ random: inout SplitMix64) -> Set<Trouble> {
+        guard self == .mixed, random.next() % 3 == 0 else { return [] }
+        return [Trouble.besides[Int(random.next() % UInt64(Trouble.besides.count))]]
     }
 
     func nodes(_ random: inout SplitMix64, _ troubles: Set<Trouble>) -> Int {
@@ -80,7 +111,7 @@ public enum WorldKind: String, CaseIterable, Sendable {
         switch draw % 100 {
         case 0..<64: return 2
         case 64..<90: return 3
-        default: return self == .mixed && draw % 10 == 0 ? 4 + Int(draw / 100 % 3) : 3
+        default: return [.mixed, .pairs].contains(self) && draw % 10 == 0 ? 4 + Int(draw / 100 % 3) : 3
         }
     }
 }

@@ -35,6 +35,10 @@ final class WorldWatch {
     private(set) var repairs = 0
     private(set) var roundsMost = 0
     private var lanes = LaneCache()
+    /// Releases that were listed as damaged after the last step.
+    private var damaged: [Int: (bits: Int, listed: Set<Digest>)] = [:]
+    /// Passes of collection and starts when everything was read last.
+    private var readFor: [Int: (Int, Int)] = [:]
 
     init(_ world: World) { self.world = world }
 
@@ -44,6 +48,7 @@ final class WorldWatch {
         readPublications()
         readFrames()
         for node in world.nodes where !node.isDown && !node.isHostile {
+            readReachable(node)
             guard let memory = node.metadata as? MemoryMetadataStore else { continue }
             if restores[node.number] != node.restores {
                 restores[node.number] = node.restores
@@ -218,9 +223,36 @@ final class WorldWatch {
         }
     }
 
+    /// S11, after each pass and each start since one.
+    private func readReachable(_ node: WorldNode) {
+        guard node.collection != nil, !node.isDamaged, node.disk.faults.stopAtOperation == nil else { return }
+        let state = (node.passes, node.restarts)
+        guard node.passes > 0, readFor[node.number].map({ $0 != state }) ?? true else { return }
+        readFor[node.number] = state
+        do {
+            for what in try node.unreadable(publications) { find(.s11, "\(node.city): \(what)") }
+        } catch {
+            find(.s11, "\(node.city): \(error)")
+        }
+    }
+
     // MARK: Rows
 
+    /// S13: what is not listed as damaged any more is whole again.
+    private func checkHealed(_ node: WorldNode, _ state: MemoryState) {
+        let now = (bits: node.bitsTurned, listed: Set(state.damages.keys))
+        let before = damaged.updateValue(now, forKey: node.number)
+        guard let before, before.bits == now.bits, !node.isMisread, node.disk.faults.stopAtOperation == nil else { return }
+        for release in before.listed.subtracting(now.listed).sorted() {
+            guard let known = publications[release], state.releases[release]?.hasContent == true else { continue }
+            if (try? node.files(of: release)) != known.content {
+                find(.s13, "\(node.city) lists \(release.short) as damaged no more, and it is not whole")
+            }
+        }
+    }
+
     private func check(_ node: WorldNode, _ state: MemoryState) {
+        checkHealed(node, state)
         let isWhole = world.nodes.allSatisfy { $0.restores == 0 }
         for view in state.published.values.sorted(by: { $0.id < $1.id }) {
             let members = (state.members[view.id] ?? [:]).values.filter { $0.row.dropped == nil }
@@ -385,7 +417,9 @@ final class WorldWatch {
                         find(.s4, "\(city) was sent a release of \(member.package) and does not know that it was withdrawn")
                     }
                     guard isWhole, let holding = theirs.holdings[id]?[member.release], holding.state != .ended,
-                        holding.transfer == member.transfer
+                        holding.transfer == member.transfer,
+                        // What was accepted ends by the owner's word, also where who passed it on can say no more.
+                        holding.reason != ReleaseRefusal.withdrawn.word || member.outcome != .accepted
                     else { continue }
                     if member.outcome != (holding.state == .accepted ? .accepted : .refused) {
                         find(.wire, "\(publisher.city) has no receipt of \(city) for \(member.release.short)")

@@ -7,7 +7,7 @@ import Testing
     static let seeds: [UInt64] = {
         let environment = ProcessInfo.processInfo.environment
         if let one = environment["HANSA_SEED"].flatMap({ UInt64($0) }) { return [one] }
-        return Array(1...(environment["HANSA_SEEDS"].flatMap { UInt64($0) } ?? 200))
+        return Array(1...(environment["HANSA_SEEDS"].flatMap { UInt64($0) } ?? 40))
     }()
 
     private static func check(_ outcome: WorldHistory.Outcome, _ kind: WorldKind = .mixed) {
@@ -74,7 +74,7 @@ import Testing
     @Test func everyInvariantThatAFindingNamesIsInTheList() {
         #expect(Invariant.named(in: "S12: kitchener.ca → auckland.nz: content leaves") == .s12)
         #expect(Invariant.named(in: "the second run's trace differs") == nil)
-        #expect(Invariant.allCases.filter { $0.check == nil }.map(\.rawValue) == ["S11"])
+        #expect(Invariant.allCases.allSatisfy { $0.check != nil })
     }
 
     /// Seeds that once failed, and what they found.
@@ -85,22 +85,33 @@ import Testing
             // A step that only one side knew yet made an acknowledgement look like a difference.
             (.endings, 32),
             // Keys that came out while something that they signed was on its way, while a clock was behind, and twice in a row.
-            (.mixed, 763), (.mixed, 1077), (.mixed, 1475), (.mixed, 2375), (.mixed, 3373), (.mixed, 4015),
+            (.pairs, 763), (.pairs, 1077), (.pairs, 1475), (.pairs, 2375), (.pairs, 3373), (.pairs, 4015),
             // A restored city forgot a partner's TLS key; one of two twins signed what the other refused.
-            (.mixed, 1336), (.mixed, 5929), (.mixed, 6437),
+            (.pairs, 1336), (.pairs, 5929), (.pairs, 6437),
             // What was accepted, went, and was listed again was refused then; a fault's text told which files a watch had opened.
-            (.mixed, 14021), (.mixed, 14631), (.mixed, 14972), (.mixed, 15830), (.mixed, 15443),
+            (.pairs, 14021), (.pairs, 14631), (.pairs, 14972), (.pairs, 15830), (.pairs, 15443),
             // A restored city forgot that an agreement ended before it began; what a repair listed had run out while it was compared.
-            (.mixed, 20463), (.mixed, 23737),
+            (.pairs, 20463), (.pairs, 23737),
             // A block that could not be read for a while: its segment was cut off at a restart; runs that a publisher could read followed its word that
             // it could not, and met an ask begun anew; checks read what was set aside.
-            (.mixed, 364), (.mixed, 731), (.mixed, 986), (.mixed, 2898),
+            (.pairs, 364), (.pairs, 731), (.pairs, 986), (.pairs, 2898),
             // A clock that went back kept waiting what was to be read or asked for again after a while.
-            (.mixed, 3447), (.mixed, 6127),
+            (.pairs, 3447), (.pairs, 6127),
             // A disk that answered nothing was taken for releases that cannot be read; a city put back withdrew under a number of before.
-            (.mixed, 8549), (.mixed, 11835),
+            (.pairs, 8549), (.pairs, 11835),
             // Small releases that came together and could not be written, for want of room, were parked as if they were here.
-            (.mixed, 11320), (.mixed, 17169),
+            (.pairs, 11320), (.pairs, 17169),
+            // A release that had come before was taken up while its package was withdrawn, and a batch that waited did not look again.
+            (.pairs, 15866),
+            // A whole list was told to who could not write it, for his clock stood behind his log: the second asking was taken for a lasting difference.
+            (.pairs, 30157), (.pairs, 46347), (.pairs, 48099),
+            // Content was refused whose document was accepted: the publisher took the second word for a contradiction.
+            (.pairs, 63958),
+            // The owner of a package held what others wrote of it after its own withdrawal; what nothing could be had of was waited for without end; who
+            // had not heard of a withdrawal was expected to know it.
+            (.writers, 24), (.writers, 29), (.writers, 33), (.writers, 53), (.writers, 115),
+            // A withdrawal was refused while what it ends was on its way through the one who told it; what ended by it had no receipt any more.
+            (.relays, 3), (.relays, 45), (.relays, 63), (.relays, 169),
         ] as [(WorldKind, UInt64)]) func seedsThatOnceFailedHold(kind: WorldKind, seed: UInt64) throws
     {
         Self.check(try Self.run(seed, kind), kind)
