@@ -151,7 +151,7 @@ extension Puller {
 
     /// They are listed anew if they are to be had; how long they were waited for stays known.
     func letGoOfPutOff(_ id: Digest) {
-        let left = (views[id]?.pages ?? []).flatMap(\.outstanding)
+        let left = (views[id]?.pages ?? []).flatMap(\.outstanding).sorted()
         let times = putOffTimes
         views[id]?.pages = []
         views[id]?.asksAfterPages = false

@@ -32,6 +32,9 @@ extension WorldHistory {
         try world.signByAll(agreement, parties)
         region = Region(agreement: agreement, parties: parties, writers: writers)
         agreements.append((agreement, parties))
+        for (place, left) in parties.enumerated() {
+            for right in parties.dropFirst(place + 1) where !world.link(left, right).isUsed { world.connect(left, right) }
+        }
         for from in writers {
             for to in parties where to != from {
                 try world.nodes[from].grant(world.nodes[to].city, "\(owner.city)/regional/**", under: agreement)

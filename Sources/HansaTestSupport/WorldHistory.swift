@@ -99,8 +99,9 @@ public struct WorldHistory {
         self.knownRounds = knownRounds
         random = SplitMix64(seed: World.mix(seed, 77))
         let chosen = options.kind.troubles(&random)
-        var besides = SplitMix64(seed: World.mix(seed, 79))
-        let troubles = options.faults ? chosen.union(options.kind.besides(&besides)) : []
+        var familyRandom = SplitMix64(seed: World.mix(seed, 79))
+        let ofFamily = options.kind.family(&familyRandom)?.troubles(&familyRandom)
+        let troubles = options.faults ? ofFamily ?? chosen : []
         let drawn = options.kind.nodes(&random, troubles)
         let least = troubles.isDisjoint(with: Trouble.ofThree) ? 2 : 3
         let count = max(least, options.cities ?? drawn)

@@ -36,10 +36,10 @@ public enum Trouble: String, CaseIterable, Sendable {
 }
 
 extension Trouble {
-    /// Of the kinds that `mixed` draws beside those of `pairs`.
-    static let besides: [Trouble] = [.writers, .relays, .damage, .collection]
     /// They need a third city.
     static let ofThree: Set<Trouble> = [.writers, .relays]
+    /// Of families of their own.
+    static let ofFamilies: Set<Trouble> = [.writers, .relays, .damage, .collection]
 }
 
 /// A family of histories, by name.
@@ -67,7 +67,7 @@ public enum WorldKind: String, CaseIterable, Sendable {
         case .many: "four to twelve cities, all honest troubles"
         case .pairs: "the seed picks troubles and cities, in agreements of two"
         case .mixed:
-            "as `pairs`, and for one seed in three what it draws besides: writers, relays, damage, collection (the default)"
+            "as `pairs`, and for one seed in three writers, relays, damage or collection (the default)"
         }
     }
 
@@ -91,17 +91,18 @@ public enum WorldKind: String, CaseIterable, Sendable {
         case .many, .pairs, .mixed:
             // Half of the seeds see all that honest cities see; the others a part, so that each trouble has room to do harm.
             let rare: [Trouble] = [.hostility, .repeats, .restores, .clones]
-            let honest = Trouble.allCases.filter { !rare.contains($0) && !Trouble.besides.contains($0) }
+            let honest = Trouble.allCases.filter { !rare.contains($0) && !Trouble.ofFamilies.contains($0) }
             var chosen = Set(random.next() % 2 == 0 ? honest : honest.filter { _ in random.next() % 3 == 0 })
             if self != .many { for one in rare where random.next() % 6 == 0 { chosen.insert(one) } }
             return chosen
         }
     }
 
-    /// What a seed of `mixed` draws besides, from a source of its own: the others stay what they are in `pairs`.
-    func besides(_ random: inout SplitMix64) -> Set<Trouble> {
-        guard self == .mixed, random.next() % 3 == 0 else { return [] }
-        return [Trouble.besides[Int(random.next() % UInt64(Trouble.besides.count))]]
+    /// The family that a seed of `mixed` tells instead of what `pairs` would; drawn from a source of its own, so that the others stay what they are there.
+    func family(_ random: inout SplitMix64) -> WorldKind? {
+        guard self == .mixed, random.next() % 3 == 0 else { return nil }
+        let families: [WorldKind] = [.writers, .relays, .damage, .collection]
+        return families[Int(random.next() % UInt64(families.count))]
     }
 
     func nodes(_ random: inout SplitMix64, _ troubles: Set<Trouble>) -> Int {

@@ -43,7 +43,7 @@ import Testing
         Self.check(try WorldHistory.run(seed: seed, options: options))
     }
 
-    @Test(arguments: [.mixed, .hostile, .restores, .repeats] as [WorldKind], [3, 14] as [UInt64])
+    @Test(arguments: [.mixed, .hostile, .restores, .repeats] as [WorldKind], [3, 14, 110] as [UInt64])
     func aSeedTellsTheSameHistoryTwice(kind: WorldKind, seed: UInt64) throws {
         let first = try Self.run(seed, kind)
         let second = try Self.run(seed, kind)
