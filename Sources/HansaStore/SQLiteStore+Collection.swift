@@ -187,7 +187,8 @@ extension SQLiteStore {
 
     func endTracing() { shared.traced = nil }
 
-    /// Deletes rows of chunks, but for those that came to be needed since tracing began: by a release, or a transfer. In one transaction.
+    /// Deletes rows of chunks, but for those that came again since they were condemned, and those that came to be needed since tracing began: by
+    /// a release, or a transfer. In one transaction.
     /// Their segments are to be rewritten. Returns how many rows went.
     func sweep(_ chunks: [LooseChunk], entries: (ContentLocation) throws -> [ChunkEntry]) throws -> Int {
         try transaction { database in
@@ -216,6 +217,8 @@ extension SQLiteStore {
             let delete = try database.cachedStatement(sql: "DELETE FROM chunk WHERE city = ? AND id = ?")
             var count = 0
             for chunk in chunks where !needed.contains(chunk.key) && !neededOfAll.contains(chunk.id.prefix) {
+                // Fetched again by a transfer that is not written down yet.
+                if shared.isRevived(chunk.key) { continue }
                 let arguments: StatementArguments = [chunk.city, chunk.id.withUnsafeBytes { Data($0) }]
                 guard let row = try Row.fetchOne(find, arguments: arguments) else { continue }
                 segments.insert(try SQLiteStore.word(row, 0))

@@ -130,6 +130,7 @@ public final class SQLiteStore: MetadataStore {
                 result,
                 {
                     self.shared.learn(writing.names)
+                    if !writing.revived.isEmpty { self.shared.revive(writing.revived) }
                     if let version, let policy = writing.currentPolicy { self.shared.offer(policy, version: version) }
                 }
             )

@@ -15,6 +15,8 @@ final class SQLiteWriting: SQLiteReading {
     private var logChanged = false
     /// Ends of the records that this transaction names, the last of each segment.
     private var marks: [UInt32: UInt64] = [:]
+    /// Chunks that this transaction brings again while collection wants them gone.
+    private(set) var revived: Set<ChunkKey> = []
     /// A statement failed: nothing of this transaction may be committed, even if the body went on.
     private var fault: (any Error)?
     /// Drawn and not yet used. Drawing a hundred costs as much as drawing one.
@@ -329,8 +331,12 @@ final class SQLiteWriting: SQLiteReading {
         let city = try named(city)
         let statement = try statement(.insertChunk)
         defer { statement.reset() }
+        let condemned = shared.condemned
         var offset: UInt32 = 0
         for chunk in chunks {
+            // Its row stays the first one. Whoever fetched it counts on it from here on.
+            let key = ChunkKey(city: city, chunk.id)
+            if condemned.contains(key) { revived.insert(key) }
             statement.reset()
             var binder = Statement.Binder(statement)
             binder.int(city)

@@ -11,6 +11,7 @@ final class SharedState: Sendable {
         var moved = MovedPlaces()
         var traced: [Digest]?
         var condemned: Set<ChunkKey> = []
+        var revived: Set<ChunkKey> = []
         var keptPolicy: Int64?
     }
 
@@ -57,9 +58,29 @@ final class SharedState: Sendable {
     func trace(_ release: Digest) { values.withLock { $0.traced?.append(release) } }
 
     /// Chunks that go soon unless a release comes to need them: who looks what it need not fetch does not count on them.
-    var condemned: Set<ChunkKey> {
-        get { values.withLock { $0.condemned } }
-        set { values.withLock { $0.condemned = newValue } }
+    var condemned: Set<ChunkKey> { values.withLock { $0.condemned } }
+
+    /// All but those that came again.
+    func condemn(_ chunks: Set<ChunkKey>) {
+        values.withLock { $0.condemned = $0.revived.isEmpty ? chunks : chunks.subtracting($0.revived) }
+    }
+
+    /// Condemned chunks that came again, after the commit of the transaction that brought them: their rows count as new ones.
+    func revive(_ chunks: Set<ChunkKey>) {
+        values.withLock {
+            $0.revived.formUnion(chunks)
+            $0.condemned.subtract(chunks)
+        }
+    }
+
+    func isRevived(_ chunk: ChunkKey) -> Bool { values.withLock { $0.revived.contains(chunk) } }
+
+    /// Those that came again since the last call.
+    func takeRevived() -> Set<ChunkKey> {
+        values.withLock { values in
+            defer { values.revived = [] }
+            return values.revived
+        }
     }
 
     /// The version of the policy that stands in the segments too.

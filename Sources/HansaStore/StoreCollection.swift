@@ -3,7 +3,7 @@
 //   give up    releases of withdrawn packages keep their documents, and lose table and pages            one logged transaction
 //   mark       every chunk that an index of a release, or a transfer, names                             a snapshot
 //   condemn    the others; for a while nothing new counts on them (`SQLiteReading.heldLocations`)        in memory
-//   sweep      the rows of those that were condemned long enough and that nothing came to need          a transaction for each batch
+//   sweep      their rows after a while, but for those that something came to need or that came again   a transaction for each batch
 //   rewrite    segments of which little is needed, or which hold what was swept: what rows name is       fsync, then one transaction
 //              copied to the open segments, then rows name the copies
 //   delete     the emptied files, after a grace for whoever read a place before
@@ -87,7 +87,7 @@ public final class StoreCollection: Sendable {
         self.content = content
         self.settings = settings
         metadata.shared.moved = content.moved
-        metadata.shared.condemned = []
+        metadata.shared.condemn([])
     }
 
     /// Whether there is withdrawn content, or something waits for its time. Cheap, for a look now and then.
@@ -158,7 +158,9 @@ public final class StoreCollection: Sendable {
     private func condemn(_ reachable: ReachableChunks, at now: Timestamp, _ isAlone: Bool, _ report: inout Report) throws
         -> [LooseChunk]
     {
-        let before = state.withLock { $0.condemned }
+        // What came again waits anew.
+        let revived = metadata.shared.takeRevived()
+        let before = state.withLock { $0.condemned }.filter { !revived.contains($0.key) }
         var condemned: [ChunkKey: Int64] = [:]
         var due: [LooseChunk] = []
         try metadata.eachChunk { chunk, _ in
@@ -177,7 +179,7 @@ public final class StoreCollection: Sendable {
         return due
     }
 
-    private func publishCondemned() { metadata.shared.condemned = Set(state.withLock { $0.condemned.keys }) }
+    private func publishCondemned() { metadata.shared.condemn(Set(state.withLock { $0.condemned.keys })) }
 
     // MARK: Segments
 

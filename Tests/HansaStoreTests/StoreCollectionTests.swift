@@ -154,6 +154,44 @@ import Testing
         #expect(try !collection.hasWork())
     }
 
+    /// Seed 6415: what is set aside is fetched again, its row stays the old one, and the transfer that counts on it is written down only later.
+    @Test func whatComesAgainWhileItIsSetAsideCountsAsNew() throws {
+        let pair = try Pair()
+        let node = pair.publisher
+        try node.publish("roads", Self.text(1))
+        let metadata = try Self.stores(node).0
+        let collection = try Self.collection(node)
+        try node.withdraw("roads")
+        var now = pair.world.now
+        #expect(try Self.collect(collection, now, isAlone: false).chunksWaiting == 4)
+
+        let ids = Array(Self.ids(Self.text(1)))
+        let again = Array(ids.prefix(2))
+        let place = try #require(try metadata.read { try $0.chunkLocations(of: node.city, [again[0]]) }[0])
+        let entries = again.map { ChunkEntry(id: $0, length: 1) }
+        // A transaction that is not committed brings nothing.
+        struct Undone: Error {}
+        #expect(throws: Undone.self) {
+            try metadata.write(at: now) { tx in
+                try tx.insertChunks(of: node.city, block: place.block, [ChunkEntry(id: ids[2], length: 1)])
+                throw Undone()
+            }
+        }
+        try metadata.write(at: now) { try $0.insertChunks(of: node.city, block: place.block, entries) }
+        #expect(try metadata.read { try $0.heldLocations(of: node.city, ids) }.map { $0 != nil } == [true, true, false, false])
+
+        now = now.adding(milliseconds: Self.hour)
+        let second = try Self.collect(collection, now, isAlone: false)
+        #expect(second.chunksSwept == 2 && second.chunksWaiting == 2)
+        #expect(try metadata.read { try $0.chunkLocations(of: node.city, again) }.allSatisfy { $0 != nil })
+        // And they wait their whole time anew.
+        now = now.adding(milliseconds: Self.hour - 1)
+        #expect(try Self.collect(collection, now, isAlone: false).chunksSwept == 0)
+        now = now.adding(milliseconds: 1)
+        #expect(try Self.collect(collection, now, isAlone: false).chunksSwept == 2)
+        try Self.expectSound(node)
+    }
+
     @Test func aRowCanNotNameWhatWasGivenUp() throws {
         let pair = try Pair()
         let node = pair.publisher
