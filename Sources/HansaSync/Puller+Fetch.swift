@@ -9,18 +9,16 @@ extension Puller {
     func take(_ message: Releases, at now: Timestamp) throws {
         var came: [(wanted: Wanted, envelope: Envelope)] = []
         for item in message.items {
-            let release = item.envelope == nil ? named[item.release] ?? item.release : item.release
-            guard let place = releaseAsks.firstIndex(where: { $0.releases[release] != nil }) else {
-                throw ProtocolFault.unexpected(.releases, "a release we did not ask for")
-            }
-            if let name = releaseAsks[place].releases.removeValue(forKey: release) { named[name] = nil }
+            guard let place = releaseAsks.firstIndex(where: { $0.release(of: item) != nil }),
+                let release = releaseAsks[place].take(item)
+            else { throw ProtocolFault.unexpected(.releases, "a release we did not ask for") }
             // An answer to an ask from before the release left a view says nothing of where it is wanted now.
             guard let wanted = wanted[release], askOfWanted[release] == releaseAsks[place].number else { continue }
             self.wanted[release] = nil
             askOfWanted[release] = nil
             if let envelope = item.envelope { came.append((wanted, envelope)) } else { putOff(wanted) }
         }
-        releaseAsks.removeAll(where: \.releases.isEmpty)
+        releaseAsks.removeAll(where: \.isAnswered)
         var begun: [Transfer] = []
         for (wanted, envelope, verdict) in try verdicts(on: came, at: now) {
             switch verdict {
@@ -353,24 +351,21 @@ extension Puller {
         while releaseAsks.count < context.limits.releaseAsksMax, transfers.count < context.limits.transfersMax,
             documentBytes < context.limits.documentBytesMax, let view = wantedQueue.first?.view
         {
+            var ask = ReleaseAsk(number: lastReleaseAsk + 1)
             var batch: [Digest] = []
-            var listed: [Digest: Digest] = [:]
             var taken = 0
             for item in wantedQueue {
                 guard item.view == view, batch.count < GetReleases.countMax else { break }
                 taken += 1
                 // Dropped meanwhile, or wanted in another view now.
-                guard wanted[item.release]?.view == view, listed.updateValue(item.name, forKey: item.release) == nil else {
-                    continue
-                }
+                guard wanted[item.release]?.view == view, ask.add(item.release, as: item.name) else { continue }
                 batch.append(item.name)
-                named[item.name] = item.release
             }
             wantedQueue.removeFirst(taken)
             guard !batch.isEmpty else { continue }
-            lastReleaseAsk += 1
-            for release in listed.keys { askOfWanted[release] = lastReleaseAsk }
-            releaseAsks.append((lastReleaseAsk, listed))
+            lastReleaseAsk = ask.number
+            for release in ask.releases { askOfWanted[release] = ask.number }
+            releaseAsks.append(ask)
             frames.append(GetReleases(view: view, releases: batch).frame)
         }
         frames += smallAsks()

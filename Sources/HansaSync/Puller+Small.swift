@@ -52,7 +52,7 @@ extension Puller {
                 let bytes = Int(transfer.release.bytes) + 2048
                 smallAsked[digest] = bytes
                 smallAskedBytes += bytes
-                named[transfer.name] = digest
+                smallNames[transfer.name] = digest
                 asks.append(GetSmall.Ask(release: transfer.name, base: transfer.base))
             }
             guard let view, !asks.isEmpty else { break }
@@ -67,7 +67,7 @@ extension Puller {
         var history: [UInt8] = []
         var isHistoryWhole = true
         for (number, item) in message.items.enumerated() {
-            let release = named.removeValue(forKey: item.release) ?? item.release
+            let release = smallNames.removeValue(forKey: item.release) ?? item.release
             if item.form == .againstBase, isHistoryWhole {
                 // Of one that was dropped meanwhile it is not known any more: then the others are asked for apart.
                 if let before = try contentOfBase(of: release), history.count + before.count <= Limits.deltaReferenceBytesMax {

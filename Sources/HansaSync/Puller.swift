@@ -74,6 +74,38 @@ public final class Puller {
         var isShared: Bool { level == Grant.Level.sync.code }
     }
 
+    /// An ask for documents, and what of it is not answered. One release may stand in several, under one name or two: an answer to one says
+    /// nothing of how another named it.
+    struct ReleaseAsk {
+        let number: UInt64
+        private var names: [Digest: Digest] = [:]
+        private var named: [Digest: Digest] = [:]
+
+        init(number: UInt64) { self.number = number }
+
+        var isAnswered: Bool { names.isEmpty }
+        var releases: some Collection<Digest> { names.keys }
+
+        /// False where it is in here.
+        mutating func add(_ release: Digest, as name: Digest) -> Bool {
+            guard names[release] == nil else { return false }
+            names[release] = name
+            named[name] = release
+            return true
+        }
+
+        /// A document is known by its digest; that there is none is said of the name.
+        func release(of item: Releases.Item) -> Digest? {
+            item.envelope == nil ? named[item.release] : names[item.release].map { _ in item.release }
+        }
+
+        mutating func take(_ item: Releases.Item) -> Digest? {
+            guard let release = release(of: item), let name = names.removeValue(forKey: release) else { return nil }
+            named[name] = nil
+            return release
+        }
+    }
+
     enum Settled {
         case accepted(Transfer)
         /// The release came before, in another view or before it was dropped: only the holding is new.
@@ -122,11 +154,9 @@ public final class Puller {
     var round: UInt64 = 0
 
     var wanted: [Digest: Wanted] = [:]
-    /// Which releases the names stand for that were asked for and not answered.
-    var named: [Digest: Digest] = [:]
     var wantedQueue: [Wanted] = []
-    /// By number, the oldest first: what each has not been answered yet, and by which name it was asked for.
-    var releaseAsks: [(number: UInt64, releases: [Digest: Digest])] = []
+    /// The oldest first.
+    var releaseAsks: [ReleaseAsk] = []
     var lastReleaseAsk: UInt64 = 0
     /// The ask whose answer counts for a release that is wanted; none before it was asked for.
     var askOfWanted: [Digest: UInt64] = [:]
@@ -173,6 +203,8 @@ public final class Puller {
     /// Small releases whose index and content are to be asked for together; those that were, and about how many bytes each is.
     var smallQueue: ArraySlice<Digest> = []
     var smallAsked: [Digest: Int] = [:]
+    /// The releases that were asked for with their content, by the names that the asks used.
+    var smallNames: [Digest: Digest] = [:]
     var smallAskedBytes = 0
     var lastFlush: Timestamp?
     var creditOwed: UInt64 = 0
