@@ -22,6 +22,7 @@ public enum Invariant: String, CaseIterable, Sendable {
     /// Not of SYNC.md: the first two invariants of ARCHITECTURE.md, and the manners of honest cities.
     case log = "LOG"
     case wire = "WIRE"
+    case thrown = "THROWN"
 
     /// How it is looked at; nil: nothing here does yet.
     public var check: String? {
@@ -48,6 +49,7 @@ public enum Invariant: String, CaseIterable, Sendable {
         case .l5: "no frame leaves within a minute when all is equal"
         case .log: "each release that was offered and delivered stands in the log; numbers of transfers are given once"
         case .wire: "no honest city calls another's frame a violation; every receipt reaches its publisher"
+        case .thrown: "no error of a disk or store goes past the node that met it"
         case .s11: "world `collection`: after each pass, and each start since, all that is held or on its way is read in full"
         }
     }

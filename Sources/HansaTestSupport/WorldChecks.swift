@@ -51,6 +51,7 @@ extension World {
         for node in nodes where node.isDown { found.append("L1: \(node.city) does not start") }
         // What could not be read comes back by itself once the disk reads right, or comes anew.
         for node in nodes where !node.isDown && !node.isHostile {
+            if !node.context.damage.isEmpty { found.append("L1: \(node.city) has not listed what it could not read") }
             let (blocks, listed) = try node.metadata.read { (try $0.lostBlocks(limit: .max).count, try $0.damages()) }
             // Where bits turned for good, what nobody may give any more stays lost; what is shown is whole in the end.
             let releases = try node.hasTurnedBits ? listed.count { try node.isHealable($0.release) } : listed.count
@@ -133,8 +134,15 @@ extension World {
         for row in rows where row.state != .ended {
             members.insert(MemberSet.memberID(release: row.release, level: row.level.code))
             guard row.state == .accepted else { continue }
-            if row.level == .sync, try recipient.files(of: row.release) != content(of: row.release) {
-                errors.append("\(row.release.short) is accepted and its bytes are not the publisher's")
+            guard row.level == .sync else { continue }
+            do {
+                if try recipient.files(of: row.release) != content(of: row.release) {
+                    errors.append("\(row.release.short) is accepted and its bytes are not the publisher's")
+                }
+            } catch StoreFault.damaged(let what) {
+                // What is listed and can come anew was told before.
+                guard try recipient.metadata.read({ try $0.damage(of: row.release) }) == nil else { continue }
+                errors.append("\(row.release.short) cannot be read and is not listed: \(what)")
             }
         }
         if members != view?.members ?? MemberSet() {

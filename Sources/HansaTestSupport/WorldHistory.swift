@@ -83,7 +83,7 @@ public struct WorldHistory {
 
     public static func run(seed: UInt64, options: Options = Options()) throws -> Outcome {
         var history = try WorldHistory(seed: seed, options: options)
-        return try history.tell()
+        return history.tell()
     }
 
     /// The trace of the same history told again. Where everything held, the watches are left out: they see and do not touch, and saw it all the
@@ -91,7 +91,7 @@ public struct WorldHistory {
     public static func retrace(_ outcome: Outcome, options: Options = Options()) throws -> Digest {
         guard outcome.findings.isEmpty else { return try run(seed: outcome.seed, options: options).trace }
         var history = try WorldHistory(seed: outcome.seed, options: options, knownRounds: outcome.healRounds)
-        return try history.tell().trace
+        return history.tell().trace
     }
 
     private init(seed: UInt64, options: Options, knownRounds: Int? = nil) throws {
@@ -149,7 +149,26 @@ public struct WorldHistory {
         world.note(line)
     }
 
-    private mutating func tell() throws -> Outcome {
+    private mutating func tell() -> Outcome {
+        var healing: (seconds: Int64, rounds: Int) = (0, 0)
+        // What a step throws past the node that met it is a finding, with its story, and no end of the search.
+        do { healing = try play() } catch { findings.append("THROWN: \(error)") }
+        if options.tellsFrames, knownRounds == nil { story += world.sent.suffix(400).map(\.words) }
+        findings = world.violations.map { "WIRE: violation among honest cities: \($0)" } + world.findings + findings
+        return Outcome(
+            seed: world.seed, trace: world.traceHash, frames: world.frameCount, events: world.eventCount,
+            sessions: world.links.reduce(0) { $0 + $1.sessions },
+            restarts: world.nodes.reduce(0) { $0 + $1.restarts }, releases: world.publications.count,
+            smallFrames: world.smallFrameCount, healed: knownRounds == nil ? world.healedByPartners : 0,
+            collections: world.nodes.reduce(0) { $0 + $1.passes },
+            segmentsCollected: world.nodes.reduce(0) { $0 + $1.segmentsRewritten },
+            repairs: watch.repairs, repairRoundsMost: watch.roundsMost, cities: world.nodes.count,
+            troubles: troubles, healSeconds: healing.seconds, healRounds: healing.rounds, stepsTaken: stepNumber,
+            findings: findings, story: story)
+    }
+
+    /// All steps, and the end. Returns the virtual time and the rounds that healing took.
+    private mutating func play() throws -> (seconds: Int64, rounds: Int) {
         for left in world.nodes.indices {
             for right in world.nodes.indices where right > left {
                 // Few cities all know each other; of many each knows its neighbours and some others.
@@ -196,18 +215,7 @@ public struct WorldHistory {
         }
         let healSeconds = (world.now.milliseconds - healed.milliseconds) / 1000
         if world.findings.isEmpty, findings.isEmpty { try checkQuiet() }
-        if options.tellsFrames, knownRounds == nil { story += world.sent.suffix(400).map(\.words) }
-        findings = world.violations.map { "WIRE: violation among honest cities: \($0)" } + world.findings + findings
-        return Outcome(
-            seed: world.seed, trace: world.traceHash, frames: world.frameCount, events: world.eventCount,
-            sessions: world.links.reduce(0) { $0 + $1.sessions },
-            restarts: world.nodes.reduce(0) { $0 + $1.restarts }, releases: world.publications.count,
-            smallFrames: world.smallFrameCount, healed: knownRounds == nil ? world.healedByPartners : 0,
-            collections: world.nodes.reduce(0) { $0 + $1.passes },
-            segmentsCollected: world.nodes.reduce(0) { $0 + $1.segmentsRewritten },
-            repairs: watch.repairs, repairRoundsMost: watch.roundsMost, cities: world.nodes.count,
-            troubles: troubles, healSeconds: healSeconds, healRounds: healRounds, stepsTaken: stepNumber, findings: findings,
-            story: story)
+        return (healSeconds, healRounds)
     }
 
     /// A command at a node that may fail with its disk: then the process ends and begins again, as `hansa serve` under systemd.

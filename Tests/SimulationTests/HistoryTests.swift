@@ -116,6 +116,8 @@ import Testing
             (.mixed, 6415),
             // A release asked for twice under one name: the answer to one ask took the name away from the other.
             (.mixed, 6849),
+            // What could not be read was noted, not yet listed, and the watch read it.
+            (.mixed, 10340),
         ] as [(WorldKind, UInt64)]) func seedsThatOnceFailedHold(kind: WorldKind, seed: UInt64) throws
     {
         Self.check(try Self.run(seed, kind), kind)
