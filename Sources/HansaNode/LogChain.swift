@@ -54,15 +54,29 @@ struct LogSuccession: Equatable {
     let origin: String
     let size: UInt64
     let root: Digest
-    /// The end of the range of entries that were lost, from `size` on; nil where nobody has shown more.
-    let lostEnd: UInt64?
-    /// Who showed that there was more: partners, or `checkpoint` for one that was given.
-    let shownBy: String?
+    /// Nil where nobody has shown that there was more, or something else.
+    let lost: Lost?
 
-    init(closing: Checkpoint, lostEnd: UInt64?, shownBy: String?) {
+    struct Lost: Equatable {
+        /// Up to here the log is known to be what it was.
+        let first: UInt64
+        let end: UInt64
+        /// Who showed it: partners, or `checkpoint` for one that was given.
+        let shownBy: String
+    }
+
+    /// `shown` are checkpoints of the log that it does not continue, with who showed them. A log that was written on before it was closed may have
+    /// grown past them: then nothing says where it parted from them, but that it has the first `common` entries still.
+    init(closing: Checkpoint, shown: [(size: TreeSize, by: String)], common: TreeSize) {
         (origin, size, root) = (closing.origin, closing.size.value, closing.root)
-        self.lostEnd = lostEnd.flatMap { $0 > closing.size.value ? $0 : nil }
-        self.shownBy = self.lostEnd == nil ? nil : shownBy
+        guard let end = shown.map(\.size).max() else {
+            lost = nil
+            return
+        }
+        let isGrownPast = shown.contains { $0.size <= closing.size }
+        lost = Lost(
+            first: (isGrownPast ? min(common, closing.size) : closing.size).value, end: end.value,
+            shownBy: shown.filter { $0.size == end }.map(\.by).joined(separator: " "))
     }
 
     /// Nil when the entry is of another event, or says less.
@@ -72,14 +86,19 @@ struct LogSuccession: Equatable {
             let root = log["root"]?.string.flatMap({ Digest(prefixed: $0) })
         else { return nil }
         (self.origin, self.size, self.root) = (origin, size, root)
-        lostEnd = log["lost"]?["end"]?.integer.flatMap { UInt64(exactly: $0) }
-        shownBy = log["lost"]?["shownBy"]?.string
+        func number(_ name: String) -> UInt64? { log["lost"]?[name]?.integer.flatMap { UInt64(exactly: $0) } }
+        lost =
+            if let first = number("first"), let end = number("end") {
+                Lost(first: first, end: end, shownBy: log["lost"]?["shownBy"]?.string ?? "")
+            } else { nil }
     }
 
     var json: JSONValue {
         [
             "origin": .string(origin), "size": JSONValue(size), "root": JSONValue(root),
-            "lost": lostEnd.map { ["first": JSONValue(size), "end": JSONValue($0), "shownBy": JSONValue(shownBy)] } ?? .null,
+            "lost": lost.map {
+                ["first": JSONValue($0.first), "end": JSONValue($0.end), "shownBy": .string($0.shownBy)]
+            } ?? .null,
         ]
     }
 }

@@ -37,17 +37,26 @@ extension Node {
             if let known, known.origin == link.origin {
                 if let signed, known.size > signed.size { later = known } else { earlier = [known] }
             }
-            let report = LogVerifier.verify(storage, key: key, former: Array(link.keys.dropLast()), known: earlier)
-            var findings = report.findings.map { Finding("\(link.origin): \($0)", isDamage: $0.isDamage) }
             let first = try bytes(at: 0, of: follower, logs).bytes
             let succession = first.flatMap { try? LogEntry($0) }.flatMap { LogSuccession($0) }
+            let report = LogVerifier.verify(storage, key: key, former: Array(link.keys.dropLast()), known: earlier)
+            var findings = report.findings.compactMap { finding -> Finding? in
+                // The log had been written on before it was closed: other entries took the place of those that were lost.
+                if case .historyDiffers(let size) = finding, let lost = succession?.lost, lost.first < size.value,
+                    size.value <= lost.end
+                {
+                    later = known
+                    return nil
+                }
+                return Finding("\(link.origin): \(finding)", isDamage: finding.isDamage)
+            }
             if let succession, succession.origin == link.origin, succession.size == report.size.value,
                 succession.root == report.root
             {
                 if let later {
                     findings.append(
                         Finding(
-                            "\(link.origin): the checkpoint given is over \(later.size) entries; those from \(succession.size) on were lost, "
+                            "\(link.origin): the checkpoint given is over \(later.size) entries; those from \(succession.lost?.first ?? succession.size) on were lost, "
                                 + "and \(follower.origin) follows since then", isDamage: false))
                 }
             } else {

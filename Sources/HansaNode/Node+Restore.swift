@@ -46,14 +46,13 @@ extension Node {
                         + "Without --against it is done all the same", try: "hansa audit verify --against FILE")
             }
         }
-        let shown = try laterCheckpoints()
+        let later = try laterCheckpoints()
+        let common = try commonSize(with: later)
+        let shown =
+            later.map { (size: $0.checkpoint.size, by: $0.partner.text) } + (given.map { [($0.size, "checkpoint")] } ?? [])
         var packages = 0
         func succession(_ closing: Checkpoint) -> LogSuccession {
-            let all =
-                shown.map { ($0.checkpoint.size.value, $0.partner.text) } + (given.map { [($0.size.value, "checkpoint")] } ?? [])
-            let latest = all.map(\.0).max()
-            return LogSuccession(
-                closing: closing, lostEnd: latest, shownBy: all.filter { $0.0 == latest }.map(\.1).joined(separator: " "))
+            LogSuccession(closing: closing, shown: shown, common: common)
         }
         var stated = succession(current)
         let number = logs.links.count + 1
@@ -103,6 +102,21 @@ extension Node {
                 else { return nil }
                 return (partner.city, checkpoint)
             }
+        }
+    }
+
+    /// So many entries are known to stand in the log as it was and as it is: a partner that has shown a later checkpoint cosigned so many before
+    /// that, and cosigns only what continues.
+    private func commonSize(with later: [(partner: CityID, checkpoint: Checkpoint)]) throws(Problem) -> TreeSize {
+        try guarded {
+            try later.compactMap { partner, shown -> TreeSize? in
+                let note = try metadata.read { try WitnessMemory.cosigned(by: partner, $0) }
+                guard let note, let cosigned = try? Checkpoint(text: note.text), cosigned.origin == shown.origin,
+                    cosigned.size <= min(shown.size, logService.checkpoint.size),
+                    try logService.root(at: cosigned.size) == cosigned.root
+                else { return nil }
+                return cosigned.size
+            }.max() ?? 0
         }
     }
 

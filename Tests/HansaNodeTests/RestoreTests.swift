@@ -113,6 +113,20 @@ struct RestoreTests {
         #expect(problem { _ = try restore(against: "no checkpoint") }?.code == .logDamaged)
     }
 
+    @Test func whatWasLostIsNamedThoughTheLogHasGrownPastIt() throws {
+        let kept = try loseAFewEntries()
+        let size = try #require(kept.split(separator: "\n").dropFirst().first.flatMap { Int64($0) })
+        for value in ["4", "5", "6", "7"] { try publish(value) }
+        #expect(try checkpoint().split(separator: "\n").dropFirst().first.flatMap { Int64($0) } ?? 0 > size)
+        let done = try restore(against: kept)
+        // Nobody has cosigned anything: where the two part is not known.
+        let lost = done["closed"]?["lost"]
+        #expect(lost?["end"]?.integer == size && lost?["first"]?.integer == 0 && lost?["shownBy"] == "checkpoint")
+        let after = try verify(against: kept)
+        #expect(after["valid"] == true)
+        #expect(after["findings"]?.array?.contains { $0["problem"]?.string?.contains("were lost") == true } == true)
+    }
+
     @Test func aKillAtAnyStepLeavesOneLogOrTheOther() throws {
         struct Killed: Error {}
         for step in RotationStep.allCases {

@@ -7,9 +7,9 @@ struct Restore: HansaCommand {
     static let configuration = CommandConfiguration(
         abstract: "Say that this home was put back from a backup, before anything is published.",
         discussion: """
-            Raises every number under which this city signs releases by 2^20, so that none is given out twice. What was published since comes
-            back from the partners that hold it, with the next sync. The log's entries since are lost: the log is closed, and the next keyring,
-            which officers sign, names a new one.
+            Run it before the node is started: what a node writes first hides how much of its log was lost. It raises every number under which
+            this city signs releases by 2^20, so that none is given out twice. What was published since comes back from the partners that hold
+            it, with the next sync. The log's entries since are lost: the log is closed, and the next keyring, which officers sign, names a new one.
             Examples:
               hansa restore -n
               hansa restore --against checkpoint-of-june.txt
