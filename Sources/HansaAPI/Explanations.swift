@@ -179,7 +179,8 @@ public enum Explanations {
             "No connection could be made to the partner. The node keeps trying by itself. Check the endpoint (`hansa partner show`), the firewall and "
                 + "whether the other node runs."
         case .partnerRefused:
-            "The partner answered and would not talk to us: it does not know our card, or knows an older one. Send it the present one: `hansa city card`."
+            "The partner answered and would not talk to us: it paused or removed us, does not know our card, or knows an older one. Ask them; where the "
+                + "card is what is missing, send the present one: `hansa city card`."
         case .viewQuarantined:
             "After a full comparison the two nodes still do not agree on what one shows the other under an agreement. Nothing more is exchanged there "
                 + "until a person has looked. `hansa status` tells which; the log has the details."
@@ -207,8 +208,9 @@ public enum Explanations {
     private static func log(_ code: ProblemCode) -> String {
         switch code {
         case .logDamaged:
-            "The log on disk does not match its signed checkpoint: an entry or tile was changed, lost, or restored from an old copy. The node does not "
-                + "write to such a log. Keep the files as they are; `hansa audit verify` lists what differs."
+            "The log on disk does not match its signed checkpoint: an entry or tile was changed, lost, or restored from an old copy. Where it "
+                + "contradicts itself no command works in that home, and the message names the file; else `hansa audit verify` lists what differs. Keep a copy "
+                + "of log/ as it is, then bring the last backup back."
         case .logUnavailable:
             "The log could not be written, so the act was not done: nothing is shared, granted or signed that is not on record first. "
                 + "Free space or repair the disk; the node says when it can write again."

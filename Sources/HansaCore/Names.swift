@@ -21,9 +21,12 @@ public struct CityID: Hashable, Comparable, Sendable, CustomStringConvertible {
     public init(_ text: String) throws(NameFault) {
         guard CityID.isName(text) else {
             let lowered = Characters.suggestion(for: text, allowing: [UInt8(ascii: "."), UInt8(ascii: "-")])
+            // An international name without its own letters is another city's.
+            let isASCII = text.utf8.allSatisfy { $0 < 0x80 }
             throw NameFault(
-                "'\(Characters.printable(text))' is no city id: it is a DNS-like name in lower case, such as kitchener.ca",
-                suggestion: CityID.isName(lowered) ? lowered : nil)
+                "'\(Characters.printable(text))' is no city id: it is a DNS-like name in lower case, such as kitchener.ca"
+                    + (isASCII ? "" : "; an international one is written in its ASCII form, xn--…"),
+                suggestion: isASCII && CityID.isName(lowered) ? lowered : nil)
         }
         self.text = text
     }

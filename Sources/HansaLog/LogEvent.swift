@@ -84,7 +84,7 @@ public enum LogEvent: String, Sendable, CaseIterable {
         case .configurationChanged:
             (
                 "Configuration changed",
-                "A setting was changed by command, or found changed at start; details name the keys and both values."
+                "A setting was changed by command: details give its key and new value. Or the file was found changed, at start or on SIGHUP: its digest."
             )
         case .logContinued:
             (
@@ -110,9 +110,14 @@ public enum LogEvent: String, Sendable, CaseIterable {
             ("Agreement active", "All parties have signed the same text; sharing under it may begin on its first day.")
         case .agreementRejected: ("Agreement rejected", "A party that had not signed rejected the proposal; reason is its own.")
         case .agreementTerminated: ("Agreement terminated", "A party ended the agreement; sharing under it stopped at once.")
-        case .agreementExpired: ("Agreement expired", "The last day of the agreement has passed; sharing under it stopped.")
+        case .agreementExpired:
+            (
+                "Agreement expired",
+                "The last day of the agreement has passed; sharing under it stopped. Not written by this version."
+            )
         case .agreementStep: ("Agreement step", "Another step in the agreement's life; details name it.")
-        case .agreementRefused: ("Agreement refused", "A document about an agreement was not taken; reason says why.")
+        case .agreementRefused:
+            ("Agreement refused", "A document about an agreement was not taken; reason says why. Not written by this version.")
         case .accessGranted: ("Access granted", "An administrator granted a partner access; details hold the whole grant.")
         case .accessRevoked: ("Access revoked", "An administrator ended a grant; what lay under it is no longer served.")
         case .accessEnded: ("Access ended", "A grant reached its end date.")
@@ -156,11 +161,13 @@ public enum LogEvent: String, Sendable, CaseIterable {
         case .releaseReceived: ("Release received", "A partner's release was verified, stored and is accepted.")
         case .releaseRefused: ("Release refused", "A partner's release was not accepted; reason says which check it failed.")
         case .releaseEnded: ("Release ended", "A partner's release is no longer shared with us; reason says why.")
-        case .receiptSent: ("Receipt sent", "We signed a receipt for a partner; details count its items.")
+        case .receiptSent:
+            ("Receipt sent", "We signed a receipt for a partner; details count its items. Not written by this version.")
         case .receiptReceived: ("Receipt received", "A partner's signed receipt arrived and was verified.")
         case .receiptRefused: ("Receipt refused", "A partner's receipt did not fit what we sent; reason says why.")
         case .documentDelivered: ("Document delivered", "A signed document of ours reached the partner.")
-        case .documentReceived: ("Document received", "A signed document of a partner arrived and was stored.")
+        case .documentReceived:
+            ("Document received", "A signed document of a partner arrived and was stored. Not written by this version.")
         case .documentRefused: ("Document refused", "A partner's document was not taken; reason says why.")
         case .documentRefusedByPartner:
             ("Document rejected", "The partner did not take a signed document of ours; reason is its own.")
@@ -176,8 +183,9 @@ public enum LogEvent: String, Sendable, CaseIterable {
                 "Partner's log contradicts itself",
                 "A partner signed a checkpoint that does not continue one we cosigned; reason says how, details give both sizes."
             )
-        case .sessionOpened: ("Session opened", "A partner was recognised on a connection.")
-        case .sessionClosed: ("Session closed", "A recognised connection ended; details count what went through it.")
+        case .sessionOpened: ("Session opened", "A partner was recognised on a connection. Not written by this version.")
+        case .sessionClosed:
+            ("Session closed", "A recognised connection ended; details count what went through it. Not written by this version.")
         case .sessionRefused: ("Session refused", "A known partner's connection was refused or broken off; reason says why.")
         case .strangersRefused:
             ("Strangers refused", "Connections refused before anyone was recognised; one entry an hour, details.count tells.")
@@ -190,7 +198,10 @@ public enum LogEvent: String, Sendable, CaseIterable {
             ("View repaired", "Digests differed, and both sides compared members: details count what was told again, or ended.")
         case .auditRead: ("Log read", "Someone read the log; repeats by one account are merged by minute, details.count tells.")
         case .auditVerified:
-            ("Log verified", "The whole log was verified; details give its size, root and the number of findings.")
+            (
+                "Log verified",
+                "The whole log was verified; details give its size, root and the number of findings. Not written by this version."
+            )
         case .adminRefused: ("Command refused", "An account asked for something beyond its role.")
         case .contentDamaged: ("Content damaged", "Something of a release can no longer be read from our disk; details say what.")
         case .contentHealed:

@@ -38,7 +38,12 @@ final class Housekeeping: Sendable {
                 if now.milliseconds - refreshed.milliseconds >= 60_000 {
                     refreshed = now
                     // Pins and keyrings run out by time alone.
-                    do { try network.refreshPartners() } catch { node.storeFailed(error) }
+                    do {
+                        try network.refreshPartners()
+                        try node.remember(network.settledTimes)
+                    } catch {
+                        node.storeFailed(error)
+                    }
                 }
                 flushRefusals(all: false)
                 lookAtDamage(at: now)

@@ -319,8 +319,9 @@ extension Node {
                 effective: effective, reason: reason,
                 keyring: keyring.version)
         }
-        let envelope = try signed(step.payload(), as: .agreementStep, officerKey)
+        // What would be done is known without a signature.
         guard !dryRun else { return }
+        let envelope = try signed(step.payload(), as: .agreementStep, officerKey)
         try change { tx in
             var changes = ExchangeChanges()
             try tx.insertStep(envelope, step)
@@ -390,7 +391,7 @@ extension Node {
                 JSONMember("text", .string(AgreementText.render(record, state: state, markdown: format == "markdown"))))
         case "odrl":
             throw Problem(
-                .notYet, "ODRL comes with the issue on terms", try: "hansa agreement show \(record.agreement.id) --format json")
+                .notYet, "ODRL is not in this version", try: "hansa agreement show \(record.agreement.id) --format json")
         default: throw Problem(.usage, "'\(format.printable())' is no format: text, markdown or json")
         }
         return .object(members)

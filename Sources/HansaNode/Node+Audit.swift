@@ -185,7 +185,12 @@ extension Node {
         ]
     }
 
-    public func auditEvents(_ caller: Caller) throws(Problem) -> JSONValue {
+    public func auditEvents(_ caller: Caller) throws(Problem) -> JSONValue { NodeBootstrap.auditEvents }
+}
+
+extension NodeBootstrap {
+    /// The events that a log of this version may hold: of every home the same.
+    public static var auditEvents: JSONValue {
         [
             "schema": "hansa.audit-events/1",
             "events": .array(

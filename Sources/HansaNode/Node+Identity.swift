@@ -176,7 +176,8 @@ extension Node {
         guard let newest = card.last?.version, newest >= last.keyring.version else {
             try refuseKeyring(
                 city,
-                "the card ends at version \(card.last?.version ?? 0), and we hold version \(last.keyring.version): it is out of date"
+                "the card ends at version \(card.last?.version ?? 0), and we hold version \(last.keyring.version): it is out of date",
+                try: "ask \(city) for its newest card: hansa city card"
             )
             return []
         }
@@ -212,12 +213,14 @@ extension Node {
         }
     }
 
-    private func refuseKeyring(_ city: CityID, _ why: String) throws(Problem) {
+    private func refuseKeyring(_ city: CityID, _ why: String, try next: String? = nil) throws(Problem) {
         try change { tx in
             try tx.log(LogDraft(.keyringRefused, outcome: .refused, partner: city, reason: why))
             return ((), ExchangeChanges())
         }
-        throw Problem(.keyringRollback, "\(city): \(why)", try: "ask \(city) by telephone for what hansa city show prints there")
+        throw Problem(
+            .keyringRollback, "\(city): \(why)",
+            try: next ?? "ask \(city) by telephone for what hansa city show prints there")
     }
 
     public func partnerList(_ caller: Caller) throws(Problem) -> JSONValue {
@@ -239,7 +242,7 @@ extension Node {
                 JSONMember("state", .string(state)),
                 JSONMember("fingerprint", .string(keyring.fingerprint.description)),
                 JSONMember("endpoint", JSONValue(partner.endpoint ?? keyring.endpoints.first)),
-                JSONMember("lastSync", JSONValue(partner.lastSync)),
+                JSONMember("lastSync", JSONValue([partner.lastSync, link?.lastSettled].compactMap { $0 }.max())),
                 JSONMember("inSync", .bool(storedInSync && link?.connection != nil && link?.progress.isSettled == true)),
             ]
             if let link, link.connection != nil {
@@ -247,6 +250,7 @@ extension Node {
                 row.append(JSONMember("chunksTotal", JSONValue(link.progress.chunksTotal)))
             }
             if let error = link?.lastError { row.append(JSONMember("lastError", .string(error.printable()))) }
+            if let detail = link?.lastErrorDetail { row.append(JSONMember("lastErrorDetail", .string(detail.printable()))) }
             return .object(row)
         }
     }
@@ -272,7 +276,8 @@ extension Node {
         document.append(JSONMember("state", .string(partner.state.rawValue)))
         document.append(JSONMember("endpoint", JSONValue(partner.endpoint)))
         document.append(JSONMember("added", JSONValue(partner.added)))
-        document.append(JSONMember("lastSync", JSONValue(partner.lastSync)))
+        let settled = network.withLock { $0 }?.settledTimes[partner.city]
+        document.append(JSONMember("lastSync", JSONValue([partner.lastSync, settled].compactMap { $0 }.max())))
         return .object(document)
     }
 
@@ -316,7 +321,8 @@ extension Node {
         let grants = try read { try $0.grants() }.filter { $0.partner == partner.city && $0.ended == nil }
         guard dryRun || confirm == partner.city.text else {
             throw Problem(
-                .confirmationNeeded, "removing \(partner.city) ends \(grants.count) grants and closes its connections",
+                .confirmationNeeded,
+                "removing \(partner.city) ends \(Words.count(grants.count, "grant")) and closes its connections",
                 try: "hansa partner remove \(partner.city) --confirm \(partner.city)")
         }
         if !dryRun {

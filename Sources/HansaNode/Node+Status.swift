@@ -8,6 +8,7 @@ internal import HansaStore
 internal import HansaSync
 internal import HansaTerms
 internal import HansaYAML
+internal import Logging
 internal import Synchronization
 
 extension Node {
@@ -71,7 +72,7 @@ extension Node {
             }
         }
         if let free = try? PosixDisk(root: paths.home).freeBytes(), free < 256 << 20 {
-            needs("disk-low", "\(free / 1_000_000) MB are free for \(paths.home)", "df -h \(paths.home)")
+            needs("disk-low", "\(Words.size(free)) are free for \(paths.home)", "df -h \(paths.home)")
         }
         for record in facts.agreements
         where record.state(at: now) == .active && record.expiry.milliseconds - now.milliseconds < 60 * 86_400_000 {
@@ -105,10 +106,10 @@ extension Node {
         let keyring = keyring
         if keyring.isExpired(at: now) {
             needs(
-                "keyring-expired", "our keyring expired at \(keyring.expires): partners take nothing but a new one",
+                "keyring-expired", "our keyring expired at \(Words.time(keyring.expires)): partners take nothing but a new one",
                 "hansa city renew")
         } else if keyring.expires.milliseconds - now.milliseconds < Node.keyringWarningMilliseconds {
-            needs("keyring-expires", "our keyring expires at \(keyring.expires)", "hansa city renew")
+            needs("keyring-expires", "our keyring expires at \(Words.time(keyring.expires))", "hansa city renew")
         }
         for notice in try partnerKeyrings() {
             if let alarm = notice.alarm {
@@ -119,7 +120,7 @@ extension Node {
             if let expires = notice.expires, expires <= now {
                 needs(
                     "partner-keyring-expired",
-                    "the keyring of \(notice.city) expired at \(expires): until they run hansa city renew, only documents are exchanged",
+                    "the keyring of \(notice.city) expired at \(Words.time(expires)): until they run hansa city renew, only documents are exchanged",
                     "hansa partner show \(notice.city)")
             }
             if notice.isPaused {
@@ -203,10 +204,12 @@ extension Node {
         }
         check("keyring") {
             let keyring = keyring
-            if keyring.isExpired(at: now) { return ("fail", "our keyring expired at \(keyring.expires)", "hansa city renew") }
+            if keyring.isExpired(at: now) {
+                return ("fail", "our keyring expired at \(Words.time(keyring.expires))", "hansa city renew")
+            }
             let isNear = keyring.expires.milliseconds - now.milliseconds < Node.keyringWarningMilliseconds
             return (
-                isNear ? "warn" : "pass", "our keyring \(keyring.version) is valid until \(keyring.expires)",
+                isNear ? "warn" : "pass", "our keyring \(keyring.version) is valid until \(Words.time(keyring.expires))",
                 isNear ? "hansa city renew" : nil
             )
         }
@@ -232,8 +235,8 @@ extension Node {
         check("disk") {
             let free = try PosixDisk(root: paths.home).freeBytes()
             return free < 1 << 30
-                ? ("warn", "\(free / 1_000_000) MB are free", "df -h \(paths.home)")
-                : ("pass", "\(free / 1_000_000) MB are free", nil)
+                ? ("warn", "\(Words.size(free)) are free", "df -h \(paths.home)")
+                : ("pass", "\(Words.size(free)) are free", nil)
         }
         check("segments") {
             let disk = try PosixDisk(root: paths.home)
@@ -243,22 +246,32 @@ extension Node {
                 let path = "segments/" + String(repeating: "0", count: 8 - digits.count) + digits + ".seg"
                 return try (disk.status(path)?.size ?? 0) < ends[segment] ?? 0
             }
-            return short.isEmpty
-                ? ("pass", "\(ends.count) segments are as long as the database says", nil)
-                : (
-                    "fail", "\(short.count) of \(ends.count) segments are missing or cut short: number \(short[0])",
-                    "restore segments/ from a backup"
-                )
+            guard let first = short.first else {
+                let all = Words.count(ends.count, "segment")
+                return ("pass", "\(all) \(ends.count == 1 ? "is" : "are") as long as the database says", nil)
+            }
+            // What lay there may be here again, elsewhere: the segment stays short for ever.
+            let isWhole = try surveying.withLockIfAvailable { _ in
+                let check = try StoreCheck(of: metadata, content, only: Set(short))
+                return try check.damagedReleases.isEmpty && check.damagedBlocks.isEmpty
+                    && metadata.read { try $0.damages() }.isEmpty
+            }
+            let what = "\(short.count) of \(Words.count(ends.count, "segment")) missing or cut short: number \(first)"
+            return isWhole == true
+                ? ("warn", "\(what); nothing that is needed is missing", "look at the disk")
+                : ("fail", what, "start the node: what partners hold comes back; hansa store check tells what is missing")
         }
         check("content") {
             let damaged = try metadata.read { try $0.damages() }
             guard let first = damaged.first else { return ("pass", "nothing was met that cannot be read", nil) }
             return (
-                "fail", "\(damaged.count) releases cannot be read in part: \(first.what)", "hansa status, and look at the disk"
+                "fail", "\(Words.count(damaged.count, "release")) cannot be read in part: \(first.what)",
+                "hansa status, and look at the disk"
             )
         }
         check("log") {
-            return ("pass", "the log has \(try logService.size.value) entries; hansa audit verify checks every byte", nil)
+            let entries = Words.count(Int(clamping: try logService.size.value), "entry", "entries")
+            return ("pass", "the log has \(entries); hansa audit verify checks every byte", nil)
         }
         check("witnesses") {
             if let later = try laterCheckpoints().first {
@@ -269,7 +282,10 @@ extension Node {
                 try asked.filter { try WitnessMemory.cosigned(by: $0, store) == nil }.map(\.text)
             }
             if !silent.isEmpty {
-                return ("warn", "have not cosigned our log yet: \(silent.joined(separator: ", "))", "hansa partner list")
+                return (
+                    "warn", "have not cosigned our log yet: \(silent.joined(separator: ", "))",
+                    "comes with the next session or announcement (15 min); is the partner connected? hansa status"
+                )
             }
             return asked.isEmpty
                 ? ("pass", "nobody cosigns our log; hansa config set witnesses PARTNER has one do it", nil)
@@ -287,7 +303,11 @@ extension Node {
             }
             return stopped.isEmpty
                 ? ("pass", "no view is quarantined", nil)
-                : ("fail", "\(stopped.count) views are quarantined: \(stopped[0])", "hansa status")
+                : (
+                    "fail",
+                    "\(Words.count(stopped.count, "view")) \(stopped.count == 1 ? "is" : "are") quarantined: \(stopped[0])",
+                    "hansa status"
+                )
         }
         return ["schema": "hansa.doctor/1", "checks": .array(checks)]
     }
@@ -363,16 +383,23 @@ extension Node {
             changed = try ConfigurationYAML.set(text, key, value)
             fresh = try ConfigurationYAML.read(changed)
         } catch {
-            let near = Suggestion.nearest(to: key, among: NodeConfiguration.keys)
             throw Problem(
-                .configInvalid,
-                "\(error.path.isEmpty ? key : error.path): \(error.message)"
-                    + (near.map { $0 == key ? "" : "; did you mean \($0)?" } ?? ""), try: "hansa config show")
+                .configInvalid, "\(error.path.isEmpty ? key : error.path): \(error.message)", try: "hansa config show")
         }
         guard fresh.city == city else {
             throw Problem(
                 .configInvalid, "the city is part of every key and document: it cannot be changed",
                 try: "hansa init in another home")
+        }
+        var strangers: [String] = []
+        if key == "witnesses" {
+            guard !fresh.witnesses.contains(city) else {
+                throw Problem(
+                    .configInvalid, "witnesses: \(city) is our own city, and nobody is their own witness",
+                    try: "hansa config set witnesses PARTNER")
+            }
+            let known = try read { try $0.partners() }.filter { $0.state != .removed }.map(\.city)
+            strangers = fresh.witnesses.filter { !known.contains($0) }.map(\.text)
         }
         if !dryRun {
             try change { tx in
@@ -384,11 +411,40 @@ extension Node {
                 return ((), ExchangeChanges())
             }
             try guarded { try PosixDisk(root: paths.home).writeAtomically("hansa.yaml", Array(changed.utf8)) }
-            configuration.withLock { $0 = fresh }
+            take(fresh)
         }
-        return [
-            "schema": "hansa.config-set/1", "key": .string(key), "value": fresh.value(of: key) ?? .null,
-            "takesEffect": .string(network.withLock { $0 } == nil ? "now" : "restart"), "dryRun": .bool(dryRun),
+        var effect = ConfigurationEffect(of: key)
+        // The next start reads it.
+        if effect == .restart, network.withLock({ $0 }) == nil { effect = .now }
+        var document: [JSONMember] = [
+            JSONMember("schema", "hansa.config-set/1"), JSONMember("key", .string(key)),
+            JSONMember("value", fresh.value(of: key) ?? .null), JSONMember("takesEffect", .string(effect.rawValue)),
+            JSONMember("dryRun", .bool(dryRun)),
         ]
+        if let command = effect.command { document.append(JSONMember("try", .string(command))) }
+        if !strangers.isEmpty {
+            document.append(
+                JSONMember(
+                    "warning",
+                    .string(
+                        "no partner of ours, so nobody is asked yet: \(strangers.joined(separator: ", ")); hansa partner add CARDFILE"
+                    )))
+        }
+        return .object(document)
+    }
+
+    /// From here on the node goes by this configuration, as far as it reads it while it runs. Returns the one before.
+    @discardableResult
+    func take(_ fresh: NodeConfiguration) -> NodeConfiguration {
+        let before = configuration.withLock { configuration in
+            defer { configuration = fresh }
+            return configuration
+        }
+        if network.withLock({ $0 }) != nil, let level = Logger.Level(rawValue: fresh.logLevel.rawValue) {
+            // All loggers of a serving node share it.
+            var log = log
+            log.logLevel = level
+        }
+        return before
     }
 }

@@ -16,6 +16,8 @@ extension Node {
         let failuresBefore: Int
         let connectionBefore: ObjectIdentifier?
         let asksNeeded: Int
+        /// As far as anybody knew before it was asked.
+        let wasInSync: Bool
     }
 
     private struct Outcome: Equatable {
@@ -45,7 +47,8 @@ extension Node {
         // Without a running node the command dials by itself, and takes its sessions down again.
         let (network, isOurs) = try sessionNetwork()
         defer { if isOurs { stopNetwork(network) } }
-        let targets = chosen.map { begin($0.city, network) }
+        var targets: [Target] = []
+        for partner in chosen { targets.append(try begin(partner.city, network)) }
         if !wait, !isOurs {
             return [
                 "schema": "hansa.sync/1",
@@ -54,7 +57,8 @@ extension Node {
                         row(
                             $0,
                             Outcome(
-                                state: network.link(to: $0.city).connection == nil ? "unreachable" : "behind", reason: "asked"),
+                                state: network.link(to: $0.city).connection == nil
+                                    ? "unreachable" : $0.wasInSync ? "in-sync" : "behind", reason: "asked"),
                             network)
                     }),
             ]
@@ -62,14 +66,16 @@ extension Node {
         return ["schema": "hansa.sync/1", "partners": .array(try settle(targets, network, timeoutSeconds, conversation))]
     }
 
-    private func begin(_ city: CityID, _ network: Network) -> Target {
+    private func begin(_ city: CityID, _ network: Network) throws(Problem) -> Target {
+        let isEqual = try read { try self.isInSync(with: city, $0) }
         let link = network.link(to: city)
         let before = link.connection.map { (link, $0.traffic.bytesReceived, $0.traffic.bytesSent) }
         let asks = link.connection?.ask() ?? 1
         if link.connection == nil { network.dial(city) }
         return Target(
             city: city, started: .now, before: before, failuresBefore: link.failures,
-            connectionBefore: link.connection.map { ObjectIdentifier($0) }, asksNeeded: asks)
+            connectionBefore: link.connection.map { ObjectIdentifier($0) }, asksNeeded: asks,
+            wasInSync: isEqual && link.connection != nil && link.progress.isSettled)
     }
 
     private func settle(_ targets: [Target], _ network: Network, _ timeoutSeconds: Int?, _ conversation: any Conversation)
@@ -155,18 +161,28 @@ extension Node {
         }
         if link.progress.isSettled {
             guard ours else { return nil }
-            let now = clock.now
-            try change { tx in
-                if var partner = try tx.partner(target.city) {
-                    partner.lastSync = now
-                    try tx.put(partner)
-                }
-                return ((), ExchangeChanges())
-            }
+            try remember([target.city: clock.now])
             return Outcome(state: "in-sync", reason: nil)
         }
         guard link.progress.isOnlyParked else { return nil }
         return Outcome(state: "behind", reason: link.progress.putOff > 0 ? "unavailable-there" : "not-yet-due")
+    }
+
+    /// When a round with these partners last ended settled: `status` tells it also after a start.
+    func remember(_ settled: [CityID: Timestamp]) throws(Problem) {
+        let known = try read { store in try store.partners() }
+        let later = known.filter { partner in
+            settled[partner.city].map { time in partner.lastSync.map { $0 < time } ?? true } ?? false
+        }
+        guard !later.isEmpty else { return }
+        try change { tx in
+            for partner in later {
+                guard var partner = try tx.partner(partner.city) else { continue }
+                partner.lastSync = settled[partner.city]
+                try tx.put(partner)
+            }
+            return ((), ExchangeChanges())
+        }
     }
 
     private func isSilent(_ target: Target, _ connection: Connection) -> Bool {
@@ -204,6 +220,7 @@ extension Node {
             "contentBytesSent": JSONValue(link.contentBytesSent - (same?.link.contentBytesSent ?? 0)),
             "wireBytesReceived": JSONValue(received - (same?.received ?? 0)),
             "wireBytesSent": JSONValue(sent - (same?.sent ?? 0)),
+            "detail": JSONValue(link.lastErrorDetail?.printable()),
             "seconds": .double((target.started.duration(to: .now) / .milliseconds(1)).rounded() / 1000),
         ]
     }

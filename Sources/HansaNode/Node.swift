@@ -153,13 +153,13 @@ public final class Node: NodeHandle {
 
     func cityID(_ text: String) throws(Problem) -> CityID {
         do { return try CityID(text) } catch {
-            throw Problem(.badName, error.description, try: error.suggestion.map { "use \($0)" })
+            throw Problem(.badName, error.description, try: error.suggestion.map { "use \($0)" } ?? "hansa partner list")
         }
     }
 
     func packageID(_ text: String) throws(Problem) -> PackageID {
         do { return try PackageID(text) } catch {
-            throw Problem(.badName, error.description, try: error.suggestion.map { "use \($0)" })
+            throw Problem(.badName, error.description, try: error.suggestion.map { "use \($0)" } ?? "hansa package list")
         }
     }
 

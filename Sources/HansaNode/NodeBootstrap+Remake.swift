@@ -8,7 +8,6 @@ internal import HansaLog
 internal import HansaStore
 internal import HansaSync
 internal import HansaYAML
-internal import Logging
 
 extension NodeBootstrap {
     /// Nil where the database is there. With `dryRun` what was made is counted and removed.
@@ -19,11 +18,7 @@ extension NodeBootstrap {
         let document = try withLock(paths) { () throws(Problem) in try remake(paths, dryRun: dryRun) }
         guard !dryRun else { return document }
         // The log says that it happened. A crash before this leaves a database that is as good.
-        let node = try openHome(home, command: "hansa store rebuild", wait: 2000) { _ in
-            var log = Logger(label: "hansa")
-            log.logLevel = .error
-            return log
-        }
+        let node = try openHome(home, command: "hansa store rebuild", wait: 2000) { _ in CommandLog.logger() }
         do throws(Problem) {
             try node.change { tx in
                 try tx.log(LogDraft(.databaseRemade, outcome: .ok, details: document))
@@ -54,7 +49,7 @@ extension NodeBootstrap {
             let keyrings = try ownKeyrings(paths)
             guard !keyrings.isEmpty else {
                 throw Problem(
-                    .keyringInvalid, "there is no keyring in \(paths.keyrings)", try: "restore the home from a backup")
+                    .keyringInvalid, "there is no keyring in \(paths.keyrings)", try: goneRemedy)
             }
             let chain = try LogChain(try keyrings.map { try Keyring($0) })
             let metadata = try SQLiteStore(path: paths.home + "/" + fresh) { _ in _exit(1) }
@@ -109,6 +104,7 @@ extension NodeBootstrap {
             if let signed = try? SignedCheckpoint(bytes, log: key) { return DatabaseRemake.Log(storage, signed.size) }
         }
         throw Problem(
-            .logDamaged, "the checkpoint of \(link.origin) is signed by no key of ours", try: "restore log/ from a backup")
+            .logDamaged, "the checkpoint of \(link.origin) is signed by no key of ours",
+            try: "keep a copy of log/ as it is, then bring the last backup back (OPERATIONS, The log does not verify)")
     }
 }

@@ -32,7 +32,10 @@ public enum NodeBootstrap {
         let paths = HomePaths(home)
         let id: CityID
         do { id = try CityID(city) } catch {
-            throw Problem(.badName, error.description, try: error.suggestion.map { "hansa init --city \($0) --name …" })
+            throw Problem(
+                .badName, error.description,
+                try: error.suggestion.map { "hansa init --city \($0) --name …" }
+                    ?? "the name of the city's own domain, such as kitchener.ca")
         }
         guard !name.isEmpty, name.count <= 200, name == name.printable() else {
             throw Problem(.usage, "a city's name has 1 to 200 printable characters", try: "--name 'City of Kitchener'")
@@ -127,17 +130,24 @@ public enum NodeBootstrap {
         }
     }
 
+    /// A part of the home is not there.
+    static let goneRemedy = "is the disk mounted? else bring the whole home back from a backup"
+
     static func wrapped<T>(_ body: () throws -> T) throws(Problem) -> T {
         do { return try body() } catch let problem as Problem { throw problem } catch let fault as KeyFileFault {
             throw Problem(.keyUnsafe, fault.description, try: "chmod 0600 the key, or restore keys/ from a backup")
         } catch let fault as StoreFault {
             if case .damaged(let what) = fault {
-                throw Problem(.contentDamaged, "damaged: \(what)", try: "restore hansa.sqlite from a backup")
+                throw Problem(
+                    .contentDamaged, "damaged: \(what)",
+                    try:
+                        "stop the node, move hansa.sqlite, hansa.sqlite-wal and hansa.sqlite-shm away, then: hansa store rebuild --dry-run"
+                )
             }
             throw Problem(.inputOutput, "\(fault)", try: "hansa doctor")
         } catch let fault as SegmentStoreFault {
             if case .nothingThere = fault {
-                throw Problem(.contentDamaged, "\(fault)", try: "mount it, or restore segments/ from a backup")
+                throw Problem(.contentDamaged, "\(fault)", try: NodeBootstrap.goneRemedy)
             }
             throw Problem(.inputOutput, "\(fault)", try: "hansa doctor")
         } catch {
@@ -149,7 +159,7 @@ public enum NodeBootstrap {
         switch fault {
         case .missing(let path): Problem(.homeMissing, "\(path) does not exist", try: "mkdir -p \(path)")
         case .notEmpty: Problem(.homeExists, fault.description, try: "hansa init --home NEWDIR")
-        case .unsafe: Problem(.homeUnsafe, fault.description)
+        case .unsafe: Problem(.homeUnsafe, fault.description, try: "chown and chmod it as the message says, then: hansa doctor")
         case .inUse(_, let pid, _): Problem(.homeInUse, fault.description, try: pid.map { "ps -p \($0)" } ?? "hansa status")
         case .failed: Problem(.inputOutput, fault.description)
         }
@@ -193,7 +203,7 @@ public enum NodeBootstrap {
                 throw Problem(
                     .keyringInvalid,
                     "the database of \(paths.home) has no keyring of \(configuration.city): it is another city's, or damaged",
-                    try: "hansa doctor")
+                    try: goneRemedy)
             }
             let keyring = try Keyring(envelope)
             let history = try envelopes.map { try Keyring($0) }
@@ -219,10 +229,15 @@ public enum NodeBootstrap {
                     store: metadata, storage: try Node.logStorage(logs.current.number, paths), signer: signer,
                     former: former
                 ) { fatal.trip("\($0)") }
+            } catch let fault as DiskFault {
+                throw Problem(.logDamaged, "the log cannot be read, so the node does not start: \(fault)", try: goneRemedy)
+            } catch LogFault.checkpointMissing(let first) {
+                throw Problem(
+                    .logDamaged, "the node does not start: \(LogFault.checkpointMissing(first: first))", try: goneRemedy)
             } catch {
                 throw Problem(
                     .logDamaged, "the log contradicts itself, so the node does not start: \(error)",
-                    try: "hansa audit verify, then restore from a backup")
+                    try: "keep a copy of log/ as it is, then bring the last backup back (OPERATIONS, The log does not verify)")
             }
             return Node(
                 paths: paths, lock: lock, configuration: configuration,
@@ -285,12 +300,7 @@ public enum NodeBootstrap {
 
     /// Opens a home for one command: no sessions, no socket. Waits a little for another command to end.
     public static func openForCommand(home: String) throws(Problem) -> any NodeHandle {
-        try openHome(home, command: "a hansa command", wait: 2000) { _ in
-            // What a command logs goes to its user as errors and warnings of its own; the operational log is the serving node's.
-            var log = Logger(label: "hansa")
-            log.logLevel = .error
-            return log
-        }
+        try openHome(home, command: "a hansa command", wait: 2000) { _ in CommandLog.logger() }
     }
 
     // MARK: serve

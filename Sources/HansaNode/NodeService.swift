@@ -67,6 +67,7 @@ struct NodeService: Service {
             defer { network = nil }
             return network
         }
+        if let network { try? node.remember(network.settledTimes) }
         await network?.stop()
         try node.change { tx in
             try tx.log(LogDraft(.nodeStopped))

@@ -9,7 +9,8 @@ internal import ServiceLifecycle
 internal import Synchronization
 internal import UnixSignals
 
-/// SIGHUP reads `hansa.yaml` again: roles and limits take effect at once, addresses at the next start. A file with a fault changes nothing.
+/// SIGHUP reads `hansa.yaml` again; what counts only after a start or in the next keyring is named (`ConfigurationEffect`). A file with a fault changes
+/// nothing.
 struct ReloadService: Service {
     let node: Node
 
@@ -28,8 +29,14 @@ struct ReloadService: Service {
                         .configurationChanged, details: ["found": "on SIGHUP", "digest": .string(SHA256.hash(bytes).prefixed)]))
                 return ((), ExchangeChanges())
             }
-            node.configuration.withLock { $0 = fresh }
-            node.log.notice("configuration read again")
+            let before = node.take(fresh)
+            let restart = ConfigurationEffect.pending(before, fresh, .restart)
+            let renew = ConfigurationEffect.pending(before, fresh, .nextKeyring)
+            let rest =
+                (restart.isEmpty ? [] : ["\(restart.joined(separator: ", ")): after a restart"])
+                + (renew.isEmpty ? [] : ["\(renew.joined(separator: ", ")): with hansa city renew"])
+            node.log.notice(
+                "configuration read again\(rest.isEmpty ? "" : "; what counts later: " + rest.joined(separator: "; "))")
         } catch {
             node.log.error("hansa.yaml was not taken: the node goes on with what it had", metadata: ["error": "\(error.message)"])
         }

@@ -1,12 +1,22 @@
 internal import Foundation
 internal import HansaCore
 internal import Logging
+internal import Synchronization
 
 /// The operational log: one line an event on stderr, RFC 3339 UTC first, then level, message and `key=value`; systemd's journal keeps it.
 /// Text from outside is made printable, so that a partner's name cannot draw on a terminal.
 struct StructuredLog: LogHandler {
-    var logLevel: Logger.Level = .info
+    /// One for all copies of a logger: `logLevel` of hansa.yaml counts as soon as it is read again.
+    var logLevel: Logger.Level {
+        get { level.value.withLock { $0 } }
+        set { level.value.withLock { $0 = newValue } }
+    }
     var metadata: Logger.Metadata = [:]
+    private let level = Level()
+
+    private final class Level: Sendable {
+        let value = Mutex<Logger.Level>(.info)
+    }
 
     subscript(metadataKey key: String) -> Logger.Metadata.Value? {
         get { metadata[key] }

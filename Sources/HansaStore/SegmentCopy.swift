@@ -5,6 +5,7 @@ internal import HansaSync
 
 struct SegmentCopy {
     private(set) var moves: SegmentMoves
+    /// Of what rows name, what cannot be read.
     private(set) var damaged: [SegmentStore.Damage] = []
     private(set) var bytes: UInt64 = 0
     /// Of all these segments, in order of place.
@@ -27,9 +28,13 @@ struct SegmentCopy {
         _ segment: UInt32, _ metadata: SQLiteStore, _ content: SegmentStore, _ pages: Set<UInt64>,
         _ proceed: (UInt64) throws -> Void
     ) throws {
-        damaged += try content.scan(segment) { location, record in
+        var missed: Set<UInt32> = []
+        var unseen = Set(named.lazy.filter { $0 >> 32 == UInt64(segment) })
+        let found = try content.scan(segment) { location, record in
             try proceed(UInt64(location.length))
             let key = SegmentMoves.key(segment, location.offset)
+            unseen.remove(key)
+            missed.formUnion(passRows(before: (segment, location.offset)))
             let rows = takeRows(at: location)
             switch record {
             case .block(let block):
@@ -41,14 +46,30 @@ struct SegmentCopy {
             case .document, .tablePart, .page, .other:
                 if named.contains(key), isSound(record, location) { try add(key, record, Int(location.length), content) }
             }
-        }.filter { place in place.fault != .footer }
+        }
+        missed.formUnion(passRows(before: (segment, .max)))
+        missed.formUnion(unseen.lazy.map { UInt32(truncatingIfNeeded: $0) })
+        // Damage where no row names anything keeps no segment.
+        damaged += missed.sorted().map { offset in
+            SegmentStore.Damage(
+                segment: segment, offset: UInt64(offset),
+                fault: found.last { $0.offset <= offset && $0.fault != .header && $0.fault != .footer }?.fault ?? .missing)
+        }
         try flush(content)
+    }
+
+    /// Passes over rows of records that could not be read, and returns where these lie: their segment stays.
+    private mutating func passRows(before here: (UInt32, UInt32)) -> Set<UInt32> {
+        var passed: Set<UInt32> = []
+        while chunk < chunks.count, (chunks[chunk].block.segment, chunks[chunk].block.offset) < here {
+            if chunks[chunk].block.segment == here.0 { passed.insert(chunks[chunk].block.offset) }
+            chunk += 1
+        }
+        return passed
     }
 
     private mutating func takeRows(at location: SegmentLocation) -> ArraySlice<ChunkPlace> {
         let here = (location.segment, location.offset)
-        // Rows of records that could not be read: their segment stays.
-        while chunk < chunks.count, (chunks[chunk].block.segment, chunks[chunk].block.offset) < here { chunk += 1 }
         let first = chunk
         while chunk < chunks.count, (chunks[chunk].block.segment, chunks[chunk].block.offset) == here { chunk += 1 }
         return chunks[first..<chunk]

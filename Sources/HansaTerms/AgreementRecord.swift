@@ -17,7 +17,7 @@ public enum AgreementState: String, Hashable, Sendable, Codable, CaseIterable {
     /// The proposer has not signed it.
     case draft
     case proposed, active, suspended, rejected, expired, terminated
-    /// Replaced by an amended or renewed one. Comes with the issue on terms; no record has it yet.
+    /// Replaced by an amended or renewed one. No record of this version has it.
     case superseded
 }
 
@@ -62,7 +62,7 @@ public enum StepRefusal: String, Hashable, Sendable {
     case otherAgreement = "the step is of another agreement"
     case notAParty = "its city is no party to the agreement"
     case rejectAfterSigning = "a party that has signed ends the agreement with a termination, not with a rejection"
-    case notYetEnforceable = "amending, renewing, suspending and resuming come with the issue on terms"
+    case notYetEnforceable = "amending, renewing, suspending and resuming are not in this version"
     case tooManySteps = "the agreement has too many steps"
 }
 

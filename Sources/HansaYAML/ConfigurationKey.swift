@@ -39,7 +39,7 @@ struct ConfigurationKey: Sendable {
     }
 
     static let openByDefaultRefusal =
-        "not yet: opening public packages without an agreement comes with the issue on terms; remove the key"
+        "opening public packages without an agreement is not in this version; remove the key"
 
     /// The text a person typed on a command line, by this key's shape.
     func value(typed text: String) throws(YAMLFault) -> JSONValue {

@@ -182,7 +182,9 @@ struct ContractTests {
             let result = try harness.run(command.split(separator: " ").map(String.init) + ["--json"])
             #expect(result.status == 64, "\(command)")
             #expect(result.standardOutput.hasPrefix(#"{"schema":"hansa.error/1","code":"H003","message":""#), "\(command)")
-            #expect(result.standardError.hasPrefix("error[H003]: ") && result.standardError.contains("comes with"), "\(command)")
+            #expect(
+                result.standardError.hasPrefix("error[H003]: ") && result.standardError.contains("not in this version"),
+                "\(command)")
         }
         #expect(harness.services.calls.isEmpty)
     }

@@ -35,6 +35,8 @@ private func suggestion(package text: String) -> String? {
         #expect(suggestion(city: " kitchener.ca ") == "kitchener.ca")
         #expect(suggestion(city: "new york.us") == "new-york.us")
         #expect(suggestion(city: "kitchener") == nil)
+        // Another city's name would be worse than none.
+        #expect(suggestion(city: "Lübeck.de") == nil)
         #expect(suggestion(city: "a..b") == nil)
         #expect(suggestion(city: "a-.ca") == nil)
     }

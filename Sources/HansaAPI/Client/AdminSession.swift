@@ -82,7 +82,11 @@ public final class AdminSession: Sendable {
     private static func checkOwner(of home: String) throws(Problem) {
         var status = stat()
         guard lstat(home, &status) == 0 else {
-            if errno == EACCES { throw Problem(.notAuthorised, "no node runs at \(home), and this account may not look there") }
+            if errno == EACCES {
+                throw Problem(
+                    .notAuthorised, "no node runs at \(home), and this account may not look there",
+                    try: "run it as the account that owns the home, or name your own with --home")
+            }
             throw Problem(
                 .homeMissing, "there is no Hansa home at \(home)", try: "hansa init --home \(home) --city ID --name TEXT")
         }
@@ -91,7 +95,8 @@ public final class AdminSession: Sendable {
             throw Problem(
                 .notAuthorised,
                 "no node runs at \(home), and only \(Accounts.name(of: status.st_uid)), who owns it, may act without one",
-                try: "sudo -u \(Accounts.name(of: status.st_uid)) hansa serve")
+                try: "sudo -u \(Accounts.name(of: status.st_uid)) hansa serve"
+                    + (home == HomeLocation.systemHome ? "" : " --home \(home)"))
         }
     }
 

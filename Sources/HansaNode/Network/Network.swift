@@ -23,6 +23,10 @@ final class Network: ConnectionHost {
         var contentBytesSent: UInt64 = 0
         /// Why the last attempt or session ended.
         var lastError: String?
+        /// The TLS library's own words on that, where they say more to whoever looks for a fault.
+        var lastErrorDetail: String?
+        /// When a round last ended with nothing left to ask for, in this process.
+        var lastSettled: Timestamp?
         /// The peer (or we) said no: wrong key, paused, another city.
         var wasRefused = false
         var failures = 0
@@ -322,7 +326,7 @@ final class Network: ConnectionHost {
             guard link.attempt == number, link.isDialling else { return }
             link.isDialling = false
             link.failures += 1
-            if let error { link.lastError = error }
+            if let error { (link.lastError, link.lastErrorDetail) = (error, nil) }
             // Full jitter, 1 s → 15 min.
             let ceiling = min(Double(bounds.retrySecondsMax), pow(2, Double(min(link.failures, 20))))
             let random = context.random.bytes(4).reduce(0) { $0 << 8 | UInt32($1) }
@@ -359,6 +363,7 @@ final class Network: ConnectionHost {
             link.failures = 0
             link.nextDial = nil
             link.lastError = nil
+            link.lastErrorDetail = nil
             link.wasRefused = false
             link.progress = PullProgress()
             link.releasesSent = 0
@@ -386,6 +391,7 @@ final class Network: ConnectionHost {
             guard var link = state.links[peer], link.connection === connection else { return false }
             link.connection = nil
             link.lastError = reason
+            link.lastErrorDetail = nil
             link.wasRefused = reason == "the partner closed: refused"
             link.spki = nil
             link.ownSPKI = nil
@@ -413,18 +419,25 @@ final class Network: ConnectionHost {
             case .peerRefused: true
             default: false
             }
-        let error = "\(error)"
+        let words = "\(error)"
+        var isAlert = false
+        if case .alert = error as? TLSFault { isAlert = true }
         if let peer = connection.peer {
-            log.notice("session failed", metadata: ["partner": "\(peer)", "error": "\(error)"])
+            log.notice("session failed", metadata: ["partner": "\(peer)", "error": "\(words)"])
         } else {
             // No name stands in the log before the hello was checked.
-            log.debug("connection failed before anyone was recognised", metadata: ["error": "\(error)"])
+            log.debug("connection failed before anyone was recognised", metadata: ["error": "\(words)"])
             state.withLock { $0.strangers["tls", default: 0] += 1 }
         }
         if case .dialled(let city) = connection.roleForHost {
             state.withLock { state in
-                state.links[city, default: Link()].lastError = error
-                if refused { state.links[city]?.wasRefused = true }
+                var link = state.links[city] ?? Link()
+                // It does not say which of the two.
+                link.lastError =
+                    refused && isAlert ? "the partner refused our key: it paused us, or does not hold our card" : words
+                link.lastErrorDetail = refused && isAlert ? words : nil
+                if refused { link.wasRefused = true }
+                state.links[city] = link
             }
         }
     }
@@ -457,7 +470,9 @@ final class Network: ConnectionHost {
         let isNews = state.withLock { state in
             guard let link = state.links[peer], link.connection === connection else { return true }
             state.links[peer]?.progress = progress
-            return !progress.isOnlyFurther(than: link.progress)
+            let isNews = !progress.isOnlyFurther(than: link.progress)
+            if progress.isSettled, progress.asks > 0, isNews { state.links[peer]?.lastSettled = clock.now }
+            return isNews
         }
         if !changes.isEmpty { onChanges(changes) }
         // Nobody waits for bytes, and who waits looks at the database each time.
@@ -475,6 +490,9 @@ final class Network: ConnectionHost {
     }
 
     func storeFailed(_ error: any Error) { storeFault(error) }
+
+    /// When a round with each partner last ended settled.
+    var settledTimes: [CityID: Timestamp] { state.withLock { $0.links.compactMapValues(\.lastSettled) } }
 
     /// Refusals of strangers since the last call, by word: one summary entry an hour.
     func takeStrangers() -> [String: Int] {

@@ -156,7 +156,7 @@ struct Agreement: ParsableCommand {
 
         func execute(_ terminal: Terminal) throws(Problem) -> Problem.Exit {
             guard format != .odrl else {
-                throw Problem(.notYet, "ODRL is not in this version: it comes with the issue on terms", try: "hansa explain H003")
+                throw Problem(.notYet, "ODRL is not in this version", try: "hansa agreement show \(id.printable()) --format json")
             }
             return try ask(.agreementShow(id: id, format: format.rawValue), terminal) { document, style in
                 if format == .json { return String(decoding: document.serialized(pretty: true), as: UTF8.self) }
@@ -241,7 +241,6 @@ struct Agreement: ParsableCommand {
 
     struct Renew: NotYetCommand {
         static let configuration = notYetConfiguration("Extend an agreement.", example: "hansa agreement renew mobility-2026")
-        static let comesWith = "the issue on terms"
         @Argument(parsing: .allUnrecognized) var words: [String] = []
         @OptionGroup var global: GlobalOptions
     }

@@ -112,9 +112,18 @@ struct Audit: ParsableCommand {
             let checkpoint = try against.map { path throws(Problem) in try LocalFile.text(path) }
             return try ask(.auditVerify(against: checkpoint), terminal) { document, style in
                 let valid = document["valid"]?.bool == true
+                // One log alone needs no name; of several the last is the one that grows.
+                let closed = (document["logs"]?.array ?? []).filter { $0["closed"]?.bool == true }.count
+                let origin = closed == 0 ? nil : document["logs"]?.array?.last?["origin"]
+                let entries = document["size"]?.integer == 1 ? "entry" : "entries"
                 var text =
-                    "\(valid ? style.green("VALID") : style.red("NOT VALID"))  \(Style.text(document["size"])) entries, root \(Style.text(document["root"]))\n"
-                for finding in document["findings"]?.array ?? [] { text += "  \(Style.text(finding))\n" }
+                    "\(valid ? style.green("VALID") : style.red("NOT VALID"))  \(origin.map { Style.text($0) + ": " } ?? "")"
+                text += "\(Style.text(document["size"])) \(entries), root \(Style.text(document["root"]))"
+                text += closed == 0 ? "\n" : "; and \(closed) closed log\(closed == 1 ? "" : "s") before it\n"
+                for finding in document["findings"]?.array ?? [] {
+                    let problem = Style.text(finding["problem"])
+                    text += "  \(finding["damage"]?.bool == false ? problem : style.red(problem))\n"
+                }
                 return text
             }
         }
@@ -150,12 +159,14 @@ struct Audit: ParsableCommand {
                 """)
         @OptionGroup var global: GlobalOptions
 
-        func execute(_ terminal: Terminal) throws(Problem) -> Problem.Exit { try ask(.auditEvents, terminal) }
+        func execute(_ terminal: Terminal) throws(Problem) -> Problem.Exit {
+            terminal.show(NodeBootstrap.auditEvents) { Outline.render($0, $1) }
+            return .ok
+        }
     }
 
     struct Proof: NotYetCommand {
         static let configuration = notYetConfiguration("Prove one entry to somebody else.", example: "hansa audit proof 42")
-        static let comesWith = "the issue on audit"
         @Argument(parsing: .allUnrecognized) var words: [String] = []
         @OptionGroup var global: GlobalOptions
     }
@@ -163,7 +174,6 @@ struct Audit: ParsableCommand {
     struct Receipt: NotYetCommand {
         static let configuration = notYetConfiguration(
             "A partner's signed receipt of a release.", example: "hansa audit receipt auckland.nz kitchener.ca/roads@1.0.0")
-        static let comesWith = "the issue on audit"
         @Argument(parsing: .allUnrecognized) var words: [String] = []
         @OptionGroup var global: GlobalOptions
     }
@@ -171,14 +181,12 @@ struct Audit: ParsableCommand {
     struct Reconcile: NotYetCommand {
         static let configuration = notYetConfiguration(
             "Compare our log with a partner's.", example: "hansa audit reconcile auckland.nz")
-        static let comesWith = "the issue on audit"
         @Argument(parsing: .allUnrecognized) var words: [String] = []
         @OptionGroup var global: GlobalOptions
     }
 
     struct Export: NotYetCommand {
         static let configuration = notYetConfiguration("The log for other programs.", example: "hansa audit export --format csv")
-        static let comesWith = "the issue on audit"
         @Argument(parsing: .allUnrecognized) var words: [String] = []
         @OptionGroup var global: GlobalOptions
     }
@@ -186,7 +194,6 @@ struct Audit: ParsableCommand {
     struct Report: NotYetCommand {
         static let configuration = notYetConfiguration(
             "What was exchanged in a period.", example: "hansa audit report --period 2026Q3")
-        static let comesWith = "the issue on audit"
         @Argument(parsing: .allUnrecognized) var words: [String] = []
         @OptionGroup var global: GlobalOptions
     }
@@ -195,7 +202,6 @@ struct Audit: ParsableCommand {
         static let configuration = notYetConfiguration(
             "All evidence of one release's exchange in one file.",
             example: "hansa audit bundle kitchener.ca/roads@1.0.0 auckland.nz --out evidence.zip")
-        static let comesWith = "the issue on audit"
         @Argument(parsing: .allUnrecognized) var words: [String] = []
         @OptionGroup var global: GlobalOptions
     }

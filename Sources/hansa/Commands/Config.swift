@@ -51,7 +51,10 @@ struct Config: ParsableCommand {
         @OptionGroup var global: GlobalOptions
 
         func execute(_ terminal: Terminal) throws(Problem) -> Problem.Exit {
-            try ask(.configSet(key: key, value: value, dryRun: global.dryRun), terminal)
+            try ask(.configSet(key: key, value: value, dryRun: global.dryRun), terminal) { document, style in
+                if let warning = document["warning"]?.string { terminal.warn(warning) }
+                return Outline.render(document, style, leavingOut: ["warning"])
+            }
         }
     }
 }

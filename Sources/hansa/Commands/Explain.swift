@@ -16,10 +16,14 @@ struct Explain: HansaCommand {
 
     func execute(_ terminal: Terminal) throws(Problem) -> Problem.Exit {
         guard let known = ProblemCode(rawValue: code.uppercased()) else {
-            let near = NearMiss.nearest(to: code, among: ProblemCode.allCases.map { $0.rawValue.lowercased() })
+            // Of two codes that differ in two places one says nothing about the other.
+            let near = NearMiss.nearest(to: code, among: ProblemCode.allCases.map { $0.rawValue.lowercased() }).flatMap {
+                NearMiss.distance(Array($0), Array(code.lowercased())) < 2 ? $0 : nil
+            }
             throw Problem(
                 .usage, "'\(code.printable(charactersMax: 40))' is no error code",
-                try: near.map { "hansa explain \($0.uppercased())" })
+                try: near.map { "hansa explain \($0.uppercased())" }
+                    ?? "the code as it stands in error[…], such as hansa explain H310")
         }
         let text = Explanations.text(for: known)
         terminal.show([

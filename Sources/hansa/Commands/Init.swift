@@ -37,7 +37,8 @@ struct Init: HansaCommand {
         do throws(NameFault) { _ = try CityID(city) } catch {
             throw Problem(
                 .badName, error.description,
-                try: error.suggestion.map { "hansa init --city \($0) --name \"\(name.printable())\"" })
+                try: error.suggestion.map { "hansa init --city \($0) --name \"\(name.printable())\"" }
+                    ?? "the name of the city's own domain, such as kitchener.ca")
         }
         if global.dryRun {
             terminal.show([
@@ -49,12 +50,14 @@ struct Init: HansaCommand {
         }
         let document = try NodeBootstrap.initialize(
             home: home, city: city, name: name, country: country, listen: listen, advertise: advertise)
+        // As the commands that follow are typed.
+        let option = global.home.map { " --home \($0.printable())" } ?? ""
         terminal.show(document) { document, style in
             """
             \(style.bold(Style.text(document["city"]))) is ready.
               home         \(Style.text(document["home"]))
               fingerprint  \(Style.text(document["fingerprint"]))
-            Next: hansa serve, and give your card to a partner: hansa city card > \(city).card
+            Next: hansa serve\(option), and give your card to a partner: hansa city card\(option) > \(city).card
             """
         }
         return .ok

@@ -2,9 +2,7 @@ internal import ArgumentParser
 internal import HansaCore
 
 /// A command that the contract names and this version does not do: it says so, and changes nothing.
-protocol NotYetCommand: HansaCommand {
-    static var comesWith: String { get }
-}
+protocol NotYetCommand: HansaCommand {}
 
 extension NotYetCommand {
     static func notYetConfiguration(_ abstract: String, example: String) -> CommandConfiguration {
@@ -20,6 +18,6 @@ extension NotYetCommand {
     }
 
     func execute(_ terminal: Terminal) throws(Problem) -> Problem.Exit {
-        throw Problem(.notYet, "this command is not in this version: it comes with \(Self.comesWith)", try: "hansa explain H003")
+        throw Problem(.notYet, "this command is not in this version", try: "hansa --help")
     }
 }

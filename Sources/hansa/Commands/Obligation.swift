@@ -5,7 +5,7 @@ struct Obligation: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "What we owe under terms.",
         discussion: """
-            Not in this version: they come with the issue on terms.
+            Not in this version.
             Examples:
               hansa obligation list
               hansa agreement list
@@ -16,7 +16,6 @@ struct Obligation: ParsableCommand {
     struct List: NotYetCommand {
         static let configuration = notYetConfiguration(
             "Deletions, attributions and notices that are due.", example: "hansa obligation list")
-        static let comesWith = "the issue on terms"
         @Argument(parsing: .allUnrecognized) var words: [String] = []
         @OptionGroup var global: GlobalOptions
     }

@@ -72,7 +72,14 @@ extension Package {
                 text += "\(Style.text(package["storedBytes"], name: "bytes")) stored\n"
             }
             if fresh.count > 40 { text += "and \(fresh.count - 40) more\n" }
-            if packages.count > fresh.count { text += "\(packages.count - fresh.count) unchanged\n" }
+            let same = packages.filter { $0["unchanged"]?.bool == true }
+            if same.count <= 3 {
+                for package in same {
+                    text += "\(Style.text(package["package"]))  \(Style.text(package["version"]))  unchanged\n"
+                }
+            } else {
+                text += "\(same.count) unchanged\n"
+            }
             return text
         }
     }

@@ -174,7 +174,6 @@ struct Package: ParsableCommand {
     struct Match: NotYetCommand {
         static let configuration = notYetConfiguration(
             "Offers that answer a challenge.", example: "hansa package match kitchener.ca/challenges/flooding")
-        static let comesWith = "the issue on packages"
         @Argument(parsing: .allUnrecognized) var words: [String] = []
         @OptionGroup var global: GlobalOptions
     }

@@ -11,7 +11,9 @@ struct Serve: HansaCommand {
             Examples:
               hansa serve
               hansa serve --home /srv/hansa
-              systemctl start hansa
+              HANSA_HOME=/srv/hansa hansa serve
+
+            As a service: systemctl start hansa.
             """)
 
     @OptionGroup var global: GlobalOptions

@@ -36,7 +36,9 @@ struct Status: HansaCommand {
         )
         let storage = document["storage"]
         lines.append("storage   \(Style.text(storage?["bytes"], name: "bytes"))")
-        lines.append("log       \(Style.text(document["log"]?["size"])) entries, root \(Style.text(document["log"]?["root"]))")
+        lines.append(
+            "log       \(Style.text(document["log"]?["size"])) \(document["log"]?["size"]?.integer == 1 ? "entry" : "entries"), root \(Style.text(document["log"]?["root"]))"
+        )
         lines.append("")
         let partners = document["partners"]?.array ?? []
         let table = Table(

@@ -35,7 +35,7 @@ struct Store: ParsableCommand {
         static let configuration = CommandConfiguration(
             abstract: "How much is stored, and for which package: raw, compressed, shared.",
             discussion: """
-                Bytes of a package: FILES of all its releases; RAW its chunks once each; STORED what they take; SHARED what others have too.
+                Bytes of a package: SIZE of all its releases' files; RAW its chunks once each; STORED what they take; SHARED what others have too.
                 Examples:
                   hansa store stats
                   hansa store stats --json
@@ -47,11 +47,11 @@ struct Store: ParsableCommand {
             try ask(.storeStats, terminal) { document, style in
                 func text(_ name: String) -> String { Style.text(document[name], name: name) }
                 return
-                    "\(text("segments")) segments, \(text("diskBytes")) on disk; chunks: \(text("rawBytes")) raw, \(text("storedBytes")) stored; \(text("reclaimableBytes")) not needed\n"
+                    "\(Style.count(document["segments"], "segment")), \(text("diskBytes")) on disk; chunks: \(text("rawBytes")) raw, \(text("storedBytes")) stored; \(text("reclaimableBytes")) to be freed\n"
                     + Table(
                         columns: [
                             Table.Column("PACKAGE", "package"), Table.Column("RELEASES", "releases"),
-                            Table.Column("FILES", "bytes"),
+                            Table.Column("SIZE", "bytes"),
                             Table.Column("RAW", "rawBytes"), Table.Column("STORED", "storedBytes"),
                             Table.Column("SHARED", "sharedBytes"),
                         ], emptyText: "no releases"
@@ -77,14 +77,16 @@ struct Store: ParsableCommand {
             try ask(.storeCollect(dryRun: global.dryRun), terminal) { document, style in
                 func text(_ name: String) -> String { Style.text(document[name], name: name) }
                 var lines =
-                    "\(global.dryRun ? "would free" : "freed") \(text("bytesFreed")) in \(text("segments")) segments, \(text("bytesCopied")) copied; \(text("releasesGivenUp")) releases, \(text("chunks")) chunks given up\n"
+                    "\(global.dryRun ? "would free" : "freed") \(text("bytesFreed")) in \(Style.count(document["segments"], "segment")), \(text("bytesCopied")) copied; \(Style.count(document["releasesGivenUp"], "release")), \(Style.count(document["chunks"], "chunk")) given up\n"
                 if document["bytesWaiting"]?.integer ?? 0 > 0 || document["chunksWaiting"]?.integer ?? 0 > 0 {
                     lines +=
-                        "\(text("bytesWaiting")) and \(text("chunksWaiting")) chunks wait an hour, then they go by themselves\n"
+                        "\(text("bytesWaiting")) and \(Style.count(document["chunksWaiting"], "chunk")) wait an hour, then they go by themselves\n"
                 }
                 if document["damaged"]?.integer ?? 0 > 0 {
                     lines +=
-                        style.red("\(text("damaged")) damaged records are needed: their segments stay; hansa store check") + "\n"
+                        style.red(
+                            "\(Style.count(document["damaged"], "damaged record")) needed: the segment stays; hansa store check")
+                        + "\n"
                 }
                 return lines
             }
@@ -122,37 +124,40 @@ struct Store: ParsableCommand {
                 guard let remade, global.dryRun else { throw error }
                 terminal.show(
                     ["schema": "hansa.store-rebuild/1", "dryRun": true, "database": remade],
-                    text: { document, _ in Store.words(document["database"]) })
+                    text: { document, _ in Store.words(document["database"], dryRun: true) })
                 return .ok
             }
             let whole = remade.map { JSONValue.object((document.object ?? []) + [JSONMember("database", $0)]) } ?? document
             terminal.show(whole) { document, style in
-                Store.words(document["database"]) + Store.verdict(document, style)
-                    + "\(Style.text(document["placed"])) chunks \(global.dryRun ? "can be found" : "found") again, \(Style.text(document["stillLost"])) not\n"
+                Store.words(document["database"], dryRun: global.dryRun) + Store.verdict(document, style)
+                    + "\(Style.count(document["placed"], "chunk")) \(global.dryRun ? "can be found" : "found") again, \(Style.text(document["stillLost"])) not\n"
             }
             return ExitRule.exit(for: request, document, wantsNothingToDo: false)
         }
     }
 
-    private static func words(_ database: JSONValue?) -> String {
+    private static func words(_ database: JSONValue?, dryRun: Bool) -> String {
         guard let database, database["releases"] != nil else { return "" }
-        func text(_ name: String) -> String { Style.text(database[name]) }
-        var words =
-            "database made again: \(text("releases")) releases, \(text("withContent")) with content, \(text("partners")) partners, \(text("agreements")) agreements, \(text("grants")) grants, \(text("logEntries")) log entries\n"
+        func count(_ name: String, _ thing: String) -> String { Style.count(database[name], thing) }
+        let ended = database["grantsEnded"]?.integer ?? 0
+        let entries = database["logEntries"]?.integer == 1 ? "entry" : "entries"
+        var words = "database \(dryRun ? "would be made" : "made") again: \(count("releases", "release")), "
+        words += "\(Style.text(database["withContent"])) with content, \(count("partners", "partner")), "
+        words += "\(count("agreements", "agreement")), \(count("grants", "grant"))\(ended > 0 ? ", \(ended) ended" : ""), "
+        words += "\(Style.text(database["logEntries"])) log \(entries)\n"
         if database["hasArchive"]?.bool == false {
             words +=
                 "partners, agreements and grants were nowhere kept: give the cards again (hansa partner add), then hansa sync --wait\n"
         }
-        if database["grantsEnded"]?.integer ?? 0 > 0 {
-            words +=
-                "\(text("grantsEnded")) of the grants were ended: the log says that they, or their agreements, were (hansa access list)\n"
+        if ended > 0 {
+            words += "grants were ended where the log says that they, or their agreements, were (hansa access list)\n"
         }
         if database["partnersHeld"]?.integer ?? 0 > 0 {
             words +=
-                "\(text("partnersHeld")) partners are paused or removed: the log says so, or their newest card is missing (hansa partner list, hansa partner add CARD)\n"
+                "\(count("partnersHeld", "partner")) paused or removed: the log says so, or their newest card is missing (hansa partner list, hansa partner add CARD)\n"
         }
         if database["missing"]?.integer ?? 0 > 0 {
-            words += "\(text("missing")) releases are missing: partners that hold them give them back (hansa sync --wait)\n"
+            words += "\(count("missing", "release")) missing: partners that hold them give them back (hansa sync --wait)\n"
         }
         return words
     }
@@ -160,7 +165,7 @@ struct Store: ParsableCommand {
     private static func verdict(_ document: JSONValue, _ style: Style) -> String {
         let isSound = document["findingsCount"]?.integer == document["unneededCount"]?.integer
         var text =
-            "\(isSound ? style.green("SOUND") : style.red("DAMAGED"))  \(Style.text(document["segments"])) segments, \(Style.text(document["records"])) records, \(Style.text(document["releases"])) releases, \(Style.text(document["bytes"], name: "bytes"))\n"
+            "\(isSound ? style.green("SOUND") : style.red("DAMAGED"))  \(Style.count(document["segments"], "segment")), \(Style.count(document["records"], "record")), \(Style.count(document["releases"], "release")), \(Style.text(document["bytes"], name: "bytes"))\n"
         for finding in document["findings"]?.array ?? [] {
             let place = finding["package"]?.string.map { "\($0)@\(Style.text(finding["version"])): " }
             let segment = finding["segment"]?.integer.map { " (segment \($0), byte \(Style.text(finding["offset"])))" } ?? ""

@@ -25,6 +25,12 @@ struct Sync: HansaCommand {
         try ask(.sync(partners: partners, wait: wait, timeoutSeconds: timeout, dryRun: global.dryRun), terminal) {
             document, style in
             guard let partners = document["partners"]?.array else { return Outline.render(document, style) }
+            if global.verbose {
+                for partner in partners {
+                    guard let detail = partner["detail"]?.string else { continue }
+                    terminal.note("\(Style.text(partner["city"])): \(detail.printable())")
+                }
+            }
             return Table(
                 columns: [
                     Table.Column("PARTNER", "city"), Table.Column("STATE", "state"), Table.Column("REASON", "reason"),

@@ -30,17 +30,38 @@ struct Why: HansaCommand {
         let allowed = document["allowed"]?.bool == true
         let partner = Style.text(document["partner"])
         let package = Style.text(document["package"])
+        let isDiscover = document["level"]?.string == "discover"
+        // Of a package of the partner's own the question is what we may have of it.
+        let isTheirs = package.hasPrefix(partner + "/")
+        let who = isTheirs ? "we" : partner
+        let what = isTheirs ? "\(package) from \(partner)" : package
         var text =
             allowed
-            ? "\(style.green("YES"))  \(partner) may \(document["level"]?.string == "discover" ? "know that \(package) exists" : "have \(package)")\n"
-            : "\(style.red("NO"))  \(partner) may not have \(package)\n"
-        for name in ["reason", "clause", "agreement", "grant", "level", "until"] {
+            ? "\(style.green("YES"))  \(who) may \(isDiscover ? "know that \(package) exists" : "have \(what)")\n"
+            : "\(style.red("NO"))  \(who) may not have \(what)\n"
+        var lines: [(label: String, text: String)] = []
+        var rest: [JSONMember] = []
+        let told: Set<String> = ["schema", "partner", "package", "allowed", "delivery", "passage", "shows"]
+        let members = document.object ?? []
+        let first = ["reason", "clause", "agreement", "grant", "level", "until"]
+        for name in first {
             guard let value = document[name], !value.isNull else { continue }
-            text += "  \(name)\(String(repeating: " ", count: 11 - name.count))\(Style.text(value))\n"
+            lines.append((name, Style.text(value)))
         }
         if let delivery = document["delivery"], let state = delivery["state"]?.string {
             let reason = delivery["reason"].flatMap { $0.isNull ? nil : ": \(Style.text($0))" } ?? ""
-            text += "  delivery   \(state)\(reason)\n"
+            lines.append(("delivery", "\(state)\(reason)"))
+        }
+        for member in members where !told.contains(member.name) && !first.contains(member.name) && !member.value.isNull {
+            if member.value.object != nil || member.value.array != nil {
+                rest.append(member)
+            } else {
+                lines.append((Outline.label(member.name), Style.text(member.value, name: member.name)))
+            }
+        }
+        let width = lines.map(\.label.count).max() ?? 0
+        for line in lines {
+            text += "  \(line.label)\(String(repeating: " ", count: width - line.label.count))  \(line.text)\n"
         }
         // What we write or pass on of a package that is not ours alone.
         for showing in document["shows"]?.array ?? [] {
@@ -48,13 +69,6 @@ struct Why: HansaCommand {
             let state = isShown ? Style.text(showing["delivery"]?["state"]) : "no: \(Style.text(showing["reason"]))"
             text += "  \(Style.text(showing["passage"])) by us, written by \(Style.text(showing["writer"])): \(state)\n"
         }
-        let rest = Outline.render(
-            document, style,
-            leavingOut: [
-                "partner", "package", "allowed", "reason", "clause", "agreement", "grant", "level", "until", "delivery",
-                "passage",
-                "shows",
-            ])
-        return text + Outline.indented(rest)
+        return text + Outline.indented(Outline.render(.object(rest), style))
     }
 }

@@ -76,6 +76,6 @@ struct Style {
     }
 
     private static func isSize(_ name: String) -> Bool {
-        name == "bytes" || name.hasSuffix("Bytes") || name.hasPrefix("wireBytes") || name.contains("Bytes")
+        name.hasPrefix("bytes") || name.contains("Bytes")
     }
 }
