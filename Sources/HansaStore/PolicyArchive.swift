@@ -93,13 +93,20 @@ struct PolicyArchive {
 
     // MARK: Reading
 
+    /// Two may have one number: the first was written, and the commit that would have said so failed.
+    private struct Key: Hashable {
+        let number: UInt64
+        let id: Digest
+    }
     private struct Found {
         var parts: [Int: ArraySlice<UInt8>] = [:]
         var places: [Int: ContentLocation] = [:]
         var count = 0
-        let id: Digest
+        /// In the order of the scan.
+        var last = 0
     }
-    private var found: [UInt64: Found] = [:]
+    private var found: [Key: Found] = [:]
+    private var taken = 0
 
     /// Takes a record of a scan; others than an archive's are passed over. All but the newest whole one go with `newest`.
     mutating func take(_ id: Digest, _ bytes: [UInt8], at place: ContentLocation) {
@@ -108,21 +115,26 @@ struct PolicyArchive {
         guard let number = try? reader.u64(), let part = try? reader.u16(), let parts = try? reader.u16(), part < parts else {
             return
         }
-        var entry = found[number] ?? Found(id: id)
-        guard entry.id == id else { return }
+        let key = Key(number: number, id: id)
+        var entry = found[key] ?? Found()
+        taken += 1
+        entry.last = taken
         entry.count = Int(parts)
         entry.parts[Int(part)] = reader.rest()
         entry.places[Int(part)] = place
-        found[number] = entry
+        found[key] = entry
         // Those before the newest whole one are never needed.
-        if entry.parts.count == entry.count { for old in found.keys where old < number { found[old] = nil } }
+        if entry.parts.count == entry.count { for old in found.keys where old.number < number { found[old] = nil } }
     }
 
-    /// The newest that is whole and what it says it is.
+    /// The newest that is whole and what it says it is; of two under one number the one that was written later.
     func newest() -> (number: UInt64, contents: [UInt8], places: [ContentLocation])? {
-        for (number, entry) in found.sorted(by: { $0.key > $1.key }) where entry.parts.count == entry.count {
+        let newestFirst = found.sorted { ($0.key.number, $0.value.last) > ($1.key.number, $1.value.last) }
+        for (key, entry) in newestFirst where entry.parts.count == entry.count {
             let contents = (0..<entry.count).reduce(into: [UInt8]()) { $0 += entry.parts[$1] ?? [] }
-            if SHA256.hash(contents) == entry.id { return (number, contents, (0..<entry.count).compactMap { entry.places[$0] }) }
+            if SHA256.hash(contents) == key.id {
+                return (key.number, contents, (0..<entry.count).compactMap { entry.places[$0] })
+            }
         }
         return nil
     }
@@ -202,23 +214,36 @@ extension SQLiteStore {
                 try PolicyArchive.contents(SQLiteReading(database, shared))
             )
         }
+        let digest = SHA256.hash(contents)
         var number: UInt64 = 0
         if let kept {
             var reader = ByteReader([UInt8](kept))
             number = try reader.u64()
-            if try reader.digest() == SHA256.hash(contents) {
+            if try reader.digest() == digest {
                 shared.keptPolicy = version
                 return
             }
         }
-        let places = try content.append(all: PolicyArchive.records(contents, number: number + 1))
+        // While the database takes no commits each second would write it once more.
+        let places: [ContentLocation]
+        if let waiting = shared.waitingArchive, waiting.digest == digest, waiting.number == number + 1 {
+            places = waiting.places
+        } else {
+            places = try content.append(all: PolicyArchive.records(contents, number: number + 1))
+            shared.waitingArchive = (number + 1, digest, places)
+        }
         try content.sync()
-        try setPolicyArchive(number + 1, SHA256.hash(contents), places)
+        try setPolicyArchive(number + 1, digest, places)
         shared.keptPolicy = version
     }
 
     func setPolicyArchive(_ number: UInt64, _ digest: Digest, _ places: [ContentLocation]) throws {
         try transaction { database in
+            // Collection may have emptied the segment of one that no row named: it is written anew.
+            guard places.allSatisfy({ shared.moved.fate(of: $0.segment, offset: $0.offset) == .stands }) else {
+                shared.waitingArchive = nil
+                throw StoreFault.inputOutput("the policy's archive was given up before a row named it: it is written again")
+            }
             try SQLiteStore.setPolicyArchive(number, digest, places, database)
             for place in places {
                 try database.execute(
@@ -226,7 +251,7 @@ extension SQLiteStore {
                         "INSERT INTO segment_mark VALUES (?, ?) ON CONFLICT DO UPDATE SET end_offset = MAX(end_offset, excluded.end_offset)",
                     arguments: [Int64(place.segment), Int64(place.offset) + Int64(place.length)])
             }
-            return ((), {})
+            return ((), { self.shared.waitingArchive = nil })
         }
     }
 

@@ -1,3 +1,4 @@
+internal import HansaContent
 internal import HansaCore
 internal import HansaSync
 internal import Synchronization
@@ -13,6 +14,7 @@ final class SharedState: Sendable {
         var condemned: Set<ChunkKey> = []
         var revived: Set<ChunkKey> = []
         var keptPolicy: Int64?
+        var waitingArchive: (number: UInt64, digest: Digest, places: [ContentLocation])?
     }
 
     private let values = Mutex(Values())
@@ -87,6 +89,12 @@ final class SharedState: Sendable {
     var keptPolicy: Int64? {
         get { values.withLock { $0.keptPolicy } }
         set { values.withLock { $0.keptPolicy = newValue } }
+    }
+
+    /// An archive that stands in the segments and in no row yet.
+    var waitingArchive: (number: UInt64, digest: Digest, places: [ContentLocation])? {
+        get { values.withLock { $0.waitingArchive } }
+        set { values.withLock { $0.waitingArchive = newValue } }
     }
 
     /// Why nothing may be logged any more.

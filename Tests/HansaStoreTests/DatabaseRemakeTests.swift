@@ -1,3 +1,4 @@
+import GRDB
 import HansaContent
 import HansaCore
 import HansaCrypto
@@ -177,6 +178,52 @@ import Testing
             #expect(try store.read { try $0.package(package)?.withdrawnSeq } == 2)
             #expect(try store.read { try $0.holdings(of: release).map(\.state) } == [.ended])
         }
+    }
+
+    /// One was written, and the commit that would have said so failed: the next has the same number, and is the one that rows name.
+    @Test func ofTwoArchivesUnderOneNumberTheLaterCounts() throws {
+        let disk = MemoryDisk(seed: 1)
+        let content = try SegmentStore.open(disk: disk) { _ in .known(0) }.store
+        let store = try SQLiteStore(inMemoryWith: DeterministicRandom(seed: 1))
+        func newest() throws -> (number: UInt64, contents: [UInt8], places: [ContentLocation])? {
+            var archive = PolicyArchive()
+            _ = try content.scanAll { location, record in
+                if case .other(let id, let bytes) = record { archive.take(id, bytes, at: ContentLocation(location)) }
+            }
+            return archive.newest()
+        }
+        func learn(_ version: Int) throws {
+            try store.write(at: Samples.start) { tx in
+                let (envelope, keyring) = try Samples.keyring(Samples.kitchener, version: version)
+                try tx.insertKeyring(envelope, keyring)
+            }
+        }
+        try learn(1)
+        try store.transaction { database in
+            try database.execute(
+                sql: """
+                    CREATE TRIGGER full BEFORE INSERT ON setting WHEN NEW.name = 'store.policy'
+                    BEGIN SELECT RAISE(ABORT, 'no room'); END
+                    """)
+            return ((), {})
+        }
+        var records: [Int] = []
+        for _ in 0..<3 {
+            #expect(throws: StoreFault.self) { try store.keepPolicy(in: content) }
+            var count = 0
+            _ = try content.scanAll { _, record in if case .other = record { count += 1 } }
+            records.append(count)
+        }
+        // Each second would have written it once more.
+        #expect(records == [1, 1, 1])
+        try learn(2)
+        #expect(throws: StoreFault.self) { try store.keepPolicy(in: content) }
+        let wanted = try store.query { try PolicyArchive.contents(SQLiteReading($0, store.shared)) }
+        #expect(try newest()?.number == 1 && newest()?.contents == wanted)
+        try store.transaction { database in (try database.execute(sql: "DROP TRIGGER full"), {}) }
+        try store.keepPolicy(in: content)
+        #expect(try newest()?.contents == wanted)
+        #expect(try newest()?.places == store.policyArchivePlaces())
     }
 
     @Test func theNewestWholeArchiveCounts() throws {
