@@ -61,7 +61,8 @@ struct SegmentOpening {
             isWhole = false
         }
         let segment = SegmentOpening.segment(id, file, end: end)
-        if end == size, isWhole {
+        // Rows name places behind the end of one that is short: nothing else may come to lie there.
+        if end == size, isWhole, !isShort {
             if let older = candidates.updateValue(segment, forKey: segmentClass) { writers.seal(older) }
             return
         }
@@ -71,7 +72,7 @@ struct SegmentOpening {
             try onDisk { () throws(DiskFault) in try file.truncate(to: end) }
             recovery.truncated[id] = size - end
         }
-        // A disk that changed one byte of it may change another: nothing more is written to it.
+        // A disk that changed or lost one byte of it may do so again: nothing more is written to it.
         writers.seal(segment)
     }
 
