@@ -21,8 +21,6 @@ public struct StoreRebuild: Sendable {
         var cities: [Digest: [Int64]] = [:]
         for lost in check.lostChunks { cities[lost.id, default: []].append(lost.city) }
         if cities.isEmpty { return }
-        // Rows may name only what is durable.
-        try content.sync()
         var found: [ChunkPlace] = []
         for segment in try content.segments() where !cities.isEmpty {
             try progress(0, check.bytes)
@@ -43,7 +41,9 @@ public struct StoreRebuild: Sendable {
         }
         placed = found.count
         stillLost = cities.values.reduce(0) { $0 + $1.count }
-        if dryRun { return }
+        if dryRun || found.isEmpty { return }
+        // Rows may name only what is durable, and the scan reads up to what was written last.
+        try content.sync()
         for start in stride(from: 0, to: found.count, by: 10_000) {
             try metadata.place(Array(found[start..<min(start + 10_000, found.count)]))
         }

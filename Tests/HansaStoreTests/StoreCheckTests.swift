@@ -94,6 +94,33 @@ import Testing
         #expect(try StoreRebuild(of: metadata, content, dryRun: false).placed == 0)
     }
 
+    /// What was written while it looked is durable before a row names it.
+    @Test func aPlaceThatWasWrittenMeanwhileSurvivesACrash() throws {
+        try node.publish("roads", Self.text(1))
+        let lost = try chunk(of: "roads")
+        let block = try content.block(at: lost.block)
+        try content.seal(.content)
+        // In a segment that takes more.
+        try node.publish("bikes", Self.text(2))
+        flip(lost.block, byte: 30)
+        #expect(try check().findings.compactMap { $0.package?.path } == ["roads"])
+        var calls = 0
+        let dry = try StoreRebuild(of: metadata, content, dryRun: true) { _, _ in calls += 1 }
+        #expect(dry.placed == 0)
+        let first = calls - (try content.segments().count) + 1
+        calls = 0
+        let rebuild = try StoreRebuild(of: metadata, content, dryRun: false) { _, _ in
+            calls += 1
+            if calls >= first { _ = try content.append(block: block) }
+        }
+        #expect(rebuild.placed > 0 && rebuild.stillLost == 0)
+        let place = try chunk(of: "roads").block
+        #expect(place != lost.block)
+        node.crash()
+        let again = try SegmentStore.open(disk: node.disk, directory: "segments") { _ in .known(0) }.store
+        #expect(try again.block(at: place) == block)
+    }
+
     /// The same chunks are kept once for each city that served them: one copy's damage is the other's place.
     @Test func aDamagedChunkIsFoundInAnotherWholeRecord() throws {
         let agreement = try world.agree(0, 1)
