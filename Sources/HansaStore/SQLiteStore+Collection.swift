@@ -6,6 +6,7 @@ internal import HansaCore
 internal import HansaDocuments
 internal import HansaLog
 internal import HansaSync
+internal import HansaTerms
 
 /// A row of `chunk` that no release needs.
 struct LooseChunk: Sendable {
@@ -176,6 +177,47 @@ extension SQLiteStore {
         }
     }
 
+    /// Deletes transfers of which nothing more comes: their agreement is over, their partner was removed, or their release was withdrawn. What
+    /// they have fetched is nobody's then. Returns how many.
+    func giveUpTransfers(at now: Timestamp, release: (ContentLocation) -> Release?) throws -> Int {
+        guard try query({ try Int.fetchOne($0, sql: "SELECT 1 FROM transfer LIMIT 1") }) != nil else { return 0 }
+        return try transaction { database in
+            let store = SQLiteReading(database, shared)
+            func isOver(_ transfer: TransferRow) throws -> Bool {
+                guard let view = try store.subscribedView(transfer.view), let record = try store.agreement(view.agreement),
+                    let partner = try store.partner(view.publisher)
+                else { return true }
+                switch record.state(at: now) {
+                case .rejected, .expired, .terminated, .superseded: return true
+                case .draft, .proposed, .active, .suspended: break
+                }
+                if partner.state == .removed { return true }
+                guard let release = release(transfer.document),
+                    let withdrawn = try store.package(release.package)?.withdrawnSeq
+                else { return false }
+                return release.seq(of: release.package.city) <= withdrawn
+            }
+            let over = try store.transfers().filter(isOver)
+            for transfer in over {
+                try database.execute(
+                    sql: "DELETE FROM transfer WHERE view = (SELECT id FROM view WHERE digest = ?) AND release = ?",
+                    arguments: [transfer.view.withUnsafeBytes { Data($0) }, transfer.release.withUnsafeBytes { Data($0) }])
+            }
+            return (over.count, {})
+        }
+    }
+
+    /// Segments that are no more are not to be rewritten: where a disk lost one, nothing else would take it from the list.
+    func forgetSegmentsToRewrite(notAmong segments: Set<UInt32>) throws {
+        try transaction { database in
+            let listed = try SQLiteStore.segmentsToRewrite(database)
+            if !listed.isSubset(of: segments) {
+                try SQLiteStore.setSegmentsToRewrite(listed.intersection(segments), database)
+            }
+            return ((), {})
+        }
+    }
+
     /// From now on releases that are given content are noted, for `sweep`.
     func beginTracing() throws {
         // Within a transaction: one that has noted nothing is either over, or begins after this.
@@ -194,9 +236,15 @@ extension SQLiteStore {
         try transaction { database in
             var needed: Set<ChunkKey> = []
             var neededOfAll: Set<UInt64> = []
-            func need(_ row: ContentRow) throws {
+            // Of a page that cannot be read nobody knows what it needs: nothing of that city goes.
+            var undecided: Set<Int64> = []
+            func need(_ row: ContentRow) {
                 for page in row.pages {
-                    for entry in try entries(page) {
+                    guard let named = try? entries(page) else {
+                        undecided.insert(row.city)
+                        continue
+                    }
+                    for entry in named {
                         if row.city == 0 {
                             neededOfAll.insert(entry.id.prefix)
                         } else {
@@ -209,14 +257,16 @@ extension SQLiteStore {
                 let row = try Row.fetchOne(
                     database, sql: "SELECT COALESCE(served_by, writer), pages FROM release WHERE digest = ?",
                     arguments: [release.withUnsafeBytes { Data($0) }])
-                if let row { try need(ContentRow(city: row[0], pages: try SQLiteStore.places(row, 1))) }
+                if let row { need(ContentRow(city: row[0], pages: try SQLiteStore.places(row, 1))) }
             }
-            try SQLiteStore.eachTransfer(database, need)
+            try SQLiteStore.eachTransfer(database) { need($0) }
             var segments = try SQLiteStore.segmentsToRewrite(database)
             let find = try database.cachedStatement(sql: "SELECT segment FROM chunk WHERE city = ? AND id = ?")
             let delete = try database.cachedStatement(sql: "DELETE FROM chunk WHERE city = ? AND id = ?")
             var count = 0
-            for chunk in chunks where !needed.contains(chunk.key) && !neededOfAll.contains(chunk.id.prefix) {
+            if undecided.contains(0) { return (0, {}) }
+            for chunk in chunks
+            where !undecided.contains(chunk.city) && !needed.contains(chunk.key) && !neededOfAll.contains(chunk.id.prefix) {
                 // Fetched again by a transfer that is not written down yet.
                 if shared.isRevived(chunk.key) { continue }
                 let arguments: StatementArguments = [chunk.city, chunk.id.withUnsafeBytes { Data($0) }]

@@ -1,6 +1,7 @@
 // Collection: bytes that no release needs leave the disk.
 //
 //   give up    releases of withdrawn packages keep their documents, and lose table and pages            one logged transaction
+//              transfers of which nothing more comes                                                    a transaction
 //   mark       every chunk that an index of a release, or a transfer, names                             a snapshot
 //   condemn    the others; for a while nothing new counts on them (`SQLiteReading.heldLocations`)        in memory
 //   sweep      their rows after a while, but for those that something came to need or that came again   a transaction for each batch
@@ -14,6 +15,7 @@
 internal import HansaContent
 public import HansaCore
 internal import HansaCrypto
+internal import HansaDocuments
 internal import HansaSync
 internal import Synchronization
 
@@ -39,6 +41,8 @@ public final class StoreCollection: Sendable {
     public struct Report: Sendable, Equatable {
         /// Withdrawn ones that lost their content.
         public var releasesGivenUp = 0
+        /// Of which nothing more comes: their agreement is over, or their partner removed, or their release withdrawn.
+        public var transfersGivenUp = 0
         /// Rows of chunks that went.
         public var chunksSwept = 0
         /// Chunks that no release needs and that go in a later pass.
@@ -54,7 +58,9 @@ public final class StoreCollection: Sendable {
         /// Records that are needed and damaged: they, and their segments, stay.
         public var damaged: [SegmentStore.Damage] = []
 
-        public var hasChanged: Bool { releasesGivenUp + chunksSwept + segmentsRewritten > 0 || bytesDeleted > 0 }
+        public var hasChanged: Bool {
+            releasesGivenUp + transfersGivenUp + chunksSwept + segmentsRewritten > 0 || bytesDeleted > 0
+        }
     }
 
     /// A segment as a survey found it.
@@ -93,7 +99,8 @@ public final class StoreCollection: Sendable {
     /// Whether there is withdrawn content, or something waits for its time. Cheap, for a look now and then.
     public func hasWork() throws -> Bool {
         if state.withLock({ !$0.condemned.isEmpty || !$0.retired.isEmpty }) { return true }
-        return try metadata.withdrawnWithContent() > 0 || !metadata.segmentsToRewrite().isEmpty
+        let stuck = state.withLock { $0.stuck }
+        return try metadata.withdrawnWithContent() > 0 || !metadata.segmentsToRewrite().isSubset(of: stuck)
     }
 
     // MARK: A pass
@@ -111,6 +118,9 @@ public final class StoreCollection: Sendable {
         var report = Report()
         try delete(at: now, isAlone, &report, proceed)
         report.releasesGivenUp = try metadata.giveUpWithdrawn(at: now)
+        report.transfersGivenUp = try metadata.giveUpTransfers(at: now) { place in
+            (try? Envelope(binary: content.body(at: place))).flatMap { try? Release(payload: $0.payload) }
+        }
         try metadata.beginTracing()
         defer { metadata.endTracing() }
         let reachable = try ReachableChunks(metadata, content) { try proceed(0) }
@@ -227,6 +237,7 @@ public final class StoreCollection: Sendable {
         _ reachable: ReachableChunks, at now: Timestamp, _ isAlone: Bool, _ report: inout Report,
         _ proceed: (UInt64) throws -> Void
     ) throws {
+        try metadata.forgetSegmentsToRewrite(notAmong: Set(content.segments()))
         let given = try metadata.segmentsToRewrite()
         // What was given up lies in a segment that is still written: another takes its place.
         for segment in given { try content.sealIfOpen(segment) }

@@ -3,6 +3,7 @@ import GRDB
 import HansaContent
 import HansaCore
 import HansaSync
+import HansaTerms
 import HansaTestSupport
 import Testing
 
@@ -192,6 +193,82 @@ import Testing
         try Self.expectSound(node)
     }
 
+    /// A recipient with a transfer of `roads`, four chunks, and a sound rest.
+    private static func fetching() throws -> (Pair, TransferRow) {
+        let pair = try Pair()
+        let release = try pair.publisher.publish("roads", text(1))
+        pair.sync()
+        let metadata = try stores(pair.recipient).0
+        let row = try #require(try metadata.read { try $0.release(release) })
+        let view = try #require(try metadata.read { try $0.subscribedViews() }.first)
+        var transfer = Samples.transfer(view.id, release)
+        (transfer.document, transfer.table, transfer.pages) = (row.document, row.table, row.pages)
+        try metadata.write(at: pair.world.now) { try $0.put(transfer) }
+        try metadata.transaction { database in
+            try database.execute(sql: "DELETE FROM release; DELETE FROM holding")
+            return ((), {})
+        }
+        return (pair, transfer)
+    }
+
+    enum End: CaseIterable { case termination, removal, withdrawal }
+
+    @Test(arguments: End.allCases) func aTransferOfWhichNothingMoreComesKeepsNothing(_ end: End) throws {
+        let (pair, transfer) = try Self.fetching()
+        let node = pair.recipient
+        let metadata = try Self.stores(node).0
+        let collection = try Self.collection(node)
+        let before = try Self.collect(collection, pair.world.now)
+        #expect(before.transfersGivenUp == 0 && before.chunksSwept == 0)
+        pair.world.link(0, 1).cut()
+        switch end {
+        case .termination:
+            try node.terminate(try #require(try metadata.read { try $0.agreements() }.first?.digest))
+        case .removal:
+            try metadata.write(at: pair.world.now) { tx in
+                var partner = try #require(try tx.partner(pair.publisher.city))
+                partner.state = .removed
+                try tx.put(partner)
+            }
+        case .withdrawal:
+            try metadata.write(at: pair.world.now) { tx in
+                var row = try #require(try tx.package(PackageID(city: pair.publisher.city, path: "roads")))
+                row.withdrawnSeq = 1
+                try tx.put(row)
+            }
+        }
+        let after = try Self.collect(collection, pair.world.now)
+        #expect(after.transfersGivenUp == 1 && after.chunksSwept == 4)
+        #expect(try metadata.read { try $0.transfer(transfer.view, transfer.release) } == nil)
+        #expect(try Self.chunksOnDisk(node).isEmpty)
+    }
+
+    @Test func aPageOfATransferThatCannotBeReadKeepsItsCitysChunksAndNoOthers() throws {
+        let (pair, transfer) = try Self.fetching()
+        let node = pair.recipient
+        try node.publish("bikes", Self.text(2))
+        try node.withdraw("bikes")
+        let (metadata, _) = try Self.stores(node)
+        let page = transfer.pages[0]
+        node.disk.flipBit(Self.path(page.segment), byte: Int(page.offset) + 40, bit: 2)
+        #expect(try Self.collect(try Self.collection(node), pair.world.now).chunksSwept == 4)
+        let theirs = try metadata.read { try $0.chunkLocations(of: pair.publisher.city, Array(Self.ids(Self.text(1)))) }
+        #expect(theirs.count == 4 && theirs.allSatisfy { $0 != nil })
+    }
+
+    @Test func aSegmentThatIsGoneIsNoWork() throws {
+        let pair = try Pair()
+        let metadata = try Self.stores(pair.publisher).0
+        try metadata.transaction { database in
+            try database.execute(sql: "INSERT INTO setting VALUES ('store.rewrite', x'000003e7')")
+            return ((), {})
+        }
+        let collection = try Self.collection(pair.publisher)
+        #expect(try collection.hasWork())
+        try Self.collect(collection, pair.world.now)
+        #expect(try !collection.hasWork())
+    }
+
     @Test func aRowCanNotNameWhatWasGivenUp() throws {
         let pair = try Pair()
         let node = pair.publisher
@@ -237,8 +314,11 @@ import Testing
         try node.withdraw("roads")
         try content.seal(.content)
         node.disk.flipBit(Self.path(place.block.segment), byte: Int(place.block.offset) + 40, bit: 2)
-        let report = try Self.collect(try Self.collection(node), pair.world.now)
+        let collection = try Self.collection(node)
+        let report = try Self.collect(collection, pair.world.now)
         #expect(report.damaged.count == 1)
+        // It is not looked at again each hour.
+        #expect(try !collection.hasWork())
         #expect(try content.segments().contains(place.block.segment))
         let check = try StoreCheck(of: metadata, content)
         #expect(Set(check.findings.compactMap { $0.package?.path }) == ["bikes"])
