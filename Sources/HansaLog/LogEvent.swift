@@ -47,7 +47,7 @@ public enum LogEvent: String, Sendable, CaseIterable {
     case releaseDelivered = "release.delivered"
     case releaseReceived = "release.received"
     case releaseRefused = "release.refused"
-    case releaseEnded = "release.ended"
+    case releaseMoved = "release.moved"
     case receiptSent = "receipt.sent"
     case receiptReceived = "receipt.received"
     case receiptRefused = "receipt.refused"
@@ -120,7 +120,7 @@ public enum LogEvent: String, Sendable, CaseIterable {
             ("Agreement refused", "A document about an agreement was not taken; reason says why. Not written by this version.")
         case .accessGranted: ("Access granted", "An administrator granted a partner access; details hold the whole grant.")
         case .accessRevoked: ("Access revoked", "An administrator ended a grant; what lay under it is no longer served.")
-        case .accessEnded: ("Access ended", "A grant reached its end date.")
+        case .accessEnded: ("Access ended", "A partner's release is no longer shared with us; reason says why.")
         case .accessDenied:
             (
                 "Access denied",
@@ -160,7 +160,8 @@ public enum LogEvent: String, Sendable, CaseIterable {
         case .releaseDelivered: ("Release delivered", "All content that the partner asked for has been handed to its connection.")
         case .releaseReceived: ("Release received", "A partner's release was verified, stored and is accepted.")
         case .releaseRefused: ("Release refused", "A partner's release was not accepted; reason says which check it failed.")
-        case .releaseEnded: ("Release ended", "A partner's release is no longer shared with us; reason says why.")
+        case .releaseMoved:
+            ("Release moved", "A partner's release that we hold is shared with us at another level; details.level gives it.")
         case .receiptSent:
             ("Receipt sent", "We signed a receipt for a partner; details count its items. Not written by this version.")
         case .receiptReceived: ("Receipt received", "A partner's signed receipt arrived and was verified.")

@@ -87,6 +87,9 @@ public struct DatabaseRemake: Sendable {
     private var commits: [Commit] = []
     private var known: Set<Digest> = []
     private var ended: [Digest: [Digest: String]] = [:]
+    private var moved: [Digest: [Digest: Grant.Level]] = [:]
+    /// Agreements that the log says were terminated, and the archive does not.
+    private var terminated: Set<Digest> = []
     private var offers: [Digest: [Digest: Offer]] = [:]
     private var subscriptions: [Digest: Subscription] = [:]
     private var lastTime: Timestamp?
@@ -129,7 +132,7 @@ public struct DatabaseRemake: Sendable {
             let (restored, later) = try metadata.write(at: now) { tx in
                 (try PolicyArchive.restore(newest.contents, to: tx), try restrictions.apply(to: tx))
             }
-            (grantsEnded, partnersHeld) = (later.grants, later.partners)
+            (grantsEnded, partnersHeld, terminated) = (later.grants, later.partners, later.agreements)
             try metadata.setPolicyArchive(newest.number, SHA256.hash(newest.contents), newest.places)
             (partners, agreements, grants, hasArchive) = (restored.partners, restored.agreements.count, restored.grants, true)
         }
@@ -177,11 +180,17 @@ public struct DatabaseRemake: Sendable {
             if let view, let agreement = entry.agreement {
                 subscriptions[view] = Subscription(agreement: agreement, publisher: partner)
                 ended[release]?[view] = nil
+                moved[release]?[view] = nil
             }
             commit(release, servedBy: partner, view: view, entry)
-        case .releaseEnded:
+        case .accessEnded:
             guard let partner = entry.partner, let view = view(to: own, from: partner) else { return }
             ended[release, default: [:]][view] = entry.reason ?? "dropped"
+        case .releaseMoved:
+            guard let partner = entry.partner, let view = view(to: own, from: partner),
+                let level = entry.details?["level"]?.string.flatMap(Grant.Level.init(rawValue:))
+            else { return }
+            moved[release, default: [:]][view] = level
         case .releaseOffered, .releaseDelivered:
             guard let partner = entry.partner, let package = entry.package, let agreement = entry.agreement,
                 let view = view(to: partner, from: own)
@@ -265,11 +274,13 @@ public struct DatabaseRemake: Sendable {
         }
         try put(release, summary, commit.digest, tx)
         if let view = commit.view {
-            let reason = ended[commit.digest]?[view]
+            let isOver = subscriptions[view].map { terminated.contains($0.agreement) } ?? false
+            let reason = ended[commit.digest]?[view] ?? (isOver ? "dropped" : nil)
             try tx.put(
                 HoldingRow(
-                    view: view, release: commit.digest, level: commit.level, state: reason == nil ? .accepted : .ended,
-                    transfer: commit.transfer, reason: reason, package: release.package))
+                    view: view, release: commit.digest, level: moved[commit.digest]?[view] ?? commit.level,
+                    state: reason == nil ? .accepted : .ended, transfer: commit.transfer, reason: reason,
+                    package: release.package))
         }
     }
 

@@ -42,6 +42,8 @@ struct LoggedRestrictions {
         var grants = 0
         /// Paused or removed, or paused here because their newest keyring is not in the archive: the keys before it may be stolen.
         var partners = 0
+        /// Terminated: what we hold under them has ended, as if they had dropped it.
+        var agreements: Set<Digest> = []
     }
 
     func apply(to tx: any MetadataWriting) throws -> Applied {
@@ -53,6 +55,7 @@ struct LoggedRestrictions {
                 ended.insert(agreement)
             }
         }
+        applied.agreements = ended
         for var grant in try tx.grants()
         where grant.ended == nil && (grants.contains(grant.id) || ended.contains(grant.agreement)) {
             grant.ended = tx.now

@@ -240,7 +240,8 @@ extension Puller {
         for item in items {
             if isPassedOn { toPassOn.insert(item.digest) }
             if var before = try tx.holding(id, item.digest), before.state != .ended {
-                if before.level != item.level {
+                let isMoved = before.level != item.level
+                if isMoved {
                     if SeededBug.isOn(.levelNotMoved) { continue }
                     view.members.remove(MemberSet.memberID(release: item.digest, level: before.level.code))
                     view.members.insert(MemberSet.memberID(release: item.digest, level: item.level.code))
@@ -259,6 +260,12 @@ extension Puller {
                     try insert(transfer, tx)
                     try tx.removeTransfer(id, item.digest)
                     try log(item, transfer.release.package, under: view.agreement, tx)
+                } else if isMoved, item.refusal == nil {
+                    // A database that is made again from the log must not hold it whole again.
+                    try tx.log(
+                        LogDraft(
+                            .releaseMoved, partner: peer, package: before.package, release: item.digest,
+                            agreement: view.agreement, details: ["level": .string(item.level.rawValue)]))
                 }
                 continue
             }
@@ -331,6 +338,17 @@ extension Puller {
                 withdrawnSeq: row?.withdrawnSeq))
     }
 
+    /// The release has left the view. The log has it too: what is made again from it must not hold it.
+    func end(_ holding: inout HoldingRow, under agreement: Digest, _ tx: any MetadataWriting) throws {
+        holding.state = .ended
+        holding.reason = "dropped"
+        try tx.put(holding)
+        try tx.log(
+            LogDraft(
+                .accessEnded, partner: peer, package: holding.package, release: holding.release, agreement: agreement,
+                reason: "dropped"))
+    }
+
     private func advance(_ id: Digest, to cursor: [UInt8], listed: Set<Digest>?, _ tx: any MetadataWriting) throws
         -> FeedAcknowledged?
     {
@@ -349,9 +367,7 @@ extension Puller {
                             members.insert(MemberSet.memberID(release: row.release, level: row.level.code))
                         } else if !SeededBug.isOn(.resetKeepsRest) {
                             if try isPassedOn(under: view.agreement, tx) { toPassOn.insert(row.release) }
-                            row.state = .ended
-                            row.reason = "dropped"
-                            try tx.put(row)
+                            try end(&row, under: view.agreement, tx)
                         }
                     }
                 }

@@ -352,13 +352,7 @@ extension Puller {
                 try tx.removeTransfer(id, drop.release)
                 guard var holding = try tx.holding(id, drop.release), holding.state != .ended else { continue }
                 view.members.remove(MemberSet.memberID(release: drop.release, level: holding.level.code))
-                holding.state = .ended
-                holding.reason = "dropped"
-                try tx.put(holding)
-                try tx.log(
-                    LogDraft(
-                        .accessEnded, partner: self.peer, package: holding.package, release: drop.release,
-                        agreement: view.agreement, reason: "dropped"))
+                try self.end(&holding, under: view.agreement, tx)
             }
             try tx.put(view)
             shown = try self.passOn(tx)

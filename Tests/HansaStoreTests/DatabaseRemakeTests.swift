@@ -143,6 +143,74 @@ import Testing
         #expect(states == [.active, .paused, .paused])
     }
 
+    /// What a partner took back, or showed us less of, is not brought back with its documents.
+    @Test func whatIsSharedWithUsNoLongerDoesNotComeBack() throws {
+        var options = World.Options()
+        options.engine = .sqlite
+        let world = try World(seed: 7, cities: ["auckland.nz", "kitchener.ca", "porto.pt"], options: options)
+        let (one, two, three) = (world.nodes[0], world.nodes[1], world.nodes[2])
+        let agreement = try world.agree(0, 1)
+        let other = try world.agree(2, 1, id: "other")
+        var releases: [String: Digest] = [:]
+        var grants: [String: String] = [:]
+        for (number, name) in ["again", "dropped", "kept", "moved", "unheard"].enumerated() {
+            grants[name] = try one.grant(two.city, "auckland.nz/\(name)", under: agreement)
+            releases[name] = try one.publish(name, Self.text(UInt64(number) + 1))
+        }
+        try one.grant(two.city, "auckland.nz/moved", under: agreement, level: .discover)
+        try three.grant(two.city, "porto.pt/**", under: other)
+        let roads = try three.publish("roads", Self.text(9))
+        world.connect(0, 1)
+        world.connect(1, 2)
+        world.run(seconds: 30)
+        let metadata = try #require(two.metadata as? SQLiteStore)
+        let content = try #require(two.content as? SegmentStore)
+        try metadata.keepPolicy(in: content)
+
+        func revoke(_ name: String) throws { try one.revoke(try #require(grants[name])) }
+        for name in ["again", "dropped", "moved"] { try revoke(name) }
+        world.run(seconds: 30)
+        _ = try one.grant(two.city, "auckland.nz/again", under: agreement)
+        world.run(seconds: 30)
+        // One leaves the view while nobody listens, and the whole view is told again.
+        world.link(0, 1).cut()
+        world.run(seconds: 10)
+        try revoke("unheard")
+        let view = ViewIdentity.viewID(agreement: agreement, publisher: one.city, recipient: two.city)
+        try metadata.write(at: world.now) { tx in
+            var row = try #require(try tx.subscribedView(view))
+            row.cursor = []
+            try tx.put(row)
+        }
+        world.link(0, 1).join()
+        world.connect(0, 1)
+        world.run(seconds: 60)
+        world.link(1, 2).cut()
+        world.run(seconds: 10)
+        try two.terminate(other)
+
+        func holding(_ store: SQLiteStore, _ release: Digest) throws -> HoldingRow? {
+            try store.read { try $0.holdings(of: release) }.first
+        }
+        let again = try SQLiteStore(inMemoryWith: DeterministicRandom(seed: 9))
+        let own = try metadata.read { try $0.keyringEnvelopes(of: two.city) }
+        _ = try DatabaseRemake(
+            into: again, from: content, logs: [try Self.log(of: two)], own: two.city, keyrings: own, at: world.now)
+        for (name, release) in releases.sorted(by: { $0.key < $1.key }) {
+            let rows = try [metadata, again].map { try holding($0, release) }
+            #expect(rows[0] != nil && rows[0] == rows[1], "\(name)")
+        }
+        for store in [metadata, again] {
+            let states = try ["again", "dropped", "kept", "moved", "unheard"].map { name in
+                try holding(store, try #require(releases[name])).map { $0.state == .accepted ? "\($0.level)" : "\($0.state)" }
+            }
+            #expect(states == ["sync", "ended", "sync", "discover", "ended"])
+        }
+        // The archive does not know of the termination, so that nothing else says that it is over.
+        #expect(try holding(again, roads)?.state == .ended)
+        #expect(world.findings == [] && world.violations == [])
+    }
+
     /// A withdrawal under the number of a release lies in the proof of that fork alone, and stays a withdrawal.
     @Test func aForkThatTookBackStillDoes() throws {
         var options = World.Options()
