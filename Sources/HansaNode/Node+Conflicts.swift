@@ -12,7 +12,7 @@ internal import HansaTerms
 
 extension Node {
     /// How far the numbers are raised beyond what was seen: other partners may hold more than the one that showed it.
-    static let fenceGap: UInt64 = 1 << 20
+    static let fenceGap = OwnChains.gap
 
     public func conflictList(_ caller: Caller) throws(Problem) -> JSONValue {
         let rows = try read { store -> [JSONValue] in
@@ -243,14 +243,7 @@ extension Node {
 
     /// Our next release of the package gets a number above this one.
     func raise(_ id: PackageID, to seq: UInt64, _ tx: any MetadataWriting) throws {
-        guard id.city == city else {
-            var chain = try tx.ownChain(of: id, by: city)
-            chain.lastSeq = max(chain.lastSeq, seq)
-            return try tx.setOwnChain(chain, of: id)
-        }
-        guard var row = try tx.package(id) else { return }
-        row.lastSeq = max(row.lastSeq, seq)
-        try tx.put(row)
+        try tx.raiseOwnChain(of: id, by: city, to: seq)
     }
 
     private func close(

@@ -60,7 +60,7 @@ extension Node {
             origin: logs.nextOrigin,
             storage: { try Node.logStorage(number, self.paths) },
             record: { tx, closing in
-                let chains = try self.chains(tx)
+                let chains = try tx.ownChains(of: self.city)
                 packages = chains.count
                 stated = succession(closing.checkpoint)
                 // First of all, so that whoever reads the new log knows what it follows.
@@ -80,7 +80,7 @@ extension Node {
             })
         var rotation = request
         rotation.key = "log"
-        if rotation.dryRun { packages = try read { try self.chains($0).count } }
+        if rotation.dryRun { packages = try read { try $0.ownChains(of: self.city).count } }
         let members = try nextVersion(caller, rotation, .log, officerKey, opening: opening, at: step)
         let keyring = members.first { $0.name == "keyring" }?.value ?? .null
         let partners = members.first { $0.name == "partners" }?.value ?? .null
@@ -127,22 +127,5 @@ extension Node {
     static func logStorage(_ number: Int, _ paths: HomePaths) throws -> FileTileStorage {
         if number > 1 { try PosixDisk(root: paths.log).makeDirectory("\(number)") }
         return try FileTileStorage(disk: try PosixDisk(root: paths.log(number)))
-    }
-
-    /// What we have signed or may sign: our own packages, and those of others in which we have a chain.
-    private func chains(_ store: any MetadataReading) throws -> [(PackageID, UInt64)] {
-        var found: [(PackageID, UInt64)] = []
-        try eachPackage(of: city, in: store) { found.append(($0.package, $0.lastSeq)) }
-        let patterns = try store.policy().agreements.flatMap { $0.agreement.maintainers ?? [] }.filter {
-            $0.cities.contains(self.city)
-        }
-        .flatMap(\.packages).filter { $0.city != self.city }
-        for other in Set(patterns.map(\.city)).sorted() {
-            try eachPackage(of: other, in: store) { row in
-                guard patterns.contains(where: { $0.matches(row.package) }) else { return }
-                found.append((row.package, try store.ownChain(of: row.package, by: city).lastSeq))
-            }
-        }
-        return found
     }
 }

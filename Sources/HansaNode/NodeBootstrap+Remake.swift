@@ -78,6 +78,7 @@ extension NodeBootstrap {
                 "withContent": JSONValue(remake.withContent),
                 "chunks": JSONValue(remake.chunks), "missing": JSONValue(remake.missing),
                 "receipts": JSONValue(remake.receipts), "disputes": JSONValue(remake.disputes),
+                "raised": JSONValue(remake.raised), "raisedBy": JSONValue(remake.raisedBy),
                 "hasArchive": .bool(remake.hasArchive),
             ]
         }

@@ -52,6 +52,10 @@ public struct DatabaseRemake: Sendable {
     public var receipts: Int { evidence.receipts }
     /// Open and resolved ones.
     public var disputes: Int { evidence.disputes }
+    /// Packages of which our next release has a number so far above what is known: what cannot be read, or was not yet in the log's files, may have
+    /// been given out.
+    public private(set) var raised = 0
+    public var raisedBy: UInt64 { OwnChains.gap * (1 + timesRaised) }
     /// Packages that other cities write too: their heads are to be picked anew.
     public private(set) var coMaintained: Set<PackageID> = []
 
@@ -63,6 +67,8 @@ public struct DatabaseRemake: Sendable {
         let level: Grant.Level
         let view: Digest?
         let transfer: [UInt8]
+        /// The package that it takes back.
+        let withdraws: PackageID?
     }
     private struct Offer {
         let partner: CityID
@@ -93,6 +99,8 @@ public struct DatabaseRemake: Sendable {
     private var offers: [Digest: [Digest: Offer]] = [:]
     private var subscriptions: [Digest: Subscription] = [:]
     private var lastTime: Timestamp?
+    /// Restores and remakes before this one: each raised all numbers.
+    private var timesRaised: UInt64 = 0
     private var size: UInt64 = 0
 
     private var documents: [Digest: ContentLocation] = [:]
@@ -141,7 +149,10 @@ public struct DatabaseRemake: Sendable {
             try metadata.write(at: now) { tx in for commit in batch { try put(commit, content, tx) } }
         }
         try metadata.write(at: now) { tx in try putViews(tx) }
-        try metadata.write(at: now) { tx in try evidence.put(tx, content) { documents[$0] } }
+        try metadata.write(at: now) { tx in
+            try evidence.put(tx, content) { documents[$0] }
+            try raiseOwnChains(tx)
+        }
         for segment in segments where try content.isClass(.content, segment) {
             try progress(done, total)
             done += try content.size(of: segment)
@@ -161,6 +172,7 @@ public struct DatabaseRemake: Sendable {
             lastTime = max(lastTime ?? entry.time, entry.time)
             restrictions.take(entry)
             evidence.take(entry)
+            if entry.event == .homeRestored || entry.event == .databaseRemade { timesRaised += 1 }
             take(entry)
         }
     }
@@ -212,7 +224,8 @@ public struct DatabaseRemake: Sendable {
         known.insert(release)
         commits.append(
             Commit(
-                digest: release, servedBy: city, time: entry.time, level: level, view: view, transfer: entry.transfer ?? []))
+                digest: release, servedBy: city, time: entry.time, level: level, view: view, transfer: entry.transfer ?? [],
+                withdraws: entry.event == .packageWithdrawn ? entry.package : nil))
     }
 
     // MARK: Segments
@@ -249,7 +262,9 @@ public struct DatabaseRemake: Sendable {
         guard let place = documents[commit.digest], let envelope = try? Envelope(binary: content.body(at: place)),
             envelope.digest == commit.digest, let release = try? Release(payload: envelope.payload)
         else {
-            if !evidence.shows(commit.digest) { missing += 1 }
+            if evidence.shows(commit.digest) { return }
+            missing += 1
+            if let package = commit.withdraws { try withdraw(package, tx) }
             return
         }
         let summary = ReleaseSummary(release)
@@ -281,6 +296,35 @@ public struct DatabaseRemake: Sendable {
                     view: view, release: commit.digest, level: moved[commit.digest]?[view] ?? commit.level,
                     state: reason == nil ? .accepted : .ended, transfer: commit.transfer, reason: reason,
                     package: release.package))
+        }
+    }
+
+    /// By a document that cannot be read, so that its number is not known: what was committed before it is taken back.
+    private func withdraw(_ package: PackageID, _ tx: any MetadataWriting) throws {
+        guard var row = try tx.package(package) else { return }
+        let last = try tx.releases(of: package).map(\.release.ownerSeq).max() ?? 0
+        row.withdrawnSeq = max(row.withdrawnSeq ?? 0, last)
+        try tx.put(row)
+        try tx.endHoldings(of: package, upTo: last)
+    }
+
+    /// No number that was given out is signed again: by what the segments say, and once more for each time that numbers were raised before, which no
+    /// document tells.
+    private mutating func raiseOwnChains(_ tx: any MetadataWriting) throws {
+        var chains = try tx.ownChains(of: own)
+        // Without an archive no agreement says whose maintainers we are.
+        let known = Set(chains.map(\.package))
+        for package in coMaintained.subtracting(known).sorted() where package.city != own {
+            let chain = try tx.ownChain(of: package, by: own)
+            if chain.lastSeq > 0 { chains.append((package, chain.lastSeq)) }
+        }
+        raised = 0
+        for (package, lastSeq) in chains {
+            let (raisedTo, overflows) = lastSeq.addingReportingOverflow(raisedBy)
+            // At their end: nothing is signed of it any more.
+            guard !overflows, raisedTo < UInt64(Int64.max) else { continue }
+            try tx.raiseOwnChain(of: package, by: own, to: raisedTo)
+            raised += 1
         }
     }
 

@@ -12,7 +12,7 @@ internal import HansaTerms
 
 extension Puller {
     /// How far numbers are raised beyond what was shown.
-    static let recoveryGap: UInt64 = 1 << 20
+    static let recoveryGap = OwnChains.gap
     /// Of one chain, in one session: a partner that shows more has it fetched in the next ones.
     static let recoveredMax = 4096
 

@@ -228,9 +228,9 @@ struct ConflictTests {
         #expect(try conflicts(kitchener).isEmpty)
         try meet()
         try publish("4")
-        #expect(
-            try kitchener.node.packageHistory(kitchener.caller, package: roads)["releases"]?.array?.last?["seq"]
-                == JSONValue(UInt64(2 + 1 << 20 + 1)))
+        // A remake raises them too.
+        let seq = try kitchener.node.packageHistory(kitchener.caller, package: roads)["releases"]?.array?.last?["seq"]?.integer
+        #expect(try #require(seq) >= 2 + 2 << 20 + 1 && #require(seq) % (1 << 20) == 3)
         #expect(try kitchener.packages.map { $0["release"]?.string } != [second])
     }
 
