@@ -276,7 +276,7 @@ extension SQLiteStore {
                 count += 1
             }
             try SQLiteStore.setSegmentsToRewrite(segments, database)
-            return (count, {})
+            return (count, { if count > 0 { self.shared.countChunkRemoval() } })
         }
     }
 

@@ -131,11 +131,14 @@ public final class SQLiteStore: MetadataStore {
                 {
                     self.shared.learn(writing.names)
                     if !writing.revived.isEmpty { self.shared.revive(writing.revived) }
+                    if writing.hasLostChunks { self.shared.countChunkRemoval() }
                     if let version, let policy = writing.currentPolicy { self.shared.offer(policy, version: version) }
                 }
             )
         }
     }
+
+    public var chunkRemovals: UInt64 { shared.chunkRemovals }
 
     /// One immediate transaction. What `body` returns second runs after the commit, before the next transaction begins.
     func transaction<T>(_ body: (Database) throws -> (T, committed: () -> Void)) throws -> T {

@@ -17,6 +17,7 @@ final class SQLiteWriting: SQLiteReading {
     private var marks: [UInt32: UInt64] = [:]
     /// Chunks that this transaction brings again while collection wants them gone.
     private(set) var revived: Set<ChunkKey> = []
+    private(set) var hasLostChunks = false
     /// A statement failed: nothing of this transaction may be committed, even if the body went on.
     private var fault: (any Error)?
     /// Drawn and not yet used. Drawing a hundred costs as much as drawing one.
@@ -300,6 +301,7 @@ final class SQLiteWriting: SQLiteReading {
         }
         .map(standing)
         guard !standing.isEmpty else { return }
+        hasLostChunks = true
         let keys = "[" + standing.map { String(UInt64($0.segment) << 32 | UInt64($0.offset)) }.joined(separator: ",") + "]"
         for sql in [SQL.keepLostChunks, .forgetChunks] { try run(sql) { $0.text(keys) } }
     }

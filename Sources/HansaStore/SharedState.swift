@@ -14,6 +14,7 @@ final class SharedState: Sendable {
         var condemned: Set<ChunkKey> = []
         var revived: Set<ChunkKey> = []
         var keptPolicy: Int64?
+        var chunkRemovals: UInt64 = 0
         var waitingArchive: (number: UInt64, digest: Digest, places: [ContentLocation])?
     }
 
@@ -84,6 +85,9 @@ final class SharedState: Sendable {
             return values.revived
         }
     }
+
+    var chunkRemovals: UInt64 { values.withLock { $0.chunkRemovals } }
+    func countChunkRemoval() { values.withLock { $0.chunkRemovals += 1 } }
 
     /// The version of the policy that stands in the segments too.
     var keptPolicy: Int64? {

@@ -19,6 +19,10 @@ public protocol MetadataStore: Sendable {
     /// before the last logged entry (SYNC.md §2), and `.logUnavailable` when the log cannot be written.
     @discardableResult
     func write<T>(at now: Timestamp, _ body: (any MetadataWriting) throws -> T) throws -> T
+
+    /// Transactions of this process after which rows of chunks were gone: swept, or lost with a block. Counted after the commit and before the next
+    /// transaction begins, so that within one it stands still. May be asked in a transaction.
+    var chunkRemovals: UInt64 { get }
 }
 
 /// Why the store could not do it. Everything here is the world's or our own fault, never a peer's.

@@ -87,8 +87,22 @@ extension Puller {
         unflushedBytes = 0
     }
 
-    /// One durable step: chunks, releases, holdings, cursors and log entries together; then the frames that say so.
+    /// What is whole of a batch; the rest of it is asked for again.
     func commit(_ offered: [Settled], at now: Timestamp) throws -> [Frame] {
+        var offered = offered
+        // Ends: each round finds a removal that was committed since the one before.
+        while true {
+            offered = try stillWhole(offered)
+            let back = Set(offered.map(\.digest).filter(isOnWayBack))
+            do { return try commitWhole(offered, at: now) } catch is ChunksGone {
+                // What came back to us has a commit of its own, and may have had it.
+                offered.removeAll { back.contains($0.digest) && !isOnWayBack($0.digest) }
+            }
+        }
+    }
+
+    /// One durable step: chunks, releases, holdings, cursors and log entries together; then the frames that say so.
+    private func commitWhole(_ offered: [Settled], at now: Timestamp) throws -> [Frame] {
         let own = offered.filter { recovering.contains($0.digest) }
         let healed = offered.filter { healing[$0.digest] != nil }
         let batch = try lastCheck(offered.filter { !isOnWayBack($0.digest) })
@@ -154,6 +168,7 @@ extension Puller {
         let acknowledgements = try context.metadata.write(at: now) { tx -> [FeedAcknowledged] in
             shown = [:]
             for block in blocks { try tx.insertChunks(of: block.city, block: block.location, block.chunks) }
+            try self.mustBeWhole(batch, tx)
             for receipt in receipts {
                 try tx.insertReceipt(
                     receipt.envelope.digest, document: receipt.location, view: receipt.view, from: self.context.own)

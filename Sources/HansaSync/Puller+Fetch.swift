@@ -242,6 +242,7 @@ extension Puller {
     /// have to part a stored block.
     private func markHeld(in transfers: [Transfer]) throws {
         guard !transfers.isEmpty else { return }
+        for transfer in transfers { transfer.removalsSeen = context.metadata.chunkRemovals }
         let locations = try context.metadata.read { store in
             try transfers.map { try store.heldLocations(of: self.namespace(of: $0.digest), $0.entries.map(\.id)) }
         }

@@ -76,6 +76,7 @@ extension Puller {
         var shown: [CityID: Set<Digest>] = [:]
         try context.metadata.write(at: now) { tx in
             for block in blocks { try tx.insertChunks(of: block.city, block: block.location, block.chunks) }
+            try mustBeWhole(batch, tx)
             let update = try MembershipUpdate(context, tx)
             for transfer in whole {
                 let release = transfer.release

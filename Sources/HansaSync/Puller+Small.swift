@@ -184,6 +184,7 @@ extension Puller {
                 askApart(transfer)
                 continue
             }
+            transfer.removalsSeen = context.metadata.chunkRemovals
             (transfer.tableLocations, transfer.pageLocations) = (written.indexes[next].table, [written.indexes[next].page])
             try complete(transfer)
         }

@@ -78,6 +78,60 @@ extension Puller {
         }
     }
 
+    // MARK: Before the commit
+
+    /// Thrown out of a transaction that would have committed a release without a chunk: the batch is looked at again.
+    struct ChunksGone: Error {}
+
+    /// Without those of which a chunk is gone since it counted as here: swept, or lost with a block that another reader could not read. They begin anew,
+    /// with what is here.
+    func stillWhole(_ batch: [Settled]) throws -> [Settled] {
+        // Before the look: what goes during it is counted later, and found in the transaction.
+        let removals = context.metadata.chunkRemovals
+        return try batch.filter { item in
+            guard case .accepted(let transfer) = item, mayLack(transfer) else { return true }
+            if try context.metadata.read({ try self.isWhole(transfer, $0) }) {
+                transfer.removalsSeen = removals
+                return true
+            }
+            want(Wanted(view: transfer.view, release: transfer.digest, level: transfer.level, number: transfer.number))
+            return false
+        }
+    }
+
+    /// In the transaction that commits them, once its blocks have their rows: nothing can be swept between here and the commit.
+    func mustBeWhole(_ batch: [Settled], _ tx: any MetadataWriting) throws {
+        for case .accepted(let transfer) in batch where mayLack(transfer) {
+            guard try isWhole(transfer, tx) else { throw ChunksGone() }
+        }
+    }
+
+    /// No look is needed while no row of a chunk went. What is healed is read as a whole.
+    private func mayLack(_ transfer: Transfer) -> Bool {
+        !transfer.isDocumentOnly && healing[transfer.digest] == nil && transfer.removalsSeen != context.metadata.chunkRemovals
+    }
+
+    /// Its index was let go of, and is read again.
+    private func isWhole(_ transfer: Transfer, _ store: any MetadataReading) throws -> Bool {
+        let city = namespace(of: transfer.digest)
+        var fresh: Set<Digest>?
+        for page in transfer.pageLocations {
+            let entries: [ChunkEntry]
+            do { entries = try IndexPage.decode(context.content.body(at: page)) } catch StoreFault.damaged { return false }
+            for start in stride(from: 0, to: entries.count, by: Puller.chunksAtOnce) {
+                let part = entries[start..<min(entries.count, start + Puller.chunksAtOnce)]
+                let places = try store.chunkLocations(of: city, part.map(\.id))
+                for (entry, place) in zip(part, places) where place?.length != entry.length {
+                    let known =
+                        fresh ?? Set(unrecordedBlocks.lazy.filter { $0.city == city }.flatMap { $0.chunks.lazy.map(\.id) })
+                    fresh = known
+                    guard known.contains(entry.id) else { return false }
+                }
+            }
+        }
+        return true
+    }
+
     /// Where chunks of a transfer lie, from blocks of this session that have no rows yet, and from the store.
     func places(of numbers: Range<Int>, in transfer: Transfer) throws -> [ChunkLocation?] {
         let entries = transfer.entries[numbers]

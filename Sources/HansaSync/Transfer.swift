@@ -50,6 +50,8 @@ final class Transfer: @unchecked Sendable {
     var wasIndexAskedByBase = false
     /// What it is asked for by, as `Puller.Wanted.name`.
     var name: Digest
+    /// `MetadataStore.chunkRemovals` when all that counts as here had a place; nil where nobody has looked in this session.
+    var removalsSeen: UInt64?
     /// Written to a transfer row since the last change.
     var isRecorded = false
     /// Shown and not shared (level `discover`): with its document all has come.

@@ -25,6 +25,7 @@ public final class MemoryMetadataStore: MetadataStore {
         var commitFault: StoreFault?
         var hasCrashed = false
         var commits: UInt64 = 0
+        var chunkRemovals: UInt64 = 0
     }
 
     public convenience init(random: any RandomSource) { self.init(random: random, state: MemoryState()) }
@@ -48,7 +49,7 @@ public final class MemoryMetadataStore: MetadataStore {
         let state = try reading().beginning
         let writing = MemoryWriting(state, at: try TransactionTime.at(now, after: state.lastLogTime), random: random)
         let result = try body(writing)
-        try commit(writing.state)
+        try commit(writing.state, hasLostChunks: writing.hasLostChunks)
         return result
     }
 
@@ -75,12 +76,15 @@ public final class MemoryMetadataStore: MetadataStore {
         }
     }
 
-    private func commit(_ state: MemoryState) throws {
+    public var chunkRemovals: UInt64 { shared.withLock { $0.chunkRemovals } }
+
+    private func commit(_ state: MemoryState, hasLostChunks: Bool) throws {
         try shared.withLock { shared in
             if shared.hasCrashed { throw StoreFault.inputOutput("this store crashed") }
             if let fault = shared.commitFault.take() { throw fault }
             shared.reading = MemoryReading(state)
             shared.commits += 1
+            if hasLostChunks { shared.chunkRemovals += 1 }
         }
     }
 

@@ -11,6 +11,7 @@ internal import HansaTerms
 final class MemoryWriting: MemoryRows {
     let now: Timestamp
     var state: MemoryState
+    private(set) var hasLostChunks = false
     private let random: any RandomSource
 
     init(_ state: MemoryState, at now: Timestamp, random: any RandomSource) {
@@ -54,6 +55,7 @@ extension MemoryWriting: MetadataWriting {
     }
 
     func loseChunks(in blocks: [ContentLocation]) {
+        hasLostChunks = true
         for city in state.chunks.keys {
             let lost = (state.chunks[city] ?? [:]).filter { blocks.contains($0.value.block) }
             state.lostChunks[city, default: [:]].merge(lost) { $1 }

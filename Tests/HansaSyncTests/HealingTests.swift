@@ -48,6 +48,42 @@ import Testing
         }
     }
 
+    // MARK: A transfer that runs
+
+    /// Another reader finds a block damaged in which a running transfer has chunks: they come again before the release counts.
+    @Test func whatIsLostWhileATransferRunsComesAgainBeforeItCounts() throws {
+        let world = try Exchange.cities()
+        let (one, two) = (world.nodes[0], world.nodes[1])
+        let agreement = try world.agree(0, 1)
+        try one.grant(two.city, "kitchener.ca/**", under: agreement)
+        // Of one chunk each: no file is hashed beyond its chunks, so that nothing else looks for them.
+        let content = WorldContent((0..<300).map { ("data/\($0).csv", [WorldContent.chunk(UInt64($0), count: 15_000)]) })
+        let release = try one.publish("roads", content)
+        let exchange = Exchange(world)
+        var asks = try exchange.puller.ask(at: world.now)
+        var answers: [Frame] = []
+        for _ in 0..<10 where !answers.contains(where: { $0.type == .chunks }) {
+            answers = try exchange.answers(to: asks)
+            if !answers.contains(where: { $0.type == .chunks }) { asks = try exchange.asks(after: answers) }
+        }
+        let end = answers.popLast()
+        let last = try #require(end)
+        #expect(last.type == .chunks && answers.contains { $0.type == .chunks })
+        asks = try exchange.asks(after: answers)
+        world.run(seconds: 6)
+        asks += try exchange.puller.tick(at: world.now)
+        let transfer = try #require(try two.metadata.read { try $0.transfers() }.first)
+        let ids = try transfer.pages.flatMap { try IndexPage.decode(two.context.content.body(at: $0)).map(\.id) }
+        let places = try two.metadata.read { try $0.chunkLocations(of: one.city, ids) }.compactMap { $0 }
+        #expect(!places.isEmpty && places.count < ids.count)
+        let lost = try #require(places.first).block
+        try two.metadata.write(at: world.now) { try $0.loseChunks(in: [lost]) }
+        try exchange.run(asks + exchange.asks(after: [last]))
+        #expect(try exchange.holding(release)?.state == .accepted)
+        #expect(try two.files(of: release) == content)
+        #expect(world.findings == [] && world.violations == [])
+    }
+
     // MARK: The base of a delta
 
     enum Side: CaseIterable { case recipient, publisher }

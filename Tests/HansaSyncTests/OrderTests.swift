@@ -21,6 +21,7 @@ import Testing
     struct RecordedMetadata: MetadataStore {
         let store: any MetadataStore
         let recorder: Recorder
+        var chunkRemovals: UInt64 { store.chunkRemovals }
         func read<T>(_ body: (any MetadataReading) throws -> T) throws -> T { try store.read(body) }
         func write<T>(at now: Timestamp, _ body: (any MetadataWriting) throws -> T) throws -> T {
             let value = try store.write(at: now, body)
