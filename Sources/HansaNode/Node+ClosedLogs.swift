@@ -41,10 +41,9 @@ extension Node {
             let succession = first.flatMap { try? LogEntry($0) }.flatMap { LogSuccession($0) }
             let report = LogVerifier.verify(storage, key: key, former: Array(link.keys.dropLast()), known: earlier)
             var findings = report.findings.compactMap { finding -> Finding? in
-                // The log had been written on before it was closed: other entries took the place of those that were lost.
-                if case .historyDiffers(let size) = finding, let lost = succession?.lost, lost.first < size.value,
-                    size.value <= lost.end
-                {
+                // The log had been written on before it was closed: other entries took the place of those that were lost, of which there may have
+                // been more than anybody had shown.
+                if case .historyDiffers(let size) = finding, let lost = succession?.lost, lost.first < size.value {
                     later = known
                     return nil
                 }

@@ -258,7 +258,7 @@ extension Node {
             }
             let what = "\(short.count) of \(Words.count(ends.count, "segment")) missing or cut short: number \(first)"
             return isWhole == true
-                ? ("warn", "\(what); nothing that is needed is missing", "look at the disk")
+                ? ("warn", "\(what); no release lacks anything", "look at the disk; hansa store check tells what else lay there")
                 : ("fail", what, "start the node: what partners hold comes back; hansa store check tells what is missing")
         }
         check("content") {

@@ -14,7 +14,7 @@ extension NodeBootstrap {
     public static func remakeDatabase(home: String, dryRun: Bool) throws(Problem) -> JSONValue? {
         let paths = HomePaths(home)
         guard paths.isInitialised, access(paths.database, F_OK) != 0 else { return nil }
-        do throws(HomeFault) { try paths.check() } catch { throw problem(error) }
+        try check(paths)
         let document = try withLock(paths) { () throws(Problem) in try remake(paths, dryRun: dryRun) }
         guard !dryRun else { return document }
         // The log says that it happened. A crash before this leaves a database that is as good.

@@ -130,6 +130,10 @@ public enum NodeBootstrap {
         }
     }
 
+    /// The database is there, and no database of this home.
+    private static let rebuildRemedy =
+        "stop the node, move hansa.sqlite, hansa.sqlite-wal and hansa.sqlite-shm away, then: hansa store rebuild --dry-run"
+
     /// A part of the home is not there.
     static let goneRemedy = "is the disk mounted? else bring the whole home back from a backup"
 
@@ -140,8 +144,7 @@ public enum NodeBootstrap {
             if case .damaged(let what) = fault {
                 throw Problem(
                     .contentDamaged, "damaged: \(what)",
-                    try:
-                        "stop the node, move hansa.sqlite, hansa.sqlite-wal and hansa.sqlite-shm away, then: hansa store rebuild --dry-run"
+                    try: rebuildRemedy
                 )
             }
             throw Problem(.inputOutput, "\(fault)", try: "hansa doctor")
@@ -162,6 +165,14 @@ public enum NodeBootstrap {
         case .unsafe: Problem(.homeUnsafe, fault.description, try: "chown and chmod it as the message says, then: hansa doctor")
         case .inUse(_, let pid, _): Problem(.homeInUse, fault.description, try: pid.map { "ps -p \($0)" } ?? "hansa status")
         case .failed: Problem(.inputOutput, fault.description)
+        }
+    }
+
+    /// That all parts of a home stand where they should, and are ours alone.
+    static func check(_ paths: HomePaths) throws(Problem) {
+        do throws(HomeFault) { try paths.check() } catch {
+            if case .missing = error { throw Problem(.homeMissing, error.description, try: goneRemedy) }
+            throw problem(error)
         }
     }
 
@@ -203,7 +214,7 @@ public enum NodeBootstrap {
                 throw Problem(
                     .keyringInvalid,
                     "the database of \(paths.home) has no keyring of \(configuration.city): it is another city's, or damaged",
-                    try: goneRemedy)
+                    try: rebuildRemedy)
             }
             let keyring = try Keyring(envelope)
             let history = try envelopes.map { try Keyring($0) }
@@ -257,7 +268,7 @@ public enum NodeBootstrap {
                 .homeMissing, "there is no Hansa home at \(paths.home)",
                 try: "hansa init --home \(paths.home) --city ID --name TEXT")
         }
-        do throws(HomeFault) { try paths.check() } catch { throw problem(error) }
+        try check(paths)
         guard access(paths.database, F_OK) == 0 else {
             // Opening would make an empty one, and hide what is missing.
             throw Problem(

@@ -39,6 +39,8 @@ extension EndToEndTests {
             // A restart of both changes nothing, and nothing is sent again.
             #expect(try auckland.stop() == 0)
             #expect(try london.stop() == 0)
+            // When a round last ended is told after a stop too, though nobody asked Auckland for one.
+            #expect(try auckland.hansa(["partner", "list", "--json"]).json["partners"][0]["lastSync"].text != nil)
             try auckland.serve()
             try london.serve()
             let again = try london.hansa(["sync", "auckland.nz", "--wait", "--json"]).json["partners"][0]

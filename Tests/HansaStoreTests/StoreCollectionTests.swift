@@ -324,6 +324,23 @@ import Testing
         #expect(Set(check.findings.compactMap { $0.package?.path }) == ["bikes"])
     }
 
+    @Test func damageWhereNothingLiesThatIsNeededKeepsNoSegment() throws {
+        let pair = try Pair()
+        let node = pair.publisher
+        try node.publish("bikes", Self.text(2))
+        try node.publish("roads", Self.text(1))
+        let (metadata, content) = try Self.stores(node)
+        let place = try #require(
+            try metadata.read { try $0.chunkLocations(of: node.city, Array(Self.ids(Self.text(1)))) }.compactMap { $0 }.first)
+        try node.withdraw("roads")
+        try content.seal(.content)
+        node.disk.flipBit(Self.path(place.block.segment), byte: Int(place.block.offset) + 40, bit: 2)
+        let report = try Self.collect(try Self.collection(node), pair.world.now)
+        #expect(report.damaged.isEmpty)
+        #expect(try !content.segments().contains(place.block.segment))
+        #expect(try StoreCheck(of: metadata, content).findings.isEmpty)
+    }
+
     @Test func whatMayBeReadableAgainStaysWithItsSegmentForAsLongAsItIsNeeded() throws {
         let pair = try Pair()
         let node = pair.publisher

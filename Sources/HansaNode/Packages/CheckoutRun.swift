@@ -288,7 +288,7 @@ final class CheckoutRun {
             let names = modified.prefix(5).map { (prefix + $0).printable() }.joined(separator: ", ")
             throw Problem(
                 .checkoutModified,
-                "\(modified.count) files were changed since they were checked out: \(names)\(modified.count > 5 ? ", …" : "")",
+                "\(Words.count(modified.count, "file")) changed here since the checkout: \(names)\(modified.count > 5 ? ", …" : "")",
                 try: "check out into another directory, or overwrite with --force")
         }
         return (write.sorted { $0.path < $1.path }, remove)
