@@ -22,6 +22,17 @@ public struct ChunkEntry: Hashable, Sendable {
         self.length = length
     }
 
+    /// As a page lists it. The length is not looked at.
+    init(_ page: UnsafeRawBufferPointer, at offset: Int) {
+        id = Digest(page, at: offset)
+        length = UInt32(bigEndian: page.loadUnaligned(fromByteOffset: offset + Digest.byteCount, as: UInt32.self))
+    }
+
+    func append(to page: inout [UInt8]) {
+        id.withUnsafeBytes { page.append(contentsOf: $0) }
+        withUnsafeBytes(of: length.bigEndian) { page.append(contentsOf: $0) }
+    }
+
     /// The entry of these bytes.
     public init(of bytes: UnsafeRawBufferPointer) {
         self.init(id: SHA256.hash(bytes), length: UInt32(bytes.count))
@@ -67,9 +78,9 @@ public enum IndexPage {
             var entries: [ChunkEntry] = []
             entries.reserveCapacity(buffer.count / ChunkEntry.byteCount)
             for offset in stride(from: 0, to: buffer.count, by: ChunkEntry.byteCount) {
-                let length = UInt32(bigEndian: buffer.loadUnaligned(fromByteOffset: offset + Digest.byteCount, as: UInt32.self))
-                guard length > 0, length <= UInt32(Limits.chunkBytesMax) else { return nil }
-                entries.append(ChunkEntry(id: Digest(buffer, at: offset), length: length))
+                let entry = ChunkEntry(buffer, at: offset)
+                guard entry.length > 0, entry.length <= UInt32(Limits.chunkBytesMax) else { return nil }
+                entries.append(entry)
             }
             return entries
         }

@@ -23,7 +23,7 @@ final class Transfer: @unchecked Sendable {
     var pageLocations: [ContentLocation] = []
 
     private(set) var files: [FileEntry] = []
-    private(set) var entries: [ChunkEntry] = []
+    private(set) var entries = ChunkList()
     private(set) var bitmap: [UInt8] = []
     private(set) var held = 0
     /// Set when the entries were let go of.
@@ -85,12 +85,16 @@ final class Transfer: @unchecked Sendable {
         pagesMissing = pages.count
     }
 
-    /// What table, pages and entries may take up in memory: 36 bytes a chunk as they come, 40 as they stay.
-    var indexBytesMax: Int { (release.index?.chunks ?? 0) * 76 + tableBytesMax }
+    /// What table, entries and bitmaps may take up in memory: the pages stay as they come.
+    var indexBytesMax: Int { (release.index?.chunks ?? 0) * (ChunkEntry.byteCount + 1) + tableBytesMax }
     /// A table has a line for each file, and for the tag files beside them.
     private var tableBytesMax: Int { min(Limits.fileTableBytesMax, (release.files + 16) * (Limits.filePathBytesMax + 96)) }
     /// Counted among the session's index bytes.
     var isAdmitted = false
+    /// Its small frame is being checked: until the lane was waited for, the index and all that goes with it are the lane's.
+    var isAtLane = false
+    /// Whether an ask for chunks can have been made of it.
+    var takesChunks: Bool { !isAtLane && !entries.isEmpty }
     var isComplete: Bool { !files.isEmpty && held == entries.count }
 
     // MARK: Index
@@ -148,16 +152,14 @@ final class Transfer: @unchecked Sendable {
             let parsed = try? FileTable(encoded: table, chunks: index.chunks, isSafe: PackagePath.isSafe)
         else { return false }
         var validator = IndexValidator(parsed)
-        var decoded: [ChunkEntry] = []
-        decoded.reserveCapacity(index.chunks)
         do {
-            for page in encoded { decoded += try validator.check(page) }
+            for page in encoded { _ = try validator.check(page) }
             try validator.finish()
         } catch {
             return false
         }
         files = parsed.files
-        entries = decoded
+        entries = ChunkList(pages: encoded)
         bitmap = [UInt8](repeating: 0, count: (entries.count + 7) / 8)
         asked = bitmap
         return true
@@ -193,7 +195,7 @@ final class Transfer: @unchecked Sendable {
     /// As if neither index nor content had come: what was adopted could not be written.
     func forgetContent() {
         forgetIndex()
-        (files, entries, bitmap, asked, held) = ([], [], [], [], 0)
+        (files, entries, bitmap, asked, held) = ([], ChunkList(), [], [], 0)
         hashes = [:]
         isRecorded = false
     }
@@ -204,7 +206,7 @@ final class Transfer: @unchecked Sendable {
     /// All is here and checked: what is left to do needs none of the index.
     func letGoOfIndex() {
         chunksTotal = entries.count
-        entries = []
+        entries = ChunkList()
         files = []
         hashes = [:]
     }

@@ -59,7 +59,7 @@ import Testing
             windows.end()
         }
         #expect(read.size == size && read.profile == profile && read.digest == SHA256.hash(bytes), "seed \(printed)")
-        #expect(read.chunks == chunks && chunks.count > 16, "seed \(printed)")
+        #expect(Array(read.chunks) == chunks && chunks.count > 16, "seed \(printed)")
         #expect(one.taken.map(\.chunks) == other.taken.map(\.chunks), "seed \(printed)")
         #expect(one.taken.map(\.raw) == other.taken.map(\.raw), "seed \(printed)")
         #expect(one.content.counts == other.content.counts)

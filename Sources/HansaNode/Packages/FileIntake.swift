@@ -17,7 +17,7 @@ final class FileIntake {
     struct Result {
         let size: UInt64
         let profile: ChunkProfile
-        let chunks: [ChunkEntry]
+        let chunks: ChunkList
         let digest: Digest
     }
 
@@ -56,7 +56,7 @@ final class FileIntake {
     private var carriedChunk: Int?
     private let whole = HashLane()
     private let hashing = WorkAhead<PackageContent.Window>()
-    private var chunks: [ChunkEntry] = []
+    private var chunks = ChunkList()
 
     /// `memory`: what is known of the chunks of the version before.
     init(_ file: FileReader, path: String, into content: PackageContent, _ inference: FileInference?, memory: TableMemory?) throws
@@ -92,7 +92,7 @@ final class FileIntake {
 
     private func take() throws {
         guard let window = try hashing.next() else { return }
-        chunks += window.chunks
+        chunks.append(contentsOf: window.chunks)
         if let inference {
             let known = window.chunks.map { (length: Int($0.length), known: memory?.stretch(of: $0)) }
             inference.feed(window.raw, chunks: known, knownFor: memory?.delimiter)

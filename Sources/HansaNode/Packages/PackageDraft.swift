@@ -35,7 +35,7 @@ final class PackageDraft {
     private struct CutFile {
         let path: String
         let profile: ChunkProfile
-        let chunks: [ChunkEntry]
+        var chunks: ChunkList
         let digest: Digest
     }
 
@@ -144,7 +144,7 @@ final class PackageDraft {
         var profile = ChunkProfile.fastcdc64k
         let whole = RunningHash()
         var only: Digest?
-        var chunks: [ChunkEntry] = []
+        var chunks = ChunkList()
         let size = try files.read(file.source) { opened -> UInt64 in
             try reader.read(
                 opened, path: file.path,
@@ -207,7 +207,7 @@ final class PackageDraft {
     private func write(_ tag: TagFile) throws -> CutFile {
         let profile = ChunkProfile.fastcdc64k
         let cutter = Chunker(profile)
-        var chunks: [ChunkEntry] = []
+        var chunks = ChunkList()
         try tag.bytes.withUnsafeBytes { bytes in
             var rest = bytes
             while !rest.isEmpty {
@@ -373,20 +373,21 @@ final class PackageDraft {
         }
         files += cut[2...]
         for tag in Bag(payload: digests, datapackage: descriptor, info: info).tagFiles[2...] { files.append(try write(tag)) }
-        let (built, pages) = try index(of: files)
+        let (built, pages) = try index(of: &files)
         let body = try frame.node.content.body(at: release.document)
         guard try Release(payload: Envelope(binary: body).payload).index?.root == built.root else { return }
         let table = SegmentRecord.tableParts(built.encodedTable, digest: built.tableDigest)
         remade = (table + pages.map { .page(digest: $0.digest, bytes: $0.bytes) }, table.count)
     }
 
-    private func index(of files: [CutFile]) throws -> (built: IndexBuilder.Built, pages: [IndexBuilder.Page]) {
+    /// Lets go of the files' lists of chunks as their pages are made.
+    private func index(of files: inout [CutFile]) throws -> (built: IndexBuilder.Built, pages: [IndexBuilder.Page]) {
         var builder = IndexBuilder()
         var pages: [IndexBuilder.Page] = []
-        for file in files {
-            try builder.beginFile(file.path, profile: file.profile)
-            for chunk in file.chunks { if let page = try builder.append(chunk) { pages.append(page) } }
-            try builder.endFile(digest: file.digest)
+        for number in files.indices {
+            try builder.beginFile(files[number].path, profile: files[number].profile)
+            try files[number].chunks.drain { if let page = try builder.append($0) { pages.append(page) } }
+            try builder.endFile(digest: files[number].digest)
         }
         let built = try builder.finish()
         if let last = built.lastPage { pages.append(last) }
@@ -426,7 +427,7 @@ final class PackageDraft {
     func finish(at now: Timestamp) throws {
         guard let package, let composed else { preconditionFailure("compose comes first") }
         content.pack()
-        let (built, pages) = try index(of: cut)
+        let (built, pages) = try index(of: &cut)
         let (node, bag) = (frame.node, composed.bag)
         let lineage = chained()
         let identity = node.currentIdentity
