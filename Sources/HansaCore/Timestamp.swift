@@ -29,14 +29,26 @@ public struct Timestamp: Hashable, Comparable, Sendable, CustomStringConvertible
         milliseconds = seconds * 1000 + Int64(fraction)
     }
 
-    /// The UTC day this moment is in.
-    public var date: CalendarDate {
-        CalendarDate(daysSinceEpoch: milliseconds >= 0 ? milliseconds / 86_400_000 : (milliseconds - 86_399_999) / 86_400_000)
+    /// The last millisecond of the year 9999: RFC 3339 writes no later one.
+    public static let last = Timestamp(milliseconds: 253_402_300_799_999)
+    /// The first millisecond of the year 0.
+    private static let first = Timestamp(milliseconds: -62_167_219_200_000)
+
+    private var dayAndRest: (day: Int64, milliseconds: Int64) {
+        let (day, rest) = milliseconds.quotientAndRemainder(dividingBy: 86_400_000)
+        return rest < 0 ? (day - 1, rest + 86_400_000) : (day, rest)
     }
 
+    /// The UTC day this moment is in.
+    public var date: CalendarDate { CalendarDate(daysSinceEpoch: dayAndRest.day) }
+
+    /// A moment that has no form, before the year 0 or after 9999, is written as the nearest one that has.
     public var description: String {
+        guard self >= Timestamp.first, self <= Timestamp.last else {
+            return (self < Timestamp.first ? Timestamp.first : .last).description
+        }
+        let (_, inDay) = dayAndRest
         let day = date
-        let inDay = milliseconds - day.daysSinceEpoch * 86_400_000
         var text: [UInt8] = []
         text.reserveCapacity(24)
         day.append(to: &text)
@@ -60,6 +72,11 @@ public struct Timestamp: Hashable, Comparable, Sendable, CustomStringConvertible
     public func adding(milliseconds: Int64) -> Timestamp {
         let (sum, overflow) = self.milliseconds.addingReportingOverflow(milliseconds)
         return Timestamp(milliseconds: overflow ? (milliseconds < 0 ? .min : .max) : sum)
+    }
+    /// Since another moment, negative when that is later. Saturates.
+    public func milliseconds(since other: Timestamp) -> Int64 {
+        let (difference, overflow) = milliseconds.subtractingReportingOverflow(other.milliseconds)
+        return overflow ? (milliseconds < 0 ? .min : .max) : difference
     }
     /// Saturates.
     public func adding(seconds: Int64) -> Timestamp { adding(milliseconds: Timestamp(seconds: seconds).milliseconds) }

@@ -120,6 +120,10 @@ final class BaseIndex {
 
     private func page(_ number: Int) throws -> [ChunkEntry] {
         if let index = pages.firstIndex(where: { $0.number == number }) { return pages[index].entries }
+        // Its content may have been given up since it was named as the base.
+        guard row.pages.indices.contains(number) else {
+            throw StoreFault.damaged("page \(number) of \(row.digest.short) is not here")
+        }
         let entries = try IndexPage.decode(try context.body(at: row.pages[number], of: row.digest))
         guard entries.count == IndexPage.chunks(of: number, inIndexOf: chunkCount).count else {
             throw StoreFault.damaged("page \(number) of \(row.digest.short) is not whole")

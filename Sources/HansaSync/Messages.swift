@@ -66,6 +66,15 @@ extension ByteReader {
         return items
     }
 
+    /// Milliseconds since 1970, up to the end of the year 9999: a time that can be written, and reckoned with.
+    mutating func time() throws(ByteFault) -> Timestamp {
+        let milliseconds = try u64()
+        guard milliseconds <= UInt64(Timestamp.last.milliseconds) else {
+            throw .malformed("a time that is not of the years 1970 to 9999")
+        }
+        return Timestamp(milliseconds: Int64(milliseconds))
+    }
+
     mutating func city() throws(ByteFault) -> CityID {
         let text = try text(max: 253)
         do { return try CityID(text) } catch { throw .malformed("city id") }

@@ -9,7 +9,7 @@ internal import HansaTerms
 extension Puller {
     func take(_ message: Chunks, bodyCount: Int) throws {
         try charge(bodyCount)
-        guard let transfer = transfers[message.release], transfer.view == message.view, !transfer.entries.isEmpty else {
+        guard let transfer = transfers[message.release], transfer.view == message.view, transfer.takesChunks else {
             return arrivedLate(message.release, message.rawLength, isAbsent: message.count == 0)
         }
         guard message.count > 0 else {

@@ -32,20 +32,23 @@ extension Puller {
             .digest
     }
 
+    /// The base that a transfer was asked for against; nil where there is none, or its content is here no more.
     func baseIndex(of transfer: Transfer) throws -> BaseIndex? {
         guard let base = transfer.base else { return nil }
         if let openBase, openBase.row.digest == base { return openBase }
-        guard let row = try context.metadata.read({ try $0.release(base) }) else { return nil }
+        guard let row = try context.metadata.read({ try $0.release(base) }), row.hasContent else { return nil }
         openBase = BaseIndex(row, context)
         return openBase
     }
 
     /// A page that was told by a base. Nil: the base cannot be read any more.
     func page(_ number: UInt64, of transfer: Transfer, delta bytes: [UInt8]) throws -> [UInt8]? {
-        guard transfer.wasIndexAskedByBase, let base = try baseIndex(of: transfer),
-            number < UInt64(transfer.release.index?.pages ?? 0)
-        else {
+        guard transfer.wasIndexAskedByBase, number < UInt64(transfer.release.index?.pages ?? 0) else {
             throw ByteFault.malformed("a page against no base")
+        }
+        guard let base = try baseIndex(of: transfer) else {
+            transfer.isDeltaUseless = true
+            return nil
         }
         let count = IndexPage.chunks(of: Int(number), inIndexOf: transfer.release.index?.chunks ?? 0).count
         do { return try PageDelta.decode(bytes, page: Int(number), count: count, from: base) } catch StoreFault.damaged {
@@ -56,7 +59,7 @@ extension Puller {
 
     func take(_ message: Delta, bodyCount: Int) throws {
         try charge(bodyCount)
-        guard let transfer = transfers[message.release], transfer.view == message.view, !transfer.entries.isEmpty else {
+        guard let transfer = transfers[message.release], transfer.view == message.view, transfer.takesChunks else {
             return arrivedLate(message.release, message.rawLength, isAbsent: false)
         }
         guard let last = message.runs.last, last.upperBound <= transfer.entries.count else {
@@ -71,7 +74,13 @@ extension Puller {
             }
             throw ProtocolFault.malformed(.delta, "not what was asked for")
         }
-        guard let base = try baseIndex(of: transfer) else { throw ProtocolFault.unexpected(.delta, "against no base") }
+        guard transfer.base != nil else { throw ProtocolFault.unexpected(.delta, "against no base") }
+        guard let base = try baseIndex(of: transfer) else {
+            for run in message.runs { transfer.forgetAsked(run) }
+            contentAskedBytes = max(0, contentAskedBytes - Int(message.rawLength))
+            transfer.isDeltaUseless = true
+            return askForChunks(of: transfer)
+        }
         guard let end = message.reference.last?.upperBound, end <= base.chunkCount else {
             throw ProtocolFault.malformed(.delta, "beyond the base")
         }

@@ -54,7 +54,7 @@ public struct Hello: Message {
         peerKeyring = try reader.varint()
         nonce = Array(try reader.raw(Hello.nonceBytes))
         contentCredit = try reader.varint()
-        clock = Timestamp(milliseconds: Int64(bitPattern: try reader.u64()))
+        clock = try reader.time()
     }
 }
 
@@ -196,7 +196,7 @@ public struct Accepted: Message {
     public init(from reader: inout ByteReader) throws(ByteFault) {
         id = try reader.varint()
         view = try reader.digest()
-        issued = Timestamp(milliseconds: Int64(bitPattern: try reader.u64()))
+        issued = try reader.time()
         keyring = try reader.count(max: Int(Int32.max))
         let keyID = try reader.digest()
         signature = DocumentSignature(keyID: keyID, signature: Array(try reader.raw(64)))

@@ -50,6 +50,21 @@ import Testing
 }
 
 @Suite struct CalendarDateTests {
+    /// A count from a partner may be anything: none of them ends the process.
+    @Test(arguments: [.min, .min + 1, -62_167_219_200_001, -1, 253_402_300_800_000, .max] as [Int64])
+    func everyCountOfMillisecondsIsWrittenAndReckonedWith(milliseconds: Int64) {
+        let moment = Timestamp(milliseconds: milliseconds)
+        #expect(moment.description.utf8.count == 24 && moment.secondsDescription.utf8.count == 20)
+        #expect(Timestamp(milliseconds: 0).milliseconds(since: moment) >= 0 || milliseconds > 0)
+        #expect(moment.date.daysSinceEpoch == Int64((Double(milliseconds) / 86_400_000).rounded(.down)))
+    }
+
+    @Test func timesBeyondTheYearsOfFourDigitsAreWrittenAsTheNearest() {
+        #expect(Timestamp(milliseconds: .max).description == "9999-12-31T23:59:59.999Z")
+        #expect(Timestamp(milliseconds: .min).description == "0000-01-01T00:00:00.000Z")
+        #expect(Timestamp(milliseconds: -1).description == "1969-12-31T23:59:59.999Z")
+    }
+
     @Test func leapYearsAreThoseOfTheGregorianCalendar() {
         for (year, isLeap) in [
             (1970, false), (1972, true), (2000, true), (2024, true), (2026, false), (2100, false), (2400, true),

@@ -269,6 +269,46 @@ import Testing
         #expect(try !collection.hasWork())
     }
 
+    /// An index is told by a base that was withdrawn, and collected, while the answer was awaited: it is asked for without one.
+    @Test func aBaseThatWasGivenUpIsNoBase() throws {
+        let pair = try Pair()
+        // Two pages of an index, so that the second version is told by the first.
+        func chunks(_ edited: Int) -> WorldContent {
+            WorldContent(chunks: (0..<1100).map { WorldContent.chunk($0 == edited ? 99_999 : $0, count: 4200) })
+        }
+        let first = try pair.publisher.publish("roads", chunks(-1))
+        pair.sync()
+        #expect(try pair.recipient.files(of: first) != nil)
+        let second = try pair.publisher.publish("roads", chunks(700))
+        let publisher = Publisher(pair.publisher.context, peer: pair.recipient.city, secret: nil)
+        let puller = Puller(pair.recipient.context, peer: pair.publisher.city, secret: nil)
+        func answers(to asks: [Frame]) throws -> [Frame] {
+            var frames = try asks.filter { $0.type != .credit }.flatMap { try publisher.receive($0, at: pair.world.now) }
+            while publisher.hasIndex { frames += try publisher.index(upTo: 1 << 20, at: pair.world.now) }
+            while publisher.hasContent { frames += try publisher.content(upTo: 1 << 20, at: pair.world.now) }
+            return frames
+        }
+        var asks = try puller.ask(at: pair.world.now)
+        while !asks.contains(where: { $0.type == .getIndex }) {
+            asks = try puller.receive(try answers(to: asks), at: pair.world.now)
+            try #require(!asks.isEmpty)
+        }
+        let index = try answers(to: asks)
+        #expect(try index.flatMap { try IndexParts($0).parts }.contains { if case .pageDelta = $0 { true } else { false } })
+        // The word that withdraws the first version comes, and a pass of collection.
+        let metadata = try Self.stores(pair.recipient).0
+        try metadata.write(at: pair.world.now) { tx in
+            let release = try #require(try tx.release(first))
+            var row = try #require(try tx.package(release.release.package))
+            row.withdrawnSeq = 1
+            try tx.put(row)
+        }
+        #expect(try Self.collect(try Self.collection(pair.recipient), pair.world.now, isAlone: false).releasesGivenUp == 1)
+        asks = try puller.receive(index, at: pair.world.now)
+        for _ in 0..<20 where !asks.isEmpty { asks = try puller.receive(try answers(to: asks), at: pair.world.now) }
+        #expect(try pair.recipient.files(of: second) == chunks(700))
+    }
+
     @Test func aRowCanNotNameWhatWasGivenUp() throws {
         let pair = try Pair()
         let node = pair.publisher

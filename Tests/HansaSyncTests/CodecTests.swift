@@ -10,6 +10,21 @@ import Testing
 
 /// The frames of PROTOCOL.md, byte by byte.
 @Suite struct CodecTests {
+    /// Times are reckoned with and written: one that no clock shows is not read at all.
+    @Test(arguments: [0x8000_0000_0000_0000, 253_402_300_800_000, .max] as [UInt64])
+    func aTimeThatNoClockShowsIsMalformed(milliseconds: UInt64) throws {
+        var hello = try Hello(
+            from: CityID("auckland.nz"), to: CityID("kitchener.ca"), keyring: 1, peerKeyring: 1,
+            nonce: [UInt8](repeating: 1, count: 32), contentCredit: 1, clock: Timestamp(milliseconds: 0)
+        ).frame.body
+        hello.replaceSubrange(
+            (hello.count - 8)..., with: (0..<8).map { UInt8(truncatingIfNeeded: milliseconds >> (56 - 8 * $0)) })
+        #expect(throws: ByteFault.self) {
+            var reader = ByteReader(hello[...])
+            _ = try Hello(from: &reader)
+        }
+    }
+
     static let cities = (try! CityID("kitchener.ca"), try! CityID("auckland.nz"))  // Names that are ones.
     static func digest(_ byte: UInt8) -> Digest { SHA256.hash([byte]) }
     static let key = try! Ed25519PrivateKey(seed: [UInt8](repeating: 7, count: 32))  // 32 bytes are a seed.

@@ -57,7 +57,7 @@ import Testing
         return (world, try world.nodes[0].publish("roads", Exchange.content(1, chunks: 700)))
     }
 
-    private static func exchange(_ world: World, content: (any ContentStore)? = nil) -> Exchange {
+    static func exchange(_ world: World, content: (any ContentStore)? = nil) -> Exchange {
         let own = world.nodes[1].context
         return Exchange(
             world,

@@ -374,8 +374,8 @@ final class Network: ConnectionHost {
         loser?.close("duplicate")
         if stays {
             log.info("partner connected", metadata: ["partner": "\(peer)", "dialled": "\(connection.dialler == context.own)"])
-            let skew = theirs.clock.milliseconds - clock.now.milliseconds
-            if abs(skew) > 5 * 60 * 1000 {
+            let skew = theirs.clock.milliseconds(since: clock.now)
+            if skew.magnitude > 5 * 60 * 1000 {
                 log.warning(
                     "the partner's clock differs from ours", metadata: ["partner": "\(peer)", "seconds": "\(skew / 1000)"])
             }
