@@ -124,11 +124,13 @@ extension Publisher {
         var pages = 0
         while true {
             let before = position
+            var ended: [CityID: Set<Digest>] = [:]
             let page = try context.metadata.write(at: now) { tx -> Feed? in
                 if !(try tx.members(id, endedBy: now)).isEmpty, !SeededBug.isOn(.lateClockNotChecked) {
+                    // It decides for all partners, and the timer finds nothing left to tell: who is concerned hears of it from here.
                     let update = try MembershipUpdate(self.context, tx)
                     try update.timePassed()
-                    _ = try update.finish()
+                    ended = try update.finish()
                 }
                 guard let view = try tx.publishedView(id), view.recipient == self.peer,
                     let record = try tx.agreement(view.agreement),
@@ -153,6 +155,7 @@ extension Publisher {
                     cursor: Cursor.make(end, feedKey: view.feedKey), more: more,
                     digest: more ? .zero : view.members.digest(view: id, policyEpoch: record.policyEpoch))
             }
+            changes.views.merge(ended) { $0.union($1) }
             guard let page else {
                 followed[id] = nil
                 return frames + [Feed(round: round, view: id, status: .none).frame]

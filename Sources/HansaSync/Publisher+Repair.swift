@@ -88,12 +88,13 @@ extension Publisher {
             return try wholeList(id, round: round, at: now)
         }
         // What has run out by itself leaves before anything is said of it.
-        try context.metadata.write(at: now) { tx in
-            guard !(try tx.members(id, endedBy: now)).isEmpty else { return }
+        let ended = try context.metadata.write(at: now) { tx -> [CityID: Set<Digest>] in
+            guard !(try tx.members(id, endedBy: now)).isEmpty else { return [:] }
             let update = try MembershipUpdate(self.context, tx)
             try update.timePassed()
-            _ = try update.finish()
+            return try update.finish()
         }
+        changes.views.merge(ended) { $0.union($1) }
         guard let position = try context.metadata.read({ try self.mayRepair(id, $0, at: now) }) else {
             return [Feed(round: round, view: id, status: .none).frame]
         }

@@ -362,11 +362,14 @@ final class WorldConnection {
             self.world.record(self.node, to: peer, frames + content)
             let hasContent = parts.publisher.hasContent
             let hasIndex = parts.publisher.hasIndex
-            let outboxes = parts.publisher.takeChanges().outboxes
+            let changes = parts.publisher.takeChanges()
             self.world.after(self.jobDelay()) {
                 guard !self.isDead else { return }
                 self.isPublishing = false
-                guard !self.isClosing else { return }
+                guard !self.isClosing else {
+                    if !changes.isEmpty { self.node.notify(changes) }
+                    return
+                }
                 self.send(frames, to: peer)
                 self.hasContent = hasContent
                 self.hasIndex = hasIndex
@@ -375,8 +378,8 @@ final class WorldConnection {
                 } else if !content.isEmpty {
                     self.publishInbox.insert(.requeue(content), at: 0)
                 }
+                if !changes.isEmpty { self.node.notify(changes) }
                 if let fault { return self.failed(fault) }
-                if outboxes.contains(peer) { self.enqueue(pull: .sendDocuments) }
                 self.pumpContent()
                 self.runPublishing()
             }

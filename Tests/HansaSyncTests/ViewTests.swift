@@ -178,6 +178,31 @@ import Testing
         #expect(try Self.view(exchange).quarantine == nil)
     }
 
+    /// What one session finds run out it decides for all: the timer has nothing left to tell the others.
+    @Test(arguments: ["feed", "repair"]) func whatRanOutIsToldToAllWhomItConcerns(how: String) throws {
+        let world = try World(seed: 1, cities: ["kitchener.ca", "auckland.nz", "wien.at"])
+        let node = world.nodes[0]
+        for other in [1, 2] {
+            let agreement = try world.agree(0, other, id: "with-\(other)")
+            try node.grant(world.nodes[other].city, "kitchener.ca/**", under: agreement, until: World.start.adding(seconds: 10))
+        }
+        try node.publish("roads", Exchange.content(1))
+        let exchange = Exchange(world, publisherSecret: RepairTests.secret, pullerSecret: RepairTests.secret)
+        try exchange.run()
+        _ = exchange.publisher.takeChanges()
+        let views = try node.metadata.read { try $0.publishedViews() }
+        world.run(seconds: 11)
+        let own = try #require(views.first { $0.recipient == world.nodes[1].city })
+        let epoch = try #require(try node.metadata.read { try $0.agreement(own.agreement) }).policyEpoch
+        let cursor =
+            how == "feed" ? Cursor.make(own.position, feedKey: own.feedKey) : [UInt8](repeating: 7, count: Cursor.byteCount)
+        let line = Views.Line(view: own.id, policyEpoch: epoch, cursor: cursor, digest: .zero)
+        _ = try exchange.answers(to: [Views(round: 9, lines: [line]).frame])
+        #expect(exchange.publisher.takeChanges().views == Dictionary(uniqueKeysWithValues: views.map { ($0.recipient, [$0.id]) }))
+        try node.timePasses()
+        #expect(try node.metadata.read { try $0.publishedViews() }.allSatisfy { $0.members.count == 0 })
+    }
+
     @Test(arguments: ["revoke", "terminate", "withdraw"]) func noFurtherByteLeavesOnceAccessEnds(how: String) throws {
         var options = World.Options()
         options.limits.contentAskedBytesMax = 40_000

@@ -486,6 +486,7 @@ final class Network: ConnectionHost {
             state.links[peer]?.releasesSent = releasesSent
             state.links[peer]?.contentBytesSent = contentBytesSent
         }
+        if !changes.isEmpty { onChanges(changes) }
         signal()
     }
 
