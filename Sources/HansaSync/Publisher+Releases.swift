@@ -28,9 +28,11 @@ extension Publisher {
                 }
                 if row.view == message.view, row.added == 0 {
                     // No member of a view of ours: its writer has it back.
-                    try tx.log(
-                        LogDraft(.releaseDelivered, partner: self.peer, package: row.package, release: digest, reason: "returned")
-                    )
+                    if self.returned.insert(digest).inserted {
+                        try tx.log(
+                            LogDraft(
+                                .releaseDelivered, partner: self.peer, package: row.package, release: digest, reason: "returned"))
+                    }
                 } else if !row.delivered {
                     row.delivered = true
                     try tx.put(row)

@@ -49,6 +49,8 @@ public final class Publisher {
     var open: OpenRelease?
     public internal(set) var contentBytesSent: UInt64 = 0
     public internal(set) var releasesSent = 0
+    /// Releases of its own that the partner had back in this session: once is enough for the log.
+    var returned: Set<Digest> = []
     /// Changes for the shell: alarms, quarantines.
     var changes = ExchangeChanges()
     /// Policy epochs over which documents were put on their way in this session.

@@ -133,8 +133,11 @@ extension Puller {
             state.standing = .behind(state.policyRounds > 3 ? "policy-differs" : "policy")
             state.retry = now.adding(seconds: min(Puller.policyRetrySecondsMax, 1 << Int64(min(state.policyRounds, 6))))
             views[feed.view] = state
-            // Ours may be what the publisher lacks; once a session says it.
-            guard state.policyRounds == 1 else { return [] }
+            // Ours may be what the publisher lacks; once a session says it, and once more when there is more to say.
+            guard let epoch = try context.metadata.read({ try $0.agreement(state.agreement)?.policyEpoch }),
+                epoch != state.policySent
+            else { return [] }
+            views[feed.view]?.policySent = epoch
             try context.metadata.write(at: now) { tx in
                 for envelope in try tx.agreementDocuments(state.agreement) { try tx.enqueue(envelope, to: self.peer) }
             }

@@ -43,6 +43,8 @@ public final class Puller {
         /// Its place in the frame of that round.
         var line = 0
         var policyRounds = 0
+        /// The policy epoch under which our papers were sent: a publisher that says now this and now that fills no outbox.
+        var policySent: Digest?
         var pages: [Page] = []
         /// The last cursor received: a push must follow it.
         var received: [UInt8] = []
