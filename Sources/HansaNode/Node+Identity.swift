@@ -107,7 +107,11 @@ extension Node {
                             "compared": .bool(fingerprint != nil),
                             "changes": .array((before?.changes(to: chain) ?? []).map { .string($0.rawValue) }),
                         ]))
-                return ((), ExchangeChanges())
+                var changes = ExchangeChanges()
+                let update = try MembershipUpdate(self.context, tx)
+                changes.policies = try update.signatoryKnown(chain.city)
+                changes.views = try update.finish()
+                return ((), changes)
             }
             // Within the command: what is no longer pinned has no session when it returns.
             let network = network.withLock { $0 }

@@ -35,6 +35,25 @@ public enum KeyringMemory {
         return keys.first { key in pinned.contains(key) && known.allSatisfy { $0.contains(key) } } ?? keys.first
     }
 
+    /// The largest payload of a keyring that is taken in a session: more than all its fields can hold.
+    public static let payloadBytesMax = 48 * 1024
+    /// So many versions of one city are taken in sessions within 24 hours.
+    public static let versionsOfADayMax = 32
+
+    /// When versions of the city's keyring were taken in sessions, in the last 24 hours.
+    static func taken(_ city: CityID, at now: Timestamp, _ store: any MetadataReading) throws -> [Timestamp] {
+        let bytes = try store.value("keyring.taken.\(city)") ?? []
+        return stride(from: 0, to: bytes.count - bytes.count % 8, by: 8).map { start in
+            Timestamp(milliseconds: Int64(bitPattern: bytes[start..<start + 8].reduce(0) { $0 << 8 | UInt64($1) }))
+        }.filter { $0.adding(seconds: 86_400) > now }
+    }
+
+    static func setTaken(_ times: [Timestamp], _ city: CityID, _ tx: any MetadataWriting) throws {
+        var bytes = ByteWriter(reserving: times.count * 8)
+        for time in times { bytes.u64(UInt64(bitPattern: time.milliseconds)) }
+        try tx.setValue("keyring.taken.\(city)", bytes.bytes)
+    }
+
     /// What was wrong with a keyring that came in the name of the partner; nil when nothing was.
     public static func alarm(_ partner: CityID, _ store: any MetadataReading) throws -> String? {
         guard let bytes = try store.value("keyring.alarm.\(partner)"), !bytes.isEmpty else { return nil }
@@ -136,7 +155,7 @@ extension DocumentExchange {
         {
             city = named
         }
-        let verdict = try context.metadata.read { try self.verdict(on: envelope, of: city, $0) }
+        let verdict = try context.metadata.read { try self.verdict(on: envelope, of: city, $0, at: now) }
         switch verdict {
         case .refused(let word, let why) where city != peer:
             return try refuse(
@@ -145,10 +164,15 @@ extension DocumentExchange {
         case .known: return nil
         case .next(let before, let keyring):
             var told: Set<CityID> = []
+            var shared = ExchangeChanges()
             let changed = try context.metadata.write(at: now) { tx -> Bool in
                 // A card may have been added by hand meanwhile.
                 guard try tx.currentKeyring(of: city)?.version == before.version else { return false }
                 try tx.insertKeyring(envelope, keyring)
+                try KeyringMemory.setTaken(try KeyringMemory.taken(city, at: now, tx) + [now], city, tx)
+                let update = try MembershipUpdate(self.context, tx)
+                shared.policies = try update.signatoryKnown(city)
+                shared.views = try update.finish()
                 if city == self.peer {
                     try KeyringMemory.setAlarm(nil, self.peer, tx)
                     told = try self.tellOthers(envelope, of: city, tx)
@@ -164,6 +188,7 @@ extension DocumentExchange {
                 return true
             }
             if changed { changes.keyrings.insert(city) }
+            changes.formUnion(shared)
             changes.outboxes.formUnion(told)
             return nil
         }
@@ -197,7 +222,9 @@ extension DocumentExchange {
         case refused(String, String)
     }
 
-    private func verdict(on envelope: Envelope, of city: CityID, _ store: any MetadataReading) throws -> KeyringVerdict {
+    private func verdict(on envelope: Envelope, of city: CityID, _ store: any MetadataReading, at now: Timestamp) throws
+        -> KeyringVerdict
+    {
         let envelopes = try store.keyringEnvelopes(of: city)
         guard let current = try store.currentKeyring(of: city), let last = envelopes.last else {
             return .refused("keyring-unknown", "no keyring of the city is held: it begins with a card and its fingerprint")
@@ -211,6 +238,20 @@ extension DocumentExchange {
             return .refused(error.word, error.description)
         }
         guard keyring.version > current.version else { return .known }
+        // Every version is kept for good, and officers could sign without end.
+        guard envelope.payload.count <= KeyringMemory.payloadBytesMax else {
+            return .refused(
+                "keyring-too-large",
+                "its payload has \(envelope.payload.count) bytes, and \(KeyringMemory.payloadBytesMax) are taken: issue a smaller one"
+            )
+        }
+        let taken = try KeyringMemory.taken(city, at: now, store)
+        if taken.count >= KeyringMemory.versionsOfADayMax, let first = taken.first {
+            return .refused(
+                "keyring-too-many",
+                "\(taken.count) versions came within 24 hours: the next is taken from \(first.adding(seconds: 86_400)) on, or from a card by hand"
+            )
+        }
         for other in try store.partners().map(\.city) + [context.own] where other != city {
             guard let theirs = try store.currentKeyring(of: other), let what = keyring.shared(with: theirs) else { continue }
             return .refused("keyring-borrowed", "the keyring of \(city) holds \(other)'s \(what)")

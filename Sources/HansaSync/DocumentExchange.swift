@@ -191,11 +191,19 @@ public final class DocumentExchange {
                 details: ["terms": .array(refused.map { .string("\($0.path): \($0.reason)") })])
         }
         let verdict = try context.metadata.read { store -> String? in
-            for party in agreement.parties where try store.keyring(of: party.city, version: party.keyring) == nil {
-                return "keyring"
+            // The proposer's word first, and of third parties nothing: whose keyrings are held here is no business of the partner's. Who is not known
+            // here has not signed yet; its signature counts when its keyring comes.
+            guard let first = agreement.parties.first else { return "not-a-party" }
+            let proposer = first.city
+            let keyring = try store.keyring(of: proposer, version: first.keyring)
+            guard let keyring, envelope.isSigned(by: keyring.officers, threshold: keyring.officerThreshold) else {
+                let isThird = proposer != self.peer && proposer != self.context.own
+                return keyring == nil || isThird ? "keyring" : "signature"
+            }
+            for party in agreement.parties where party.city == self.peer || party.city == self.context.own {
+                if try store.keyring(of: party.city, version: party.keyring) == nil { return "keyring" }
             }
             let signed = try self.signatories(of: envelope, agreement, store)
-            guard let proposer = cities.first, signed.contains(proposer) else { return "signature" }
             // The version named stays the measure after a rotation, but not for a key that came into other hands.
             for party in agreement.parties where signed.contains(party.city) {
                 let known = try store.agreement(digest)?.signedBy.contains(party.city) ?? false
@@ -269,13 +277,12 @@ public final class DocumentExchange {
     private func takeStep(_ envelope: Envelope, at now: Timestamp, _ changes: inout ExchangeChanges) throws -> String? {
         guard let step = try? AgreementStep(payload: envelope.payload) else { return try refuse(envelope, "malformed", at: now) }
         let verdict = try context.metadata.read { store -> String? in
-            guard let record = try store.agreement(step.agreement) else { return "unknown-agreement" }
+            // What the partner is no party to does not exist for it.
+            guard let record = try store.agreement(step.agreement), record.isParty(self.peer) else { return "unknown-agreement" }
             if record.steps.contains(where: { $0.digest == envelope.digest }) { return nil }
             // Its maker's signature is what counts: another party may bring it, where the two have no session, and what we made ourselves may
             // come back to a node that was put back to an earlier state.
-            guard record.isParty(step.by), record.isParty(self.peer) else {
-                return "not-a-party"
-            }
+            guard record.isParty(step.by) else { return "not-a-party" }
             guard let keyring = try store.keyring(of: step.by, version: step.keyring),
                 envelope.isSigned(by: keyring.officers, threshold: keyring.officerThreshold)
             else { return "signature" }
@@ -338,6 +345,13 @@ public final class DocumentExchange {
             else { return release.writer == self.peer ? "signature" : "keyring" }
             guard envelope.isSigned(by: keyring.packageKeys, threshold: keyring.packageThreshold) else { return "signature" }
             if keyring.packageKeys.contains(where: { current.revoked.contains($0.keyID) }) { return "key-revoked" }
+            // Only its own writer, in its own session, vouches for what a superseded key signed, as of releases (`ReleaseCheck`).
+            if release.writer != self.peer,
+                current.isExpired(at: now) || !keyring.packageKeys.allSatisfy(current.packageKeys.contains)
+            {
+                // Where the writer has said as much itself, this adds nothing.
+                return try store.package(release.package)?.withdrawnSeq.map { release.seq <= $0 } ?? false ? nil : "keyring"
+            }
             if let known = try store.releaseDigest(of: release.package, writer: release.writer, seq: release.seq), known != digest
             {
                 forked = try store.release(known)

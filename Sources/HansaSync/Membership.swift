@@ -74,6 +74,18 @@ public final class MembershipUpdate {
         }
     }
 
+    /// A keyring of a city came: signatures that waited for it count, and what they make an agreement begins to share. Returns its other parties.
+    public func signatoryKnown(_ city: CityID) throws -> Set<CityID> {
+        var concerned: Set<CityID> = []
+        for record in policy.agreements where record.isParty(city) && record.isParty(own) && record.state(at: tx.now) == .active {
+            let others = record.agreement.parties.map(\.city).filter { $0 != own }
+            guard others.contains(where: { views[record.viewID(publisher: own, recipient: $0)] == nil }) else { continue }
+            try policyChanged(record.digest)
+            concerned.formUnion(others)
+        }
+        return concerned
+    }
+
     /// Changes when the same agreements, grants and moment would be decided otherwise than by the program before: all is then decided anew.
     private static let rules: UInt8 = 1
     private static let decidedName = "memberships.decided"

@@ -58,6 +58,12 @@ public enum ReleaseRefusal: Sendable, Equatable {
 public enum ReleaseCheck {
     /// When a release under a keyring that is not here yet is looked at again.
     static let keyringWaitMilliseconds: Int64 = 5000
+    /// The same where the writer's keyring has expired: it takes an officer to renew it.
+    static let renewalWaitMilliseconds: Int64 = 10 * 60 * 1000
+    /// When a maintainer's release upon one of the owner's that is not here yet is looked at again.
+    static let ownersWaitMilliseconds: Int64 = 5000
+    /// Further above what is known of the owner no honest number lies: each return from a backup raises them by 2^20.
+    static let ownersAheadMax: UInt64 = 1 << 32
 
     /// The keyrings of those whose releases a publisher may show us: its own, and where it passes on what others published theirs.
     struct Keys: Sendable {
@@ -153,8 +159,14 @@ public enum ReleaseCheck {
             guard try store.release(digest) != nil else { return .refused(.keyRevoked, signed) }
             release = signed
         }
+        func isNew() throws -> Bool { try store.release(digest) == nil }
+        // For another city's releases nobody in this session vouches but its keyring, and a thief's relay may hold the next version back.
+        if release.writer != publisher, try store.currentKeyring(of: release.writer)?.isExpired(at: now) ?? true, try isNew() {
+            return .notYetDue(release, until: now.adding(milliseconds: renewalWaitMilliseconds))
+        }
         // A package has its row since its first release, whoever wrote it.
-        if let package = try store.package(release.package) {
+        let package = try store.package(release.package)
+        if let package {
             if let known = try store.releaseDigest(of: release.package, writer: release.writer, seq: release.seq),
                 known != digest,
                 !SeededBug.isOn(.forkAccepted)
@@ -175,6 +187,15 @@ public enum ReleaseCheck {
             // The publisher's clock may be a little ahead of ours on an agreement's first day.
             if denial.reason == .notYetEffective { return .notYetDue(release, until: agreement.effective) }
             return .refused(.terms(denial.reason, clause: denial.clause), release)
+        }
+        if release.writer != release.package.city {
+            // What a maintainer says of the owner's numbers counts as far as the owner's own word reaches: else no withdrawal would end it.
+            let (said, known) = (release.seq(of: release.package.city), max(package?.lastSeq ?? 0, package?.withdrawnSeq ?? 0))
+            if said > known, try isNew() {
+                // The owner itself may not know its own any more, until they were shown to it.
+                return said - known > ownersAheadMax
+                    ? .refused(.chain, release) : .notYetDue(release, until: now.adding(milliseconds: ownersWaitMilliseconds))
+            }
         }
         let due = release.issued.adding(milliseconds: -aheadMillisecondsMax)
         return due > now ? .notYetDue(release, until: due) : .accepted(release)

@@ -82,6 +82,58 @@ import Testing
         #expect(try world.nodes[0].metadata.read { try $0.logSize } == size + 1)
     }
 
+    /// The words of refusal say nothing of third parties: whose keyrings are held here, and which agreements there are.
+    @Test func wordsOfRefusalTellNothingOfOthers() throws {
+        let world = try World(seed: 4, cities: ["kitchener.ca", "auckland.nz", "wien.at"])
+        let taking = exchange(world, of: 1, to: 0)
+        let proposed = try world.propose(0, 1, 2)
+        let record = try #require(try world.nodes[0].metadata.read { try $0.agreement(proposed) })
+        let payload = String(decoding: record.envelope.payload, as: UTF8.self)
+        for third in ["wien.at", "graz.at"] {
+            let named = Array(payload.replacing("wien.at", with: third).utf8)
+            // Nobody's signature: the same word, whether or not the third is known here.
+            #expect(
+                try take(Envelope.sign(named, as: .agreement, with: [world.nodes[2].officer]), by: taking, world) == "signature")
+            // The proposer's: taken, and not signed by the third.
+            let signed = Envelope.sign(named, as: .agreement, with: [world.nodes[0].officer])
+            #expect(try take(signed, by: taking, world) == (third == "wien.at" ? nil : "id-taken"))
+            // In a third's name.
+            let others = Array(
+                payload.replacing("kitchener.ca", with: "K").replacing("wien.at", with: "kitchener.ca").replacing(
+                    "K", with: third
+                )
+                .utf8)
+            #expect(
+                try take(Envelope.sign(others, as: .agreement, with: [world.nodes[0].officer]), by: taking, world) == "keyring")
+        }
+        // An agreement of others, which the partner knows by its digest.
+        let foreign = try world.agree(1, 2, id: "foreign")
+        let theirs = try #require(try world.nodes[1].metadata.read { try $0.agreement(foreign) })
+        let (step, _) = try world.nodes[2].stepDocument(.terminate, theirs)
+        #expect(try take(step, by: taking, world) == "unknown-agreement")
+        #expect(try take(step, by: exchange(world, of: 1, to: 2), world) == nil)
+        #expect(try take(step, by: taking, world) == "unknown-agreement")
+    }
+
+    /// A party whose keyring is not here has not signed; its signature counts when the keyring comes, and sharing begins with it.
+    @Test func aSignatureWaitsForItsKeyring() throws {
+        let world = try World(seed: 4, cities: ["kitchener.ca", "auckland.nz", "wien.at"])
+        try world.nodes[2].rotate(.officer)
+        let digest = try world.propose(0, 1, 2)
+        let envelope = try #require(try world.nodes[0].metadata.read { try $0.agreement(digest)?.envelope })
+        let all = Envelope.sign(envelope.payload, as: .agreement, with: world.nodes.map(\.officer))
+        #expect(try take(all, by: exchange(world, of: 1, to: 0), world) == nil)
+        func state() throws -> AgreementState? {
+            try world.nodes[1].metadata.read { try $0.agreement(digest)?.state(at: world.now) }
+        }
+        #expect(try state() == .proposed)
+        let documents = Documents(items: [Documents.Item(id: 1, envelope: world.nodes[2].card[1])]).frame
+        let (_, changes) = try exchange(world, of: 1, to: 2).receive(documents, at: world.now)
+        #expect(try state() == .active)
+        #expect(changes.policies == [world.nodes[0].city, world.nodes[2].city])
+        #expect(try world.nodes[1].metadata.read { try $0.publishedViews() }.count == 2)
+    }
+
     @Test func openProposalsHaveABound() throws {
         let world = try Exchange.cities()
         let (one, two) = (exchange(world, of: 0, to: 1), exchange(world, of: 1, to: 0))

@@ -182,6 +182,155 @@ struct KeyringExchangeTests {
         #expect(try world.nodes[1].metadata.read { try $0.agreement(digest)?.state(at: world.now) } == .active)
     }
 
+    /// Node 0 is kitchener, whose releases auckland passes on to wien.
+    private func relayed() throws -> (World, PackageID) {
+        let world = try World(seed: 5, cities: ["kitchener.ca", "auckland.nz", "wien.at"])
+        let digest = try world.propose(0, 1, 2, redistribution: ["to": "parties", "maxHops": 1])
+        try world.signByAll(digest, [0, 1, 2])
+        return (world, try PackageID(city: world.nodes[0].city, path: "roads"))
+    }
+
+    private func document(
+        _ package: PackageID, _ operation: Release.Operation, _ clock: [(WorldNode, UInt64)], at now: Timestamp,
+        parents: [Digest] = [], key: Ed25519PrivateKey? = nil, keyring: Int? = nil
+    ) throws -> Envelope {
+        let (node, seq) = try #require(clock.last)
+        let isWithdrawal = operation == .withdraw
+        return try Release(
+            package: package, kind: .dataset, version: Version(1, 0, 0), operation: operation, writer: node.city,
+            keyring: keyring ?? node.keyring.version, seq: seq, previous: nil, parents: parents,
+            clock: clock.map { ClockEntry(city: $0.0.city, seq: $0.1) }.sorted { $0.city < $1.city }, issued: now, tlp: .green,
+            title: "t", bytes: isWithdrawal ? 0 : 5, files: isWithdrawal ? 0 : 1,
+            manifest: isWithdrawal ? nil : SHA256.hash([1]),
+            index: isWithdrawal ? nil : IndexReference(root: SHA256.hash([2]), chunks: 1),
+            reason: isWithdrawal ? "It was wrong." : nil
+        ).signed(with: [key ?? node.packageKey])
+    }
+
+    /// A key that was rotated out, not named compromised, in a thief's hands: only its own city's session is believed.
+    @Test func aRelayBringsNoWithdrawalUnderASupersededKey() throws {
+        let (world, package) = try relayed()
+        let old = world.nodes[0].packageKey
+        let forged = try document(package, .withdraw, [(world.nodes[0], UInt64(Int64.max))], at: world.now)
+        try world.nodes[0].rotate(.package)
+        let (direct, relay) = (exchange(world, of: 2, to: 0), exchange(world, of: 2, to: 1))
+        #expect(try take(world.nodes[0].card[1], by: direct, world) == nil)
+        #expect(try take(forged, by: relay, world) == "keyring")
+        #expect(try world.nodes[2].metadata.read { try $0.package(package) } == nil)
+        // An honest one of before comes from the city itself; then the relay's copy is acknowledged, and is not sent again.
+        let honest = try document(package, .withdraw, [(world.nodes[0], 3)], at: world.now, key: old, keyring: 1)
+        #expect(try take(honest, by: relay, world) == "keyring")
+        #expect(try take(honest, by: direct, world) == nil)
+        #expect(try take(honest, by: relay, world) == nil)
+        #expect(try world.nodes[2].metadata.read { try $0.package(package)?.withdrawnSeq } == 3)
+        // Under the current key a relay is believed.
+        #expect(try take(document(package, .withdraw, [(world.nodes[0], 4)], at: world.now), by: relay, world) == nil)
+        #expect(try world.nodes[2].metadata.read { try $0.package(package)?.withdrawnSeq } == 4)
+    }
+
+    private func verdict(_ envelope: Envelope, from publisher: Int, at recipient: Int, _ world: World) throws -> ReleaseVerdict {
+        let node = world.nodes[recipient]
+        return try node.metadata.read { store in
+            let record = try #require(try store.agreements().first)
+            return try ReleaseCheck.verdict(
+                on: envelope, expecting: envelope.digest, publisher: world.nodes[publisher].city, recipient: node.city,
+                under: record, aheadMillisecondsMax: 600_000, store: store, at: world.now)
+        }
+    }
+
+    /// A relay that holds the next keyring back could serve what a stolen key signs for ever.
+    @Test func nothingOfACityIsTakenFromARelayOnceItsKeyringExpired() throws {
+        let (world, package) = try relayed()
+        try world.nodes[0].rotate(.nothing, expires: world.now.adding(seconds: 60))
+        #expect(try take(world.nodes[0].card[1], by: exchange(world, of: 2, to: 0), world) == nil)
+        let release = try document(package, .publish, [(world.nodes[0], 1)], at: world.now)
+        let withdrawal = try document(package, .withdraw, [(world.nodes[0], 2)], at: world.now)
+        guard case .accepted = try verdict(release, from: 1, at: 2, world) else {
+            Issue.record("an honest release is not taken")
+            return
+        }
+        world.run(seconds: 61)
+        guard case .notYetDue(_, let until) = try verdict(release, from: 1, at: 2, world) else {
+            Issue.record("a release under an expired keyring is taken from a relay")
+            return
+        }
+        #expect(until > world.now)
+        #expect(try take(withdrawal, by: exchange(world, of: 2, to: 1), world) == "keyring")
+        try world.nodes[0].rotate(.nothing)
+        #expect(try take(world.nodes[0].card[2], by: exchange(world, of: 2, to: 1), world) == nil)
+        guard case .accepted = try verdict(release, from: 1, at: 2, world) else {
+            Issue.record("what waited for the keyring is not taken")
+            return
+        }
+        #expect(try take(withdrawal, by: exchange(world, of: 2, to: 1), world) == nil)
+    }
+
+    /// A clock that runs ahead of the owner's would outlive its withdrawals and precede all that it publishes.
+    @Test func whatAMaintainerSaysOfTheOwnersNumbersWaitsForTheOwner() throws {
+        let world = try World(seed: 6, cities: ["kitchener.ca", "auckland.nz", "wien.at"])
+        let maintainers: JSONValue = [
+            ["packages": ["kitchener.ca/**"], "cities": ["kitchener.ca", "auckland.nz"], "rule": "any"]
+        ]
+        let agreement = try world.propose(0, 1, 2, maintainers: maintainers)
+        try world.signByAll(agreement, [0, 1, 2])
+        let (owner, maintainer, third) = (world.nodes[0], world.nodes[1], world.nodes[2])
+        let first = try owner.publish("roads", Exchange.content(1))
+        let package = try PackageID(city: owner.city, path: "roads")
+        func made(upon seq: UInt64) throws -> Envelope {
+            try document(package, .publish, [(owner, seq), (maintainer, 1)], at: world.now, parents: [first])
+        }
+        let forged = try document(
+            package, .publish, [(owner, UInt64(Int64.max)), (maintainer, 1)], at: world.now, parents: [SHA256.hash([9])])
+        for node in [0, 2] {
+            guard case .refused(.chain, _) = try verdict(forged, from: 1, at: node, world) else {
+                Issue.record("a number that no owner has is taken at \(node)")
+                return
+            }
+        }
+        guard case .accepted = try verdict(made(upon: 1), from: 1, at: 0, world),
+            case .notYetDue = try verdict(made(upon: 2), from: 1, at: 0, world),
+            case .notYetDue = try verdict(made(upon: 1), from: 1, at: 2, world)
+        else {
+            Issue.record("an owner's number is not what decides")
+            return
+        }
+        // The third city has the owner's own.
+        try owner.grant(third.city, "kitchener.ca/**", under: agreement)
+        world.connect(0, 2)
+        world.run(seconds: 20)
+        guard case .accepted = try verdict(made(upon: 1), from: 1, at: 2, world),
+            case .notYetDue = try verdict(made(upon: 2), from: 1, at: 2, world)
+        else {
+            Issue.record("what the owner's release vouches for is not taken")
+            return
+        }
+    }
+
+    @Test func versionsOfAKeyringHaveABoundInADay() throws {
+        let world = try Exchange.cities()
+        let taking = exchange(world, of: 1, to: 0)
+        for _ in 0..<(KeyringMemory.versionsOfADayMax + 1) { try world.nodes[0].rotate(.nothing) }
+        for envelope in world.nodes[0].card[1...KeyringMemory.versionsOfADayMax] {
+            #expect(try take(envelope, by: taking, world) == nil)
+        }
+        let last = try #require(world.nodes[0].card.last)
+        #expect(try take(last, by: taking, world) == "keyring-too-many")
+        #expect(try alarm(world, at: 1, of: 0)?.contains("is taken from \(world.now.adding(seconds: 86_400)) on") == true)
+        world.run(seconds: 86_400)
+        #expect(try take(last, by: taking, world) == nil)
+        #expect(try alarm(world, at: 1, of: 0) == nil)
+    }
+
+    @Test func aKeyringFilledWithUnknownMembersIsNotKept() throws {
+        let world = try Exchange.cities()
+        try world.nodes[0].rotate(.nothing)
+        let payload = String(decoding: world.nodes[0].card[1].payload, as: UTF8.self)
+        let filled = "{\"x\":\"\(String(repeating: "x", count: KeyringMemory.payloadBytesMax))\"," + payload.dropFirst()
+        let envelope = Envelope.sign(Array(filled.utf8), as: .keyring, with: [world.nodes[0].officer])
+        #expect(try take(envelope, by: exchange(world, of: 1, to: 0), world) == "keyring-too-large")
+        #expect(try held(world, by: 1, of: 0) == 1)
+    }
+
     // MARK: In the world
 
     private func holds(_ world: World, _ node: Int, _ package: String) throws -> Bool {
