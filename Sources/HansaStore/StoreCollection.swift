@@ -240,7 +240,7 @@ public final class StoreCollection: Sendable {
         try metadata.forgetSegmentsToRewrite(notAmong: Set(content.segments()))
         let given = try metadata.segmentsToRewrite()
         // What was given up lies in a segment that is still written: another takes its place.
-        for segment in given { try content.sealIfOpen(segment) }
+        for segment in given.sorted() { try content.sealIfOpen(segment) }
         // After a crash segments wait for their footers.
         try content.sync()
         let shares = try survey(nil) { _ in }.shares

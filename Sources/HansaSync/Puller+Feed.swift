@@ -64,9 +64,13 @@ extension Puller {
             state.repair = nil
         }
         var news: [Wanted] = []
+        var added: Set<Digest> = []
         for change in feed.changes {
             switch change {
             case .add(let release, let level, let number):
+                guard added.insert(release).inserted else {
+                    throw ProtocolFault.malformed(.feed, "a release that is listed twice")
+                }
                 state.listed?.insert(release)
                 news.append(Wanted(view: feed.view, release: release, level: level, number: number))
             case .drop(let release, let level): drops.append((release, level))
@@ -86,7 +90,7 @@ extension Puller {
                 try tx.put(view)
             }
         }
-        views[feed.view]?.pages.append(Page(cursor: feed.cursor, more: feed.more, digest: feed.digest, outstanding: outstanding))
+        views[feed.view]?.add(Page(cursor: feed.cursor, more: feed.more, digest: feed.digest, outstanding: outstanding))
         return []
     }
 
@@ -218,6 +222,10 @@ extension Puller {
             }
             return true
         }
+        // Told again before what was found of it was written down: one word about it goes out, the later one.
+        if views[item.view]?.pages.contains(where: { $0.outstanding.contains(item.release) }) == true {
+            settled.removeAll { $0.view == item.view && $0.digest == item.release }
+        }
         if let row = try store.release(item.release), row.release.writer == peer, row.hasContent || !item.isShared {
             try adopt(row, item, store, at: now)
         } else if item.isShared, let row = try store.transfer(item.view, item.release), try resume(row, item, store, at: now) {
@@ -308,6 +316,10 @@ extension Puller {
         wanted[item.release] = item
         askOfWanted[item.release] = nil
         wantedQueue.append(item)
+        // What is listed and dropped again and again while asks wait for their answers stands in the queue many times.
+        guard wantedQueue.count > 2 * wanted.count + GetReleases.countMax else { return }
+        var queued: Set<Digest> = []
+        wantedQueue.removeAll { wanted[$0.release]?.view != $0.view || !queued.insert($0.release).inserted }
     }
 
     private func clearMismatch(_ id: Digest, at now: Timestamp) throws {

@@ -6,6 +6,8 @@ internal import HansaDocuments
 internal import HansaTerms
 
 extension Puller {
+    private static let lookedUpAtOnce = 1 << 14
+
     func take(_ message: Releases, at now: Timestamp) throws {
         var came: [(wanted: Wanted, envelope: Envelope)] = []
         for item in message.items {
@@ -243,12 +245,11 @@ extension Puller {
     private func markHeld(in transfers: [Transfer]) throws {
         guard !transfers.isEmpty else { return }
         for transfer in transfers { transfer.removalsSeen = context.metadata.chunkRemovals }
-        let locations = try context.metadata.read { store in
-            try transfers.map { try store.heldLocations(of: self.namespace(of: $0.digest), $0.entries.map(\.id)) }
+        let held = try context.metadata.read { store in
+            try transfers.map { try self.areHeld($0.entries, of: self.namespace(of: $0.digest), store) }
         }
-        for (transfer, locations) in zip(transfers, locations) {
+        for (transfer, isHeld) in zip(transfers, held) {
             let entries = transfer.entries
-            let isHeld = zip(locations, entries).map { $0?.length == $1.length }
             for number in entries.indices where isHeld[number] {
                 let isBesideMissing =
                     (number > 0 && !isHeld[number - 1]) || (number + 1 < entries.count && !isHeld[number + 1])
@@ -256,6 +257,18 @@ extension Puller {
             }
             if SeededBug.isOn(.dedupAcrossPublishers) { try markWhatOthersServed(transfer) }
         }
+    }
+
+    /// Looked up part by part: what is told of millions of chunks takes more than their entries.
+    private func areHeld(_ entries: ChunkList, of city: CityID, _ store: any MetadataReading) throws -> [Bool] {
+        var areHeld: [Bool] = []
+        areHeld.reserveCapacity(entries.count)
+        for start in stride(from: 0, to: entries.count, by: Puller.lookedUpAtOnce) {
+            let part = entries[start..<min(entries.count, start + Puller.lookedUpAtOnce)]
+            let places = try store.heldLocations(of: city, part.map(\.id))
+            areHeld += zip(places, part).lazy.map { $0?.length == $1.length }
+        }
+        return areHeld
     }
 
     private func markWhatOthersServed(_ transfer: Transfer) throws {

@@ -52,7 +52,7 @@ extension Puller {
                 let bytes = Int(transfer.release.bytes) + 2048
                 smallAsked[digest] = bytes
                 smallAskedBytes += bytes
-                smallNames[transfer.name] = digest
+                smallNames[transfer.name, default: (digest, 0)].asks += 1
                 asks.append(GetSmall.Ask(release: transfer.name, base: transfer.base))
             }
             guard let view, !asks.isEmpty else { break }
@@ -67,7 +67,7 @@ extension Puller {
         var history: [UInt8] = []
         var isHistoryWhole = true
         for (number, item) in message.items.enumerated() {
-            let release = smallNames.removeValue(forKey: item.release) ?? item.release
+            let (release, isLast) = answeredSmall(item.release)
             if item.form == .againstBase, isHistoryWhole {
                 // Of one that was dropped meanwhile it is not known any more: then the others are asked for apart.
                 if let before = try contentOfBase(of: release), history.count + before.count <= Limits.deltaReferenceBytesMax {
@@ -76,9 +76,11 @@ extension Puller {
                     isHistoryWhole = false
                 }
             }
-            guard let asked = smallAsked.removeValue(forKey: release) else { continue }
+            // An answer to an ask from before the release was dropped, or wanted in another view, says nothing of the one that followed.
+            guard isLast, let transfer = transfers[release], transfer.view == message.view, transfer.name == item.release,
+                !transfer.isAtLane, transfer.files.isEmpty, let asked = smallAsked.removeValue(forKey: release)
+            else { continue }
             smallAskedBytes -= asked
-            guard let transfer = transfers[release], transfer.view == message.view, transfer.files.isEmpty else { continue }
             switch item.form {
             case .whole, .againstBase: parts.append((transfer, number))
             case .apart: askApart(transfer)
@@ -89,12 +91,20 @@ extension Puller {
         }
         guard !parts.isEmpty else { return }
         guard isHistoryWhole else { return parts.forEach { askApart($0.transfer) } }
+        for part in parts { part.transfer.isAtLane = true }
         let place = LaneResult<Result<ArrivingSmall.Written, any Error>>()
         let isAll = parts.count == message.items.count
         lane.run(bytes: message.rawLength) { [content = context.content, parts, history] in
             place.set(Result { try Puller.check(parts, of: message, history, isAll: isAll, into: content) })
         }
         arrivingSmall.append(ArrivingSmall(transfers: parts.map(\.transfer), place: place))
+    }
+
+    /// The release that a name was asked for as, and whether nothing more is due under that name.
+    private func answeredSmall(_ name: Digest) -> (release: Digest, isLast: Bool) {
+        guard let known = smallNames[name] else { return (name, false) }
+        smallNames[name] = known.asks > 1 ? (known.release, known.asks - 1) : nil
+        return (known.release, known.asks == 1)
     }
 
     /// The bytes of the release that was named as the base of another; nil where they cannot be told.
@@ -157,6 +167,7 @@ extension Puller {
     func noteSmallWritten() throws {
         let frames = arrivingSmall
         arrivingSmall = []
+        for transfer in frames.flatMap(\.transfers) { transfer.isAtLane = false }
         for (number, frame) in frames.enumerated() {
             do { try noteWritten(frame) } catch {
                 // What could not be written was never here, nor is what came behind it, of which nobody takes note: the session ends, and what it

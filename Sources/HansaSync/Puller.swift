@@ -61,6 +61,25 @@ public final class Puller {
         var listed: Set<Digest>?
         /// While it is compared with the publisher's.
         var repair: Repair?
+
+        /// So many pages are looked through for some that can be joined.
+        var joinsAt = 64
+
+        mutating func add(_ page: Page) {
+            pages.append(page)
+            guard pages.count > joinsAt else { return }
+            // One that nothing is left to do for is done when the one before it is, and takes no room of its own.
+            var joined: [Page] = []
+            for page in pages {
+                if page.outstanding.isEmpty, let last = joined.popLast() {
+                    joined.append(Page(cursor: page.cursor, more: page.more, digest: page.digest, outstanding: last.outstanding))
+                } else {
+                    joined.append(page)
+                }
+            }
+            pages = joined
+            joinsAt = 2 * pages.count + 64
+        }
     }
 
     struct Wanted {
@@ -205,8 +224,8 @@ public final class Puller {
     /// Small releases whose index and content are to be asked for together; those that were, and about how many bytes each is.
     var smallQueue: ArraySlice<Digest> = []
     var smallAsked: [Digest: Int] = [:]
-    /// The releases that were asked for with their content, by the names that the asks used.
-    var smallNames: [Digest: Digest] = [:]
+    /// The releases that were asked for with their content, by the names that the asks used, and how many asks are unanswered.
+    var smallNames: [Digest: (release: Digest, asks: Int)] = [:]
     var smallAskedBytes = 0
     var lastFlush: Timestamp?
     var creditOwed: UInt64 = 0
@@ -245,7 +264,11 @@ public final class Puller {
     /// For the shell: documents that wait for the partner.
     var changes = ExchangeChanges()
     /// Offered ids that are neither committed nor refused.
-    var outstandingCount: Int { views.values.reduce(0) { $0 + $1.pages.reduce(0) { $0 + $1.outstanding.count } } }
+    var outstandingCount: Int {
+        let listed = views.values.reduce(0) { $0 + $1.pages.reduce(0) { $0 + $1.outstanding.count } }
+        // What was listed before the view was told anew is on no page any more, and under way all the same.
+        return max(listed, underWay.count + waiting.values.reduce(0) { $0 + $1.count })
+    }
 
     public internal(set) var releasesReceived = 0
     public internal(set) var contentBytesReceived: UInt64 = 0

@@ -3,10 +3,11 @@ import HansaCore
 import HansaCrypto
 import HansaDocuments
 import HansaLog
-import HansaSync
 import HansaTerms
 import HansaTestSupport
 import Testing
+
+@testable import HansaSync
 
 /// What a partner can make us keep in memory.
 @Suite struct BoundsTests {
@@ -19,6 +20,12 @@ import Testing
 
     private func view(_ world: World) throws -> Digest {
         try #require(try world.nodes[0].metadata.read { try $0.publishedViews() }.first?.id)
+    }
+
+    /// What it asks of its only view.
+    private func firstLine(of puller: Puller, _ world: World) throws -> Views.Line {
+        let ask = try #require(try puller.ask(at: world.now).first)
+        return try #require(try Views(ask).lines.first)
     }
 
     @Test func theSameThingAskedTwiceInOneFrameIsAFault() throws {
@@ -168,6 +175,74 @@ import Testing
             }
         }
         #expect(pages == 5)
+    }
+
+    /// Each list that begins anew forgets the pages before it, and what was under way goes on: both count.
+    @Test func aViewThatIsToldAnewWithoutEndEndsTheSession() throws {
+        var limits = ExchangeLimits()
+        limits.outstandingMax = 5000
+        let world = try granted(limits)
+        let puller = Exchange(world).puller
+        let line = try firstLine(of: puller, world)
+        var lists = 0
+        #expect(throws: ExchangeFault.self) {
+            for number in 0..<100 {
+                let changes = (0..<1000).map {
+                    Feed.Change.add(
+                        release: SHA256.hash(Array("\(number) \($0)".utf8)), level: 2, transfer: [UInt8](repeating: 1, count: 16))
+                }
+                let cursor = [UInt8](repeating: UInt8(number + 1), count: 16)
+                _ = try puller.receive(
+                    [
+                        Feed(
+                            round: 0, view: line.view, status: .reset, since: [], changes: changes, cursor: cursor, more: true,
+                            digest: .zero
+                        ).frame
+                    ], at: world.now)
+                lists += 1
+            }
+        }
+        #expect(lists == 5)
+    }
+
+    @Test func aReleaseThatIsListedTwiceInOnePageIsAFault() throws {
+        let world = try granted()
+        let puller = Exchange(world).puller
+        let line = try firstLine(of: puller, world)
+        let change = Feed.Change.add(release: SHA256.hash([1]), level: 2, transfer: [UInt8](repeating: 1, count: 16))
+        let feed = Feed(
+            round: 1, view: line.view, status: .changes, since: line.cursor, changes: [change, change],
+            cursor: [UInt8](repeating: 1, count: 16), more: true, digest: .zero)
+        #expect(throws: ExchangeFault.self) {
+            try puller.receive([feed.frame], at: world.now)
+        }
+    }
+
+    /// Pages behind one that never ends, and a release that comes and goes while nothing is answered: neither takes room.
+    @Test func whatIsListedAndDroppedAgainTakesNoRoom() throws {
+        let world = try granted()
+        let puller = Exchange(world).puller
+        let line = try firstLine(of: puller, world)
+        var since = line.cursor
+        func tell(_ changes: [Feed.Change]) throws {
+            let cursor = Array(SHA256.hash(since).bytes.prefix(16))
+            _ = try puller.receive(
+                [
+                    Feed(
+                        round: 1, view: line.view, status: .changes, since: since, changes: changes, cursor: cursor, more: true,
+                        digest: .zero
+                    ).frame
+                ], at: world.now)
+            since = cursor
+        }
+        func add(_ number: Int) -> Feed.Change {
+            .add(release: SHA256.hash(Array("\(number)".utf8)), level: 2, transfer: [UInt8](repeating: 1, count: 16))
+        }
+        // More than may be asked for at once: the rest waits in the queue.
+        try tell((0..<2000).map(add))
+        for _ in 0..<3000 { try tell([add(5000)]); try tell([.drop(release: SHA256.hash(Array("5000".utf8)), level: 2)]) }
+        #expect(puller.wantedQueue.count < 4500)
+        #expect((puller.views[line.view]?.pages.count ?? 0) <= 66)
     }
 
     /// Indexes are asked for as far as there is room for them, and all come in the end.

@@ -83,6 +83,57 @@ import Testing
         try cities.expectHeld(releases, contents)
     }
 
+    /// In two views of one partner: the answer to the ask in the view that it left says nothing of the other one's.
+    @Test func anAnswerFromTheViewBeforeLeavesTheOtherAskStanding() throws {
+        let cities = try Cities()
+        let other = try cities.world.agree(0, 1, id: "exchange-2")
+        let grants = try [cities.agreement, other].map {
+            try cities.kitchener.grant(cities.world.nodes[1].city, "kitchener.ca/shared/**", under: $0)
+        }
+        let release = try cities.kitchener.publish("shared/x", Self.content(1))
+        let exchange = cities.exchange
+        var asks = try exchange.asks(after: try exchange.answers(to: try exchange.puller.ask(at: cities.world.now)))
+        #expect(asks.map(\.type) == [.getReleases])
+        asks = try exchange.asks(after: try exchange.answers(to: asks))
+        let first = try #require(asks.first { $0.type == .getSmall })
+        let view = try GetSmall(first).view
+        // The view in which it was asked for loses it, while that ask is on its way.
+        let views = try cities.kitchener.metadata.read { store in
+            try [cities.agreement, other].map { agreement in
+                try #require(try store.publishedViews().first { $0.agreement == agreement }?.id)
+            }
+        }
+        let left = try #require(views.firstIndex(of: view))
+        try cities.kitchener.revoke(grants[left])
+        let dropped = try exchange.publisher.viewsChanged([view], at: cities.world.now)
+        asks = try exchange.asks(after: dropped)
+        asks = try exchange.asks(after: try exchange.answers(to: asks.filter { $0.type == .getReleases }))
+        let second = try #require(asks.first { $0.type == .getSmall })
+        #expect(try GetSmall(second).view != view)
+        let late = try exchange.answers(to: [first])
+        #expect(try late.filter { $0.type == .small }.flatMap { try Small($0).items.map(\.form) } == [.absent])
+        try exchange.run(try exchange.asks(after: late + exchange.answers(to: [second])))
+        #expect(try exchange.holding(release, in: try GetSmall(second).view)?.state == .accepted)
+    }
+
+    /// While the lane makes the index of a small release nobody else looks at it.
+    @Test func chunksOfWhatIsBeingCheckedArePassedOver() throws {
+        let cities = try Cities()
+        let content = Self.content(1)
+        let release = try cities.kitchener.publish("open/x", content)
+        let exchange = LaneTests.exchange(cities.world)
+        var asks = try exchange.asks(after: try exchange.answers(to: try exchange.puller.ask(at: cities.world.now)))
+        asks = try exchange.asks(after: try exchange.answers(to: asks))
+        let ask = try #require(asks.first { $0.type == .getSmall })
+        let answers = try exchange.answers(to: [ask])
+        let chunk = content.files[0].chunks[0]
+        let unasked = Chunks(
+            view: try GetSmall(ask).view, release: release, first: 0, count: 1, codec: .raw, rawLength: UInt32(chunk.count),
+            bytes: chunk)
+        try exchange.run(try exchange.asks(after: answers + [unasked.frame]))
+        #expect(try exchange.holding(release)?.state == .accepted)
+    }
+
     @Test func whatIsNotSmallIsAskedForAsEver() throws {
         let cities = try Cities()
         let long = Exchange.content(7, chunks: 30)

@@ -118,6 +118,8 @@ import Testing
             (.mixed, 6849),
             // What could not be read was noted, not yet listed, and the watch read it.
             (.mixed, 10340),
+            // Listed again by an answer that crossed a push: one receipt said both that it was accepted and that it was refused.
+            (.mixed, 52562),
         ] as [(WorldKind, UInt64)]) func seedsThatOnceFailedHold(kind: WorldKind, seed: UInt64) throws
     {
         Self.check(try Self.run(seed, kind), kind)
