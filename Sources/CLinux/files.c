@@ -69,4 +69,11 @@ void hansa_error_text(int code, char *text, size_t capacity) {
 void hansa_keep_blocks_in_heap(void) {
     mallopt(M_MMAP_THRESHOLD, 4 << 20);
     mallopt(M_TRIM_THRESHOLD, 64 << 20);
+    // By default eight for each core: every one keeps the megabytes that its threads had at their busiest.
+    mallopt(M_ARENA_MAX, 2);
+}
+
+void hansa_trim_heap(size_t above) {
+    // glibc gives back the end of a heap by itself; what lies free between blocks in use it keeps until it is asked.
+    if (mallinfo2().fordblks > above) malloc_trim(0);
 }

@@ -1,3 +1,4 @@
+internal import CLinux
 internal import Foundation
 internal import HansaCore
 internal import HansaLog
@@ -10,6 +11,8 @@ internal import Synchronization
 /// What time alone brings, once a second on a thread of its own: dialling, memberships that begin or end, the hourly summary of strangers.
 final class Housekeeping: Sendable {
     private static let summaryMilliseconds: Int64 = 3_600_000
+    /// What a large file's blocks leave free between others goes back to the system when it is more than this.
+    private static let freeHeapBytes = 32 << 20
 
     private let node: Node
     private let worker = Worker()
@@ -52,6 +55,7 @@ final class Housekeeping: Sendable {
                 if now.milliseconds % 5000 < 1000 {
                     // A release that came stands in the log. A long merge holds up this loop: what it would do meanwhile may be late.
                     mergeWhatCame(&entriesSeen)
+                    hansa_trim_heap(Housekeeping.freeHeapBytes)
                 }
                 if now.milliseconds - summarised.milliseconds >= Housekeeping.summaryMilliseconds {
                     summarised = now

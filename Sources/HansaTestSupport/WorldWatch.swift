@@ -203,6 +203,9 @@ final class WorldWatch {
                             "\(node.city) did not ask \(known.city) for chunks of \(release.short): it tells what others gave it")
                     }
                 }
+            } catch StoreFault.damaged where node.hasTurnedBits {
+                // Rotten at rest, and nobody has read it since: the node finds it when it does, and has it healed.
+                later.append((number, release))
             } catch {
                 find(.s2, "\(node.city), \(release.short): \(error)")
             }

@@ -120,6 +120,8 @@ import Testing
             (.mixed, 10340),
             // Listed again by an answer that crossed a push: one receipt said both that it was accepted and that it was refused.
             (.mixed, 52562),
+            // A chunk that was held, and rotten: the release that counts on it is accepted, and healed when somebody reads it.
+            (.mixed, 15945),
         ] as [(WorldKind, UInt64)]) func seedsThatOnceFailedHold(kind: WorldKind, seed: UInt64) throws
     {
         Self.check(try Self.run(seed, kind), kind)

@@ -85,4 +85,7 @@ int hansa_watch_signals(const int *signals, int count);
 /// Blocks of a megabyte come and go: kept in the heap they cost no page faults (reading a block is five times as fast). Call once, early.
 void hansa_keep_blocks_in_heap(void);
 
+/// Gives free pages of the heap back to the system where more than `above` bytes of it are free (malloc_trim(3)).
+void hansa_trim_heap(size_t above);
+
 #endif
