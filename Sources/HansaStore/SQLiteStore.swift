@@ -24,7 +24,7 @@ public final class SQLiteStore: MetadataStore {
     /// Pages of 4 KiB in the WAL before they are carried into the database: 16 MiB, a few batches of 1,000 releases.
     private static let walPages = 4000
     /// Negative: KiB. The writer looks up random keys of large tables; readers are several.
-    private static let writerCache = -32 * 1024
+    private static let writerCache = -16 * 1024
     private static let readerCache = -4 * 1024
     /// Before the first connection of the process.
     private static let configured: Void = hansa_sqlite_keep_no_statistics()

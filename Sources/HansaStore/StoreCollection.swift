@@ -78,6 +78,8 @@ public final class StoreCollection: Sendable {
         var sealed: [UInt32: Int64] = [:]
         /// Emptied, and their files stand.
         var retired: [UInt32: (since: Int64, size: UInt64)] = [:]
+        /// The last pass left segments alone that were not ripe.
+        var isAwaiting = false
         /// They hold something needed that cannot be read: not tried again by this process.
         var stuck: Set<UInt32> = []
     }
@@ -98,7 +100,7 @@ public final class StoreCollection: Sendable {
 
     /// Whether there is withdrawn content, or something waits for its time. Cheap, for a look now and then.
     public func hasWork() throws -> Bool {
-        if state.withLock({ !$0.condemned.isEmpty || !$0.retired.isEmpty }) { return true }
+        if state.withLock({ !$0.condemned.isEmpty || !$0.retired.isEmpty || $0.isAwaiting }) { return true }
         let stuck = state.withLock { $0.stuck }
         return try metadata.withdrawnWithContent() > 0 || !metadata.segmentsToRewrite().isSubset(of: stuck)
     }
@@ -243,16 +245,20 @@ public final class StoreCollection: Sendable {
         for segment in given.sorted() { try content.sealIfOpen(segment) }
         // After a crash segments wait for their footers.
         try content.sync()
-        let shares = try survey(nil) { _ in }.shares
+        let stuck = state.withLock { $0.stuck }
+        let shares = try survey(nil) { _ in }.shares.filter { isChosen($0, given) && !stuck.contains($0.segment) }
+        // Little is needed of an open one after a publish that broke off, and it may stay open for months.
+        for share in shares { try content.sealIfOpen(share.segment) }
+        try content.sync()
         var chosen: [Share] = []
-        for share in shares where isChosen(share, given) {
-            if state.withLock({ $0.stuck.contains(share.segment) }) { continue }
+        for share in shares {
             if try isRipe(share.segment, at: now, isAlone) { chosen.append(share) } else { report.bytesWaiting += share.gain }
         }
         for start in stride(from: 0, to: chosen.count, by: settings.segmentsAtOnce) {
             let batch = Array(chosen[start..<min(start + settings.segmentsAtOnce, chosen.count)])
             try rewrite(batch, reachable, at: now, &report, proceed)
         }
+        state.withLock { $0.isAwaiting = report.bytesWaiting > 0 }
     }
 
     /// Sealed, and without a record that gets its row yet.

@@ -416,9 +416,15 @@ final class PackageDraft {
         let digest: Digest
         let release: Release
         /// The envelope, then the parts of the file table, then the pages of the index, then what these are together.
-        let records: [SegmentRecord]
+        var records: [SegmentRecord]
         let tableParts: Int
         let row: PackageRow
+    }
+
+    /// What is to be written of the release; it is here no more.
+    func takeRecords() -> [SegmentRecord] {
+        defer { signed?.records = [] }
+        return signed?.records ?? []
     }
 
     private func chained() -> Lineage { lineage ?? Lineage(upon: head, by: frame.node.city) }

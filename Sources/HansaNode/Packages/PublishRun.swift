@@ -242,12 +242,14 @@ final class PublishRun {
     /// The documents of signed releases, with one write. They are committed with the next batch.
     private func append(_ drafts: [PackageDraft]) throws(Problem) {
         guard !options.dryRun else { return }
-        let signed = drafts.compactMap(\.signed)
-        let places = try node.guarded { try node.content.append(all: signed.flatMap(\.records)) }
+        // The pages of a large file's index are let go of before anything else as large is made.
+        let counts = drafts.map { $0.signed?.records.count ?? 0 }
+        let places = try node.guarded { try node.content.append(all: drafts.flatMap { $0.takeRecords() }) }
         var rest = places[...]
-        for (draft, release) in zip(drafts, signed) {
-            let own = rest.prefix(release.records.count)
-            rest = rest.dropFirst(release.records.count)
+        for (draft, count) in zip(drafts, counts) {
+            guard let release = draft.signed else { continue }
+            let own = rest.prefix(count)
+            rest = rest.dropFirst(count)
             let table = own.dropFirst().prefix(release.tableParts)
             batch.names[release.release.package] = draft.listing.path
             batch.releases.append(
