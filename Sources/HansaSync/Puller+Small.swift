@@ -26,6 +26,8 @@ struct ArrivingSmall {
 extension Puller {
     /// What may be asked for and not here: beside what is asked for of longer ones.
     private static let smallAskedBytesMax = 8 * 1024 * 1024
+    /// Asks whose answers are due, also of releases that were dropped meanwhile: a publisher that lists, drops and never answers gets no more.
+    private static let smallNamesMax = 1 << 16
 
     /// By what its signed document says. What is on its way back to us is asked for in parts: some of it may be here.
     func isSmall(_ transfer: Transfer) -> Bool {
@@ -37,7 +39,7 @@ extension Puller {
 
     func smallAsks() -> [Frame] {
         var frames: [Frame] = []
-        while smallAskedBytes < Puller.smallAskedBytesMax, !smallQueue.isEmpty {
+        while smallAskedBytes < Puller.smallAskedBytesMax, smallNames.count < Puller.smallNamesMax, !smallQueue.isEmpty {
             var asks: [GetSmall.Ask] = []
             var view: Digest?
             while asks.count < GetSmall.countMax, smallAskedBytes < Puller.smallAskedBytesMax, let digest = smallQueue.first {

@@ -343,18 +343,25 @@ import Testing
         #expect(try content.body(at: kept.document) == content.body(at: row.document))
     }
 
-    @Test func aDamagedRecordThatIsNeededStaysWithItsSegment() throws {
+    /// `bikes` (2) is needed beside `roads` (1), which was withdrawn; a bit of one of them has turned.
+    private static func damaged(_ number: UInt64) throws -> (Pair, ChunkLocation) {
         let pair = try Pair()
         let node = pair.publisher
-        try node.publish("bikes", Self.text(2))
-        try node.publish("roads", Self.text(1))
-        let (metadata, content) = try Self.stores(node)
+        try node.publish("bikes", text(2))
+        try node.publish("roads", text(1))
+        let (metadata, content) = try stores(node)
         let place = try #require(
-            try metadata.read { try $0.chunkLocations(of: node.city, Array(Self.ids(Self.text(2)))) }.compactMap { $0 }.first)
+            try metadata.read { try $0.chunkLocations(of: node.city, Array(ids(text(number)))) }.compactMap { $0 }.first)
         try node.withdraw("roads")
         try content.seal(.content)
-        node.disk.flipBit(Self.path(place.block.segment), byte: Int(place.block.offset) + 40, bit: 2)
-        let collection = try Self.collection(node)
+        node.disk.flipBit(path(place.block.segment), byte: Int(place.block.offset) + 40, bit: 2)
+        return (pair, place)
+    }
+
+    @Test func aDamagedRecordThatIsNeededStaysWithItsSegment() throws {
+        let (pair, place) = try Self.damaged(2)
+        let (metadata, content) = try Self.stores(pair.publisher)
+        let collection = try Self.collection(pair.publisher)
         let report = try Self.collect(collection, pair.world.now)
         #expect(report.damaged.count == 1)
         // It is not looked at again each hour.
@@ -365,17 +372,9 @@ import Testing
     }
 
     @Test func damageWhereNothingLiesThatIsNeededKeepsNoSegment() throws {
-        let pair = try Pair()
-        let node = pair.publisher
-        try node.publish("bikes", Self.text(2))
-        try node.publish("roads", Self.text(1))
-        let (metadata, content) = try Self.stores(node)
-        let place = try #require(
-            try metadata.read { try $0.chunkLocations(of: node.city, Array(Self.ids(Self.text(1)))) }.compactMap { $0 }.first)
-        try node.withdraw("roads")
-        try content.seal(.content)
-        node.disk.flipBit(Self.path(place.block.segment), byte: Int(place.block.offset) + 40, bit: 2)
-        let report = try Self.collect(try Self.collection(node), pair.world.now)
+        let (pair, place) = try Self.damaged(1)
+        let (metadata, content) = try Self.stores(pair.publisher)
+        let report = try Self.collect(try Self.collection(pair.publisher), pair.world.now)
         #expect(report.damaged.isEmpty)
         #expect(try !content.segments().contains(place.block.segment))
         #expect(try StoreCheck(of: metadata, content).findings.isEmpty)
