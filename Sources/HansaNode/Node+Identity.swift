@@ -234,11 +234,16 @@ extension Node {
     func partnerRows() throws(Problem) -> [JSONValue] {
         let rows = try read { store in
             try store.partners().filter { $0.state != .removed }.compactMap { partner in
-                try store.currentKeyring(of: partner.city).map { (partner, $0, try self.isInSync(with: partner.city, store)) }
+                try store.currentKeyring(of: partner.city).map {
+                    (
+                        partner, $0, try self.isInSync(with: partner.city, store),
+                        try SyncMemory.lastSync(with: partner.city, store)
+                    )
+                }
             }
         }
         let network = network.withLock { $0 }
-        return rows.map { partner, keyring, storedInSync in
+        return rows.map { partner, keyring, storedInSync, lastSync in
             let link = network?.link(to: partner.city)
             let state = partner.state == .paused ? "paused" : link?.connection != nil ? "connected" : "offline"
             var row: [JSONMember] = [
@@ -246,7 +251,7 @@ extension Node {
                 JSONMember("state", .string(state)),
                 JSONMember("fingerprint", .string(keyring.fingerprint.description)),
                 JSONMember("endpoint", JSONValue(partner.endpoint ?? keyring.endpoints.first)),
-                JSONMember("lastSync", JSONValue([partner.lastSync, link?.lastSettled].compactMap { $0 }.max())),
+                JSONMember("lastSync", JSONValue([lastSync, link?.lastSettled].compactMap { $0 }.max())),
                 JSONMember("inSync", .bool(storedInSync && link?.connection != nil && link?.progress.isSettled == true)),
             ]
             if let link, link.connection != nil {
@@ -280,8 +285,9 @@ extension Node {
         document.append(JSONMember("state", .string(partner.state.rawValue)))
         document.append(JSONMember("endpoint", JSONValue(partner.endpoint)))
         document.append(JSONMember("added", JSONValue(partner.added)))
+        let stored = try read { try SyncMemory.lastSync(with: partner.city, $0) }
         let settled = network.withLock { $0 }?.settledTimes[partner.city]
-        document.append(JSONMember("lastSync", JSONValue([partner.lastSync, settled].compactMap { $0 }.max())))
+        document.append(JSONMember("lastSync", JSONValue([stored, settled].compactMap { $0 }.max())))
         return .object(document)
     }
 

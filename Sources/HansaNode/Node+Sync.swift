@@ -170,17 +170,12 @@ extension Node {
 
     /// When a round with these partners last ended settled: `status` tells it also after a start.
     func remember(_ settled: [CityID: Timestamp]) throws(Problem) {
-        let known = try read { store in try store.partners() }
-        let later = known.filter { partner in
-            settled[partner.city].map { time in partner.lastSync.map { $0 < time } ?? true } ?? false
+        let later = try read { store in
+            try settled.filter { city, time in try SyncMemory.lastSync(with: city, store).map { $0 < time } ?? true }
         }
         guard !later.isEmpty else { return }
         try change { tx in
-            for partner in later {
-                guard var partner = try tx.partner(partner.city) else { continue }
-                partner.lastSync = settled[partner.city]
-                try tx.put(partner)
-            }
+            for (city, time) in later.sorted(by: { $0.key < $1.key }) { try SyncMemory.set(time, with: city, tx) }
             return ((), ExchangeChanges())
         }
     }

@@ -67,7 +67,9 @@ struct NodeService: Service {
             defer { network = nil }
             return network
         }
-        if let network { try? node.remember(network.settledTimes) }
+        if let network {
+            do { try node.remember(network.settledTimes) } catch { node.storeFailed(error) }
+        }
         await network?.stop()
         try node.change { tx in
             try tx.log(LogDraft(.nodeStopped))

@@ -70,8 +70,8 @@ enum SQL: Int, CaseIterable {
         case .countPolicyVersion: "UPDATE policy_version SET version = version + 1 RETURNING version"
         case .keyrings: "SELECT c.name, k.envelope FROM keyring k JOIN city c ON c.id = k.city ORDER BY k.city, k.version"
         case .insertKeyring: "INSERT INTO keyring VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
-        case .partners: "SELECT c.name, p.state, p.endpoint, p.added, p.last_sync FROM partner p JOIN city c ON c.id = p.city"
-        case .putPartner: "INSERT OR REPLACE INTO partner VALUES (?, ?, ?, ?, ?)"
+        case .partners: "SELECT c.name, p.state, p.endpoint, p.added FROM partner p JOIN city c ON c.id = p.city"
+        case .putPartner: "INSERT OR REPLACE INTO partner VALUES (?, ?, ?, ?)"
         case .agreementEnvelopes: "SELECT agreement, is_step, envelope FROM agreement_envelope ORDER BY arrival"
         case .insertAgreementEnvelope: "INSERT INTO agreement_envelope (agreement, is_step, envelope) VALUES (?, ?, ?)"
         case .grants:

@@ -48,7 +48,7 @@ extension SQLiteReading {
         Partner(
             city: try city(row.text(0)), state: try Codes.value(row.int64(1), in: Codes.partnerStates),
             endpoint: row.textIfAny(2),
-            added: row.time(3), lastSync: row.timeIfAny(4))
+            added: row.time(3))
     }
 
     private static func grant(_ row: Statement.Columns) throws -> Grant {

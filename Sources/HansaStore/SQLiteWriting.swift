@@ -163,7 +163,6 @@ final class SQLiteWriting: SQLiteReading {
                 $0.int(Codes.code(partner.state, in: Codes.partnerStates))
                 $0.text(partner.endpoint)
                 $0.time(partner.added)
-                $0.time(partner.lastSync)
             }
         }
     }

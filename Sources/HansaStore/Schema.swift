@@ -24,6 +24,8 @@ enum Schema {
                 sql: "ALTER TABLE release ADD COLUMN owner_seq INTEGER; ALTER TABLE release ADD COLUMN served_by INTEGER;")
         }
         migrator.registerMigration("damage") { try $0.execute(sql: damage) }
+        // A setting by now: each change of a partner's row is one of policy.
+        migrator.registerMigration("last sync") { try $0.execute(sql: "ALTER TABLE partner DROP COLUMN last_sync") }
         return migrator
     }
 

@@ -10,16 +10,28 @@ public struct Partner: Sendable, Equatable {
     /// An administrator's own address for it, before those of its keyring.
     public var endpoint: String?
     public var added: Timestamp
-    /// The last moment a session with it ended a round with every view equal.
-    public var lastSync: Timestamp?
 
-    public init(city: CityID, state: State, endpoint: String?, added: Timestamp, lastSync: Timestamp? = nil) {
+    public init(city: CityID, state: State, endpoint: String?, added: Timestamp) {
         self.city = city
         self.state = state
         self.endpoint = endpoint
         self.added = added
-        self.lastSync = lastSync
     }
+}
+
+/// When a round with a partner last ended with every view equal: a value beside its row, since each change of the row is one of policy.
+public enum SyncMemory {
+    public static func lastSync(with partner: CityID, _ store: any MetadataReading) throws -> Timestamp? {
+        try store.value(name(partner)).map { Timestamp(milliseconds: $0.reduce(0) { $0 << 8 | Int64($1) }) }
+    }
+
+    public static func set(_ time: Timestamp, with partner: CityID, _ tx: any MetadataWriting) throws {
+        var bytes = ByteWriter(reserving: 8)
+        bytes.u64(UInt64(time.milliseconds))
+        try tx.setValue(name(partner), bytes.bytes)
+    }
+
+    private static func name(_ partner: CityID) -> String { "sync.last.\(partner)" }
 }
 
 /// A document on its way to a partner: pushed in every session until it is acknowledged.

@@ -38,12 +38,26 @@ extension MetadataStoreTests {
         }
         kitchener.state = .removed
         kitchener.endpoint = nil
-        kitchener.lastSync = Samples.start
         try store.write { try $0.put(kitchener) }
         try store.read { store throws in
             #expect(try store.partners() == [Samples.partner(Samples.auckland), kitchener])
             #expect(try store.partner(Samples.kitchener) == kitchener)
             #expect(try store.partner(Samples.boston) == nil)
+        }
+    }
+
+    @Test(arguments: Engine.allCases)
+    func theTimeOfTheLastSyncIsKeptForEachPartner(_ engine: Engine) throws {
+        let store = try engine.make()
+        try store.write {
+            try SyncMemory.set(Samples.start, with: Samples.kitchener, $0)
+            try SyncMemory.set(Samples.start, with: Samples.auckland, $0)
+            try SyncMemory.set(Samples.start.adding(seconds: 1), with: Samples.kitchener, $0)
+        }
+        try store.read { store throws in
+            #expect(try SyncMemory.lastSync(with: Samples.kitchener, store) == Samples.start.adding(seconds: 1))
+            #expect(try SyncMemory.lastSync(with: Samples.auckland, store) == Samples.start)
+            #expect(try SyncMemory.lastSync(with: Samples.boston, store) == nil)
         }
     }
 

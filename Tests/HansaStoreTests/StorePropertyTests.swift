@@ -61,7 +61,6 @@ import Testing
                 try transaction.insertKeyring(keyring.0, keyring.1)
             case 1:
                 var partner = Samples.partner(city, endpoint: numbers[1] < 2 ? "h:\(numbers[2])" : nil)
-                partner.lastSync = until
                 partner.state = numbers[5] == 0 ? .removed : .active
                 try transaction.put(partner)
             case 2: try transaction.insertAgreement(try agreement())
