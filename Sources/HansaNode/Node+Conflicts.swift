@@ -140,10 +140,14 @@ extension Node {
                 throw Problem(.usage, "there is no open conflict about \(id)", try: "hansa conflict list")
             }
             try mustBeMaintainer(of: id)
+            let heads = try read { try self.headReleases(of: id, $0) } ?? []
             guard let reference else {
-                return ["schema": "hansa.conflict-resolve/1", "package": .string(id.description), "publish": true]
+                return [
+                    "schema": "hansa.conflict-resolve/1", "package": .string(id.description), "publish": true,
+                    "heads": .array(heads.sorted().map { JSONValue($0) }),
+                ]
             }
-            return try take(reference, of: id, caller, dryRun)
+            return try take(reference, of: id, heads, caller, dryRun)
         }
         guard let reference, !merge else { throw unmergeable(id, first) }
         return first.kind == .fence
@@ -151,12 +155,15 @@ extension Node {
             : try settleFork(row, disputes, reference, caller, dryRun)
     }
 
-    private func take(_ reference: String, of id: PackageID, _ caller: Caller, _ dryRun: Bool) throws(Problem) -> JSONValue {
+    private func take(_ reference: String, of id: PackageID, _ heads: Set<Digest>, _ caller: Caller, _ dryRun: Bool)
+        throws(Problem)
+        -> JSONValue
+    {
         let (named, release) = try resolve(reference)
         guard named.package == id else {
             throw Problem(.usage, "\(reference.printable()) is a release of another package", try: "hansa conflict show \(id)")
         }
-        let published = try takeHead(release, caller, dryRun: dryRun)
+        let published = try takeHead(release, of: heads, caller, dryRun: dryRun)
         return [
             "schema": "hansa.conflict-resolve/1", "package": .string(id.description), "head": published["release"] ?? .null,
             "version": published["version"] ?? .null, "took": JSONValue(release.digest), "resolved": 1, "dryRun": .bool(dryRun),

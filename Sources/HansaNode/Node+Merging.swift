@@ -19,12 +19,16 @@ private struct MergeProposal {
     let theirs: ReleaseRow
     /// How many heads there are in all.
     let heads: Int
+    /// Every release of all of them.
+    let made: Set<Digest>
     let scratch: ScratchDirectory
+    /// Why nothing of it is clean, whatever the cells say.
+    let doubt: String?
     /// By path, with what became of each.
     var files: [JSONValue] = []
     var conflicts: UInt64 = 0
 
-    var isClean: Bool { conflicts == 0 }
+    var isClean: Bool { conflicts == 0 && doubt == nil }
 }
 
 extension Node {
@@ -46,8 +50,20 @@ extension Node {
         let proposal = try proposal(id, with: reference, limit: limit, conversation)
         defer { proposal.scratch.remove() }
         var published: JSONValue = .null
-        if let sink, !dryRun { try guarded { try proposal.scratch.copy(to: sink) } }
+        if let sink, !dryRun {
+            try guarded {
+                // First: without it a part of the files would pass for a merge that somebody made by hand.
+                let note = MergeNote(package: id.description, heads: proposal.made.sorted())
+                try proposal.scratch.put(Array(note.text.utf8), as: MergeNote.fileName, into: sink)
+                try proposal.scratch.copy(to: sink)
+            }
+        }
         if publish {
+            if let doubt = proposal.doubt {
+                throw Problem(
+                    .packageForked, "\(id): \(doubt)",
+                    try: "hansa conflict merge \(id) DIR, look at it, then hansa conflict resolve \(id) --merge DIR")
+            }
             guard proposal.isClean else {
                 throw Problem(
                     .packageForked,
@@ -55,7 +71,7 @@ extension Node {
                     try: "hansa conflict merge \(id) DIR, edit it, then hansa conflict resolve \(id) --merge DIR")
             }
             guard proposal.heads == 2 else { throw tooManyHeads(id, proposal.heads) }
-            published = try self.publish(proposal.scratch, as: id, by: caller, dryRun: dryRun)
+            published = try self.publish(proposal.scratch, as: id, of: proposal.made, by: caller, dryRun: dryRun)
         }
         func side(_ row: ReleaseRow?) -> JSONValue {
             guard let row else { return .null }
@@ -67,7 +83,8 @@ extension Node {
         return [
             "schema": "hansa.conflict-merge/1", "package": .string(id.description), "base": side(proposal.base),
             "ours": side(proposal.ours), "theirs": side(proposal.theirs), "heads": JSONValue(proposal.heads),
-            "clean": .bool(proposal.isClean), "conflicts": JSONValue(proposal.conflicts), "files": .array(proposal.files),
+            "clean": .bool(proposal.isClean), "doubt": JSONValue(proposal.doubt), "conflicts": JSONValue(proposal.conflicts),
+            "files": .array(proposal.files),
             "published": published, "dryRun": .bool(dryRun),
         ]
     }
@@ -115,24 +132,40 @@ extension Node {
             other = named
         }
         guard let other else { throw Problem(.usage, "\(id) has one head: there is nothing to merge") }
-        let ancestor = state.graph.commonAncestors(of: counted, other).first
+        let ancestors = state.graph.commonAncestors(of: counted, other)
         let rows = try read { store in
-            (try ancestor.flatMap { try store.release($0) }, try store.release(counted), try store.release(other))
+            (try ancestors.compactMap { try store.release($0) }, try store.release(counted), try store.release(other))
         }
         guard let ours = rows.1, let theirs = rows.2, ours.hasContent, theirs.hasContent else {
             throw Problem(.packageNotShared, "not every head of \(id) has its content here", try: "hansa conflict show \(id)")
         }
         try mayCheckOut(row, ours)
         try mayCheckOut(row, theirs)
-        let base = rows.0.flatMap { $0.hasContent ? $0 : nil }
+        let base = rows.0.first(where: \.hasContent)
         var proposal = MergeProposal(
-            package: id, base: base, ours: ours, theirs: theirs, heads: max(2, heads.count),
-            scratch: try guarded { try ScratchDirectory(in: paths.run) })
+            package: id, base: base, ours: ours, theirs: theirs, heads: max(2, heads.count), made: state.headReleases,
+            scratch: try guarded { try ScratchDirectory(in: paths.run) },
+            doubt: doubt(ancestors.compactMap { state.graph.node($0) }, base))
         do { try merge(into: &proposal, limit, conversation) } catch {
             proposal.scratch.remove()
             throw problem(from: error)
         }
         return proposal
+    }
+
+    /// Why a merge against `base` proves nothing. Against one of several newest ancestors a cell that merges before decided differently looks as if
+    /// one side alone had changed it; without any, what one side deleted looks as if the other had added it.
+    private func doubt(_ ancestors: [VersionGraph.Node], _ base: ReleaseRow?) -> String? {
+        // Of equal content they are one, whoever signed it.
+        if Set(ancestors.map { $0.content ?? $0.digest }).count > 1 {
+            let names = ancestors.map { "\($0.digest.short) by \($0.writer)" }.joined(separator: ", ")
+            return
+                "both heads came from \(ancestors.count) releases beside one another (\(names)), which may have been merged in different "
+                + "ways: a person compares the heads"
+        }
+        return base == nil
+            ? "the release that both heads came from is not here, so that what one side deleted and what the other added look alike: "
+                + "a person compares the heads" : nil
     }
 
     private func merge(into proposal: inout MergeProposal, _ limit: Int, _ conversation: any Conversation) throws {
@@ -192,17 +225,26 @@ extension Node {
         }
     }
 
-    /// Publishes what lies in the directory as the release that follows all heads.
-    private func publish(_ scratch: ScratchDirectory, as id: PackageID, by caller: Caller, dryRun: Bool) throws(Problem)
-        -> JSONValue
-    {
-        try packagePublish(
-            caller, options: PublishOptions(dryRun: dryRun, name: id.description, merge: true), source: ScratchSource(scratch, id)
-        )
+    /// Publishes what lies in the directory as the release that follows all heads, which are those of `made`.
+    private func publish(
+        _ scratch: ScratchDirectory, as id: PackageID, of made: Set<Digest>, by caller: Caller, dryRun: Bool
+    ) throws(Problem) -> JSONValue {
+        do throws(Problem) {
+            return try packagePublish(
+                caller,
+                options: PublishOptions(
+                    dryRun: dryRun, name: id.description, merge: true,
+                    merges: [MergeNote(package: id.description, heads: made.sorted())]),
+                source: ScratchSource(scratch, id))
+        } catch {
+            // Nobody edited anything.
+            guard error.code == .packageDiverged else { throw error }
+            throw Problem(.packageDiverged, error.message, try: "hansa conflict show \(id), then run it again")
+        }
     }
 
-    /// A release of ours with the content of one that is there: it follows all heads, and so decides between them.
-    func takeHead(_ release: ReleaseRow, _ caller: Caller, dryRun: Bool) throws(Problem) -> JSONValue {
+    /// A release of ours with the content of one that is there: it follows all heads, which are those of `made`, and so decides between them.
+    func takeHead(_ release: ReleaseRow, of made: Set<Digest>, _ caller: Caller, dryRun: Bool) throws(Problem) -> JSONValue {
         let id = release.release.package
         guard release.hasContent else {
             throw Problem(
@@ -218,7 +260,7 @@ extension Node {
             }
             for file in version.files { try copy(file.path, of: content, to: scratch) }
         }
-        return try publish(scratch, as: id, by: caller, dryRun: dryRun)
+        return try publish(scratch, as: id, of: made, by: caller, dryRun: dryRun)
     }
 
     /// Whether our own people can do something about it: under the owner's rule what waits, waits for the owner.
@@ -250,7 +292,7 @@ extension Node {
 
     /// Merges what does not contradict itself, where the agreement has it so. Only the owner's node does it: were all maintainers to, each would sign
     /// a release that says the same. What needs a person waits for one, and is tried again when a head came.
-    func mergeByItself() {
+    func mergeByItself(_ conversation: any Conversation = SilentConversation()) {
         do throws(Problem) {
             for (id, state) in try read({ try self.conflicted($0) }) {
                 let heads = state.graph.heads.flatMap(\.releases)
@@ -262,7 +304,7 @@ extension Node {
                     _ = try conflictMerge(
                         Caller(role: .admin, uid: 0, account: "node"), package: id.description, with: nil, publish: true,
                         limit: 0,
-                        dryRun: false, sink: nil, conversation: SilentConversation())
+                        dryRun: false, sink: nil, conversation: conversation)
                 } catch {
                     log.info("not merged by itself", metadata: ["package": "\(id)", "reason": "\(error.message)"])
                 }

@@ -153,12 +153,15 @@ public struct PublishOptions: Sendable, Codable, Equatable {
     public var name: String?
     /// `--merge`: the directory holds what all heads of the package say together.
     public var merge: Bool
+    /// With `merge`, which heads those are, for packages of which that is known; of others, the heads there are when their directory is begun.
+    public var merges: [MergeNote]?
 
     public init(
         version: String? = nil, bumpAuto: Bool = false, tlp: String? = nil, rehash: Bool = false, dryRun: Bool = false,
-        name: String? = nil, merge: Bool = false
+        name: String? = nil, merge: Bool = false, merges: [MergeNote]? = nil
     ) {
         self.merge = merge
+        self.merges = merges
         self.version = version
         self.bumpAuto = bumpAuto
         self.tlp = tlp

@@ -67,6 +67,8 @@ public enum Heads {
             case .none, .frozen(nil): nil
             }
         }
+        /// Every release of every head: what a merge of now is made of.
+        public var headReleases: Set<Digest> { Set(graph.heads.flatMap(\.releases)) }
         /// Several heads.
         public var isConflicted: Bool { graph.heads.count > 1 }
         /// One head, by another city, that the owner has not taken up.

@@ -21,6 +21,12 @@ public struct Lineage: Sendable, Equatable {
     public var tlp: TLP?
     /// The heads before it, each by its first release; empty where the package has one writer.
     public var heads: [Digest] = []
+    /// Of a merge in a package of several writers: every release of the heads that it is made of, which must still be all when it is committed.
+    public var merges: Set<Digest>?
+    /// Heads that came since a merge was made, in order: it holds nothing of them, and is void.
+    public var unmerged: [Digest] = []
+    /// The heads are not those that a merge was made of any more.
+    public var isOutdated = false
 
     /// In a package of one writer: upon what its row says.
     public init(upon row: PackageRow?, by own: CityID) {
@@ -36,9 +42,12 @@ public struct Lineage: Sendable, Equatable {
 extension ExchangeContext {
     /// The next release of ours upon what is held now. `merging` follows all heads; else the one that counts and our own last.
     ///
-    /// `base` is the release that the content was made from, where that is known.
+    /// `made` holds the releases of all heads that a merge was made of: it follows these and no other, since what it followed without having its
+    /// content would be lost. `base` is the release that the content was made from, where that is known.
     public func lineage(
-        of package: PackageID, merging: Bool, upon base: Digest? = nil, in store: any MetadataReading, at now: Timestamp
+        of package: PackageID, merging: Bool, of made: Set<Digest>? = nil, upon base: Digest? = nil,
+        in store: any MetadataReading,
+        at now: Timestamp
     ) throws -> Lineage {
         let row = try store.package(package)
         var next = Lineage(upon: row, by: own)
@@ -49,7 +58,11 @@ extension ExchangeContext {
         next.heads = state.graph.heads.compactMap(\.releases.first)
         var parents: Set<Digest> = []
         if merging {
-            parents = Set(state.graph.heads.flatMap(\.releases))
+            let current = state.headReleases
+            parents = made ?? current
+            next.merges = parents
+            next.unmerged = current.subtracting(parents).sorted()
+            next.isOutdated = current != parents
         } else {
             switch state.canonical {
             case .head(let digest), .conflicted(let digest), .frozen(.some(let digest)): parents = [digest]

@@ -72,16 +72,19 @@ extension EndToEndTests {
         @Test func aCellThatBothChangedIsForAPerson() throws {
             let world = try World()
             let region = try region(world, autoMerge: true)
-            _ = try region.publishBeside(
+            let (mine, _) = try region.publishBeside(
                 ["1,pump,worn", "2,valve,good", "3,pipe,good"], ["1,pump,broken", "2,valve,old", "3,pipe,good"])
             for city in region.cities {
                 try eventually("both heads are at \(city.id)") { try region.conflicts(city).count == 1 }
             }
+            // Whose head counts may go on with it; the other merges.
+            let isOurs = try region.conflicts(region.kitchener).first?["counted"].text == mine
+            let (writer, merger) = isOurs ? (region.kitchener, region.auckland) : (region.auckland, region.kitchener)
             // Neither the owner's node nor a command signs what contradicts itself.
             let refused = try merge(region, region.kitchener, ["--publish"], expecting: 9)
             #expect(refused.json["code"].text == "H408", "\(refused)")
             let target = world.directory.appending(path: "merged")
-            let proposal = try merge(region, region.auckland, [target.path], expecting: 9).json
+            let proposal = try merge(region, merger, [target.path], expecting: 9).json
             #expect(proposal["clean"].bool == false && proposal["conflicts"].integer == 1)
             let undecided = proposal["files"].array.flatMap { $0["undecided"].array }
             #expect(undecided.count == 1 && undecided.first?["column"].text == "state")
@@ -94,12 +97,33 @@ extension EndToEndTests {
             #expect(text.contains("2,valve,old"))
             let decided = text.replacing("1,pump,worn", with: "1,pump,gone").replacing("1,pump,broken", with: "1,pump,gone")
             try Data(decided.utf8).write(to: table)
-            let resolved = try region.auckland.hansa([
-                "conflict", "resolve", Region.package, "--merge", target.path, "--json",
+            // While it was edited the other city published again: nothing follows that without its content.
+            let late = try region.publish(
+                writer,
+                isOurs ? ["1,pump,worn", "2,valve,good", "3,pipe,new"] : ["1,pump,broken", "2,valve,old", "3,pipe,new"])
+            try eventually("the new head is there") {
+                try region.conflicts(merger).first?["heads"].array.contains { $0["release"].text == late } == true
+            }
+            let outdated = try merger.hansa(
+                ["conflict", "resolve", Region.package, "--merge", target.path, "--json"], expecting: 9)
+            #expect(outdated.json["code"].text == "H410", "\(outdated)")
+            #expect(outdated.json["try"].text?.contains("NEWDIR") == true, "\(outdated)")
+            #expect(try region.conflicts(merger).count == 1)
+            let newer = world.directory.appending(path: "newer")
+            try merge(region, merger, [newer.path], expecting: 9)
+            let next = newer.appending(path: "assets.csv")
+            let merged = try String(contentsOf: next, encoding: .utf8)
+            #expect(merged.contains("3,pipe,new") && merged.contains("2,valve,old"))
+            try Data(
+                merged.replacing("1,pump,worn", with: "1,pump,gone").replacing("1,pump,broken", with: "1,pump,gone").utf8
+            ).write(to: next)
+            let resolved = try merger.hansa([
+                "conflict", "resolve", Region.package, "--merge", newer.path, "--json",
             ]).json
+            #expect(!FileManager.default.fileExists(atPath: newer.appending(path: ".hansa-merge").path))
             try region.settles(on: #require(resolved["head"].text))
             for city in region.cities {
-                #expect(try region.rows(city) == ["1,pump,gone", "2,valve,old", "3,pipe,good"], "\(city.id)")
+                #expect(try region.rows(city) == ["1,pump,gone", "2,valve,old", "3,pipe,new"], "\(city.id)")
             }
 
             // Or one head is taken as it is.

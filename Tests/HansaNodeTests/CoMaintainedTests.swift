@@ -195,6 +195,21 @@ struct CoMaintainedTests {
     }
 }
 
+/// Something happens once, when it is first asked whether to go on.
+private final class InterruptedConversation: Conversation {
+    // Of one merge, which is one thread.
+    nonisolated(unsafe) private var once: (() -> Void)?
+
+    init(_ once: @escaping () -> Void) { self.once = once }
+
+    func report(_ progress: HansaNode.Progress) {}
+    func warn(_ message: String) {}
+    var isCancelled: Bool {
+        once.take()?()
+        return false
+    }
+}
+
 /// Two heads become one again.
 struct MergingTests {
     private let ours = Folder()
@@ -302,6 +317,133 @@ struct MergingTests {
             #expect(try region.head(home)?["release"] == taken["head"], "\(home.city)")
             #expect(try region.table(home) == "id,name,state\n1,pump,broken\n", "\(home.city)")
         }
+    }
+
+    // MARK: Heads that come meanwhile
+
+    private let apart = ("1,pump,worn\n2,valve,good\n3,pipe,good\n", "1,pump,good\n2,valve,old\n3,pipe,good\n")
+
+    /// Two heads, of which auckland.nz's counts: it has more history.
+    private func partOften() throws -> (JSONValue, JSONValue) {
+        try region.publish(region.auckland, theirs, "1,pump,good\n2,valve,worn\n3,pipe,good\n")
+        return try part(apart.0, apart.1)
+    }
+
+    /// What auckland.nz publishes upon its own head while kitchener.ca merges; it is there at once.
+    private func arrive(_ rows: String = "1,pump,good\n2,valve,old\n3,pipe,gone\n") -> JSONValue? {
+        let published = try? region.publish(region.auckland, theirs, rows)
+        try? exchange(region.kitchener, region.auckland)
+        return published
+    }
+
+    /// Nothing was signed, and what came is a head like the other.
+    private func expectOpen(_ mine: JSONValue, _ late: JSONValue?, _ where: String) throws {
+        let late = try #require(late?["release"]?.string)
+        let row = try #require(try open(region.kitchener).first, "\(`where`)")
+        let heads = row["heads"]?.array?.compactMap { $0["release"]?.string } ?? []
+        #expect(Set(heads) == [try #require(mine["release"]?.string), late], "\(`where`)")
+        let history = try region.kitchener.node.packageHistory(region.kitchener.caller, package: region.assets)["releases"]?.array
+        #expect(history?.contains { $0["operation"] == "merge" } == false, "\(`where`)")
+    }
+
+    @Test func aHeadThatComesWhileTheNodeMergesByItselfIsMergedWithTheNextTry() throws {
+        let (mine, _) = try partOften()
+        var late: JSONValue?
+        let conversation = InterruptedConversation { late = arrive() }
+        region.kitchener.node.mergeByItself(conversation)
+        try expectOpen(mine, late, "by itself")
+        region.kitchener.node.mergeByItself()
+        try region.meet()
+        for home in region.homes {
+            #expect(try open(home).isEmpty, "\(home.city)")
+            #expect(try region.table(home) == "id,name,state\n1,pump,worn\n2,valve,old\n3,pipe,gone\n", "\(home.city)")
+        }
+    }
+
+    @Test(arguments: [1, 2, 3], [true, false])
+    func aHeadThatComesWhileADirectoryIsPublishedAsTheMergeIsNotLost(step: Int, withNote: Bool) throws {
+        let (mine, _) = try partOften()
+        let merged = Folder()
+        _ = try merge(region.kitchener, into: merged)
+        let note = try #require(merged.text(MergeNote.fileName).flatMap { MergeNote(text: $0) })
+        #expect(note.package == region.assets && note.heads.count == 2)
+        var late: JSONValue?
+        let refused = problem {
+            try region.kitchener.publish(
+                [merged.path], PublishOptions(merge: true, merges: withNote ? [note] : nil), name: region.assets
+            ) { source in source.onProceed = { if $0 == step { late = arrive() } } }
+        }
+        #expect(refused?.code == .packageDiverged && refused?.exit == .conflict)
+        #expect(refused?.message.contains("auckland.nz published kitchener.ca/regional/assets 1.0.3") == true)
+        #expect(refused?.next?.contains("conflict merge kitchener.ca/regional/assets NEWDIR") == true)
+        try expectOpen(mine, late, "step \(step)")
+    }
+
+    @Test func aDirectoryFollowsTheHeadsThatItWasMadeOf() throws {
+        let (mine, _) = try partOften()
+        let merged = Folder()
+        _ = try merge(region.kitchener, into: merged)
+        let note = try #require(merged.text(MergeNote.fileName).flatMap { MergeNote(text: $0) })
+        // Hours later, while it is edited.
+        let late = arrive()
+        let options = PublishOptions(merge: true, merges: [note])
+        #expect(problem { try region.kitchener.publish([merged.path], options, name: region.assets) }?.code == .packageDiverged)
+        try expectOpen(mine, late, "edited")
+        // A proposal of what there is now.
+        let again = Folder()
+        _ = try merge(region.kitchener, into: again)
+        let newer = try #require(again.text(MergeNote.fileName).flatMap { MergeNote(text: $0) })
+        #expect(newer != note)
+        let source = FolderSource([again.path], name: region.assets)
+        _ = try region.kitchener.node.packagePublish(
+            region.kitchener.caller, options: PublishOptions(name: region.assets, merge: true, merges: [newer]), source: source)
+        #expect(source.warnings.isEmpty)
+        try region.meet()
+        for home in region.homes {
+            #expect(try open(home).isEmpty, "\(home.city)")
+            #expect(try region.table(home) == "id,name,state\n1,pump,worn\n2,valve,old\n3,pipe,gone\n", "\(home.city)")
+        }
+    }
+
+    @Test func aHeadThatComesWhileOneIsTakenIsNotLost() throws {
+        let (mine, yours) = try partOften()
+        let node = region.kitchener.node
+        let id = try node.packageID(region.assets)
+        let made = try #require(try node.read { try node.headReleases(of: id, $0) })
+        let late = arrive()
+        let taken = try node.resolve("\(region.assets)@\(yours["release"]?.string ?? "")").release
+        let refused = problem { _ = try node.takeHead(taken, of: made, region.kitchener.caller, dryRun: false) }
+        #expect(refused?.code == .packageDiverged && refused?.next?.contains("conflict show") == true)
+        try expectOpen(mine, late, "taken")
+    }
+
+    @Test func aNoteSaysWhatItWasWrittenFromAndNothingElseIsOne() throws {
+        let note = MergeNote(package: region.assets, heads: [Digest.zero])
+        #expect(MergeNote(text: note.text) == note)
+        for text in ["", "hansa-merge/2 a/b\n", "hansa-merge/1 a/b\nsha256:12\n"] { #expect(MergeNote(text: text) == nil) }
+    }
+
+    // MARK: Histories that cross
+
+    /// Both merge the same two heads, and decide one cell differently: against either ancestor one side alone has changed it.
+    @Test func headsThatComeFromTwoMergesOfTheSameAreForAPerson() throws {
+        _ = try part("1,pump,worn\n", "1,pump,broken\n")
+        for (home, rows) in [(region.kitchener, "1,pump,broken\n2,valve,new\n"), (region.auckland, "1,pump,worn\n")] {
+            try region.publish(home, Folder(), rows, merge: true)
+        }
+        try region.meet()
+        #expect(try open(region.kitchener).first?["heads"]?.array?.count == 2)
+        let proposal = try merge(region.kitchener)
+        #expect(proposal["clean"] == false)
+        #expect(proposal["doubt"]?.string?.contains("2 releases beside one another") == true)
+        let refused = problem { _ = try merge(region.kitchener, publish: true) }
+        #expect(refused?.code == .packageForked && refused?.next?.contains("--merge DIR") == true)
+        region.kitchener.node.mergeByItself()
+        #expect(try open(region.kitchener).count == 1)
+        // A person compared them.
+        try region.publish(region.kitchener, Folder(), "1,pump,broken\n2,valve,new\n", merge: true)
+        try region.meet()
+        for home in region.homes { #expect(try open(home).isEmpty, "\(home.city)") }
     }
 
     @Test func headsOfEqualContentAreOne() throws {

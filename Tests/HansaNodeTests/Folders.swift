@@ -44,12 +44,22 @@ final class FolderSource: PublishSource, DirectoryReader {
 
     func report(_ progress: HansaNode.Progress) {}
     func warn(_ message: String) { state.withLock { $0.warnings.append(message) } }
-    var isCancelled: Bool { state.withLock { state in state.interruptAfter.map { state.opened.count >= $0 } ?? false } }
+    var isCancelled: Bool {
+        if !opened.isEmpty {
+            proceeds += 1
+            onProceed?(proceeds)
+        }
+        return state.withLock { state in state.interruptAfter.map { state.opened.count >= $0 } ?? false }
+    }
 
     /// The user presses Ctrl-C when so many files have been opened.
     func interruptAfter(opening files: Int) { state.withLock { $0.interruptAfter = files } }
     /// Runs once, when the first file is asked for. Set before the publish begins, and used by its one thread.
     nonisolated(unsafe) var onOpen: (() -> Void)?
+    /// Runs each time it is asked whether to go on, once files were opened: of one small directory before it is read, before the head is looked up,
+    /// and when the release is signed and not yet committed. Likewise.
+    nonisolated(unsafe) var onProceed: ((Int) -> Void)?
+    nonisolated(unsafe) private var proceeds = 0
 
     private func listings() throws(Problem) -> [DirectoryListing] {
         let walker = DirectoryWalker(entersHidden: entersHidden)

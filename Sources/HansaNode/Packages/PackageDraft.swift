@@ -68,6 +68,8 @@ final class PackageDraft {
     private var head: PackageRow?
     /// What the release follows.
     private(set) var lineage: Lineage?
+    /// With `--merge`, the heads that the directory holds, by their releases. Set by `read`, before any file is.
+    private var merges: Set<Digest>?
     private var headRelease: ReleaseRow?
     /// With `--bump auto`: what this is compared with, and the version that comes of it.
     private var bumpBase: ReleaseRow?
@@ -119,6 +121,10 @@ final class PackageDraft {
             throw Problem(.badName, "\(listing.path): \(error.description)", try: error.suggestion.map { "--name \($0)" })
         }
         self.package = package
+        if frame.options.merge {
+            let note = frame.options.merges?.first { $0.package == package.description }
+            merges = try note.map { Set($0.heads) } ?? frame.node.read { try frame.node.headReleases(of: package, $0) }
+        }
         if plan.isBag { try verifyBag() }
         if let kind = declared?.kind, kind != .dataset { throw DataPackageFault.comesLater(kind).problem }
 
@@ -267,9 +273,13 @@ final class PackageDraft {
         }
         let known = try store.snapshot(ofDirectory: PackageDraft.memory(listing, frame.options))
         let lineage = try frame.node.context.lineage(
-            of: package, merging: frame.options.merge, upon: known.flatMap { $0.package == package ? $0.release : nil },
+            of: package, merging: frame.options.merge, of: merges,
+            upon: known.flatMap { $0.package == package ? $0.release : nil },
             in: store,
             at: frame.node.clock.now)
+        if lineage.isOutdated {
+            diverged = frame.node.outdatedMerge(of: package, try lineage.unmerged.first.flatMap { try store.release($0) })
+        }
         if let unseen = try lineage.unseen.first.flatMap({ try store.release($0) }) {
             diverged = Problem(
                 .packageDiverged,

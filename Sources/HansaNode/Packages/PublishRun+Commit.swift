@@ -24,6 +24,8 @@ extension PublishRun {
         let snapshot: SnapshotRow
         /// For `TableMemory`; none where no table is long.
         let tables: [UInt8]?
+        /// The releases of all heads, of a merge in a package of several writers.
+        let merges: Set<Digest>?
         /// The directory's in the request.
         let number: Int
     }
@@ -56,10 +58,16 @@ extension PublishRun {
         }
     }
 
+    /// What was prepared and could not follow any more.
+    struct Overtaken: Sendable {
+        let item: Prepared
+        let problem: Problem
+    }
+
     /// A batch on its way to the disk.
     final class CommitUnderWay: Sendable {
         let batch: Batch
-        private let outcome = Mutex<Result<[Prepared], Problem>>(.success([]))
+        private let outcome = Mutex<Result<[Overtaken], Problem>>(.success([]))
         private let done = DispatchSemaphore(value: 0)
         private static let queue = DispatchQueue(label: "hansa.publish.commit")
 
@@ -73,7 +81,7 @@ extension PublishRun {
         }
 
         /// Waits; once. Those that were overtaken.
-        func wait() -> Result<[Prepared], Problem> {
+        func wait() -> Result<[Overtaken], Problem> {
             done.wait()
             return outcome.withLock { $0 }
         }
@@ -100,13 +108,8 @@ extension PublishRun {
         case .success(let overtaken):
             writer.noteRecorded()
             published += job.batch.releases.count - overtaken.count
-            for item in overtaken {
-                let package = item.release.package
-                failed(
-                    number: item.number, job.batch.names[package] ?? "",
-                    Problem(
-                        .fileChanged, "\(package) was changed by another command meanwhile; nothing of it was published",
-                        try: "hansa package history \(package), then run it again"))
+            for one in overtaken {
+                failed(number: one.item.number, job.batch.names[one.item.release.package] ?? "", one.problem)
             }
         }
     }
@@ -132,9 +135,9 @@ extension PublishRun {
 
 extension Node {
     /// One transaction after the fsync. Returns the releases that were overtaken.
-    fileprivate func commit(_ batch: PublishRun.Batch, by actor: String) throws(Problem) -> [PublishRun.Prepared] {
+    fileprivate func commit(_ batch: PublishRun.Batch, by actor: String) throws(Problem) -> [PublishRun.Overtaken] {
         try guarded { try content.sync() }
-        var overtaken: [PublishRun.Prepared] = []
+        var overtaken: [PublishRun.Overtaken] = []
         try change { tx in
             var changes = ExchangeChanges()
             for block in batch.blocks { try tx.insertChunks(of: self.city, block: block.location, block.chunks) }
@@ -146,7 +149,11 @@ extension Node {
             overtaken = []
             guard !batch.releases.isEmpty else { return ((), changes) }
             let update = try MembershipUpdate(self.context, tx)
-            for item in batch.releases where try !self.commit(item, by: actor, tx, update) { overtaken.append(item) }
+            for item in batch.releases {
+                if let problem = try self.commit(item, by: actor, tx, update) {
+                    overtaken.append(PublishRun.Overtaken(item: item, problem: problem))
+                }
+            }
             changes.views = try update.finish()
             return ((), changes)
         }
@@ -155,16 +162,24 @@ extension Node {
         return overtaken
     }
 
-    /// False for one that was overtaken: a withdrawal does not wait for a long publish, and what was prepared upon an older state of the
+    /// A problem for one that was overtaken: a withdrawal does not wait for a long publish, and what was prepared upon an older state of the
     /// package is void.
     private func commit(
         _ item: PublishRun.Prepared, by actor: String, _ tx: any MetadataWriting, _ update: MembershipUpdate
-    ) throws -> Bool {
+    ) throws -> Problem? {
         let (release, digest) = (item.release, item.digest)
         // So is what was signed with a key that was named compromised meanwhile.
         guard try tx.ownChain(of: release.package, by: city).last == release.previous,
             try !tx.isRevoked(packageKeyOf: release.writer, release.keyring)
-        else { return false }
+        else {
+            return Problem(
+                .fileChanged, "\(release.package) was changed by another command meanwhile; nothing of it was published",
+                try: "hansa package history \(release.package), then run it again")
+        }
+        // A head that came since the merge was made would be followed by a clock that knows its writer, and its content would be gone.
+        if let merges = item.merges, let heads = try headReleases(of: release.package, tx), heads != merges {
+            return outdatedMerge(of: release.package, try heads.subtracting(merges).sorted().first.flatMap { try tx.release($0) })
+        }
         let summary = ReleaseSummary(release)
         // The package first: its row is made or found once for all that follows.
         if release.package.city == city {
@@ -187,6 +202,24 @@ extension Node {
                     "bytes": JSONValue(release.bytes),
                 ]))
         try update.released(digest, summary)
-        return true
+        return nil
+    }
+
+    /// The releases of all heads; nil where the package has one writer.
+    func headReleases(of package: PackageID, _ store: any MetadataReading) throws -> Set<Digest>? {
+        guard try store.isCoMaintained(package, at: clock.now) else { return nil }
+        return try context.heads(of: package, in: store, at: clock.now).headReleases
+    }
+
+    /// Why a merge is not signed: `newer` is a head that it was not made of.
+    func outdatedMerge(of package: PackageID, _ newer: ReleaseRow?) -> Problem {
+        let what =
+            newer.map { "\($0.release.writer) published \(package) \($0.release.version) (\($0.digest.short))" }
+            ?? "\(package) was merged or withdrawn"
+        return Problem(
+            .packageDiverged, "\(what) after this merge was made, which does not hold that: nothing was signed",
+            try:
+                "hansa conflict merge \(package) NEWDIR, carry over what you edited, then hansa conflict resolve \(package) --merge NEWDIR"
+        )
     }
 }

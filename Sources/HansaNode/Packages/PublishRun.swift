@@ -49,7 +49,6 @@ final class PublishRun {
         self.node = node
         actor = node.actor(caller)
         self.batchReleases = batchReleases
-        self.options = options
         var tlp = TLP.amberStrict
         if let label = options.tlp {
             guard let given = TLP(lenient: label) else {
@@ -63,6 +62,15 @@ final class PublishRun {
             throw Problem(.usage, "'\(version.printable())' is no version: MAJOR.MINOR.PATCH", try: "--version 1.0.0")
         }
         let policy = try node.read { try $0.policy() }
+        var options = options
+        if options.merge, let id = options.name.flatMap({ try? node.packageID($0.contains("/") ? $0 : "\(node.city)/\($0)") }),
+            options.merges?.contains(where: { $0.package == id.description }) != true,
+            let heads = try node.read({ try node.headReleases(of: id, $0) })
+        {
+            // Made by hand, of what there is now: nothing of the directory was looked at yet.
+            options.merges = (options.merges ?? []) + [MergeNote(package: id.description, heads: heads.sorted())]
+        }
+        self.options = options
         frame = PackageDraft.Frame(node: node, source: source, options: options, tlp: tlp, policy: policy)
         writer = ContentWriter(content: node.content, metadata: node.metadata, city: node.city, stores: !options.dryRun)
     }
@@ -92,7 +100,8 @@ final class PublishRun {
                 listed.append((listing, listing.entries.map(DirectoryEntry.init)))
             }
         }
-        guard !options.rehash, options.version == nil, !listed.isEmpty else { return listed }
+        // A merge decides also where it says what is there already.
+        guard !options.rehash, !options.merge, options.version == nil, !listed.isEmpty else { return listed }
         let known = try node.read { store in try listed.map { try self.unchanged($0.listing, $0.entries, in: store) } }
         return zip(listed, known).compactMap { item, row in
             guard let row else { return item }
@@ -116,7 +125,7 @@ final class PublishRun {
             return PublishRun.row(known.release, known.digest, counts: PackageContent.Counts(), unchanged: true)
         }
         // Where others write the package too, ours need not be the head.
-        guard frame.policy.hasMaintainers, !options.merge, let known = try store.snapshot(ofDirectory: memory),
+        guard frame.policy.hasMaintainers, let known = try store.snapshot(ofDirectory: memory),
             isUnchanged(known.snapshot), let package = try store.package(known.package),
             try store.ownChain(of: package.package, by: node.city).last == known.release,
             !package.isWithdrawn, try store.damage(of: known.release) == nil, options.tlp == nil || package.tlp == frame.tlp,
@@ -130,7 +139,9 @@ final class PublishRun {
         for (listing, entries) in changed {
             do throws(PublishFault) {
                 let plan = try PublishPlan(entries)
-                for warning in plan.warnings { source.warn("\(listing.path): \(warning)") }
+                for warning in plan.warnings where warning != .skippedHidden(MergeNote.fileName) {
+                    source.warn("\(listing.path): \(warning)")
+                }
                 let isSmall = PublishRun.isSmall(plan)
                 let content = PackageContent(reserving: Int(clamping: plan.bytes) + 2048, whenFull: isSmall ? nil : store)
                 drafts.append(PackageDraft(listing, entries, plan, frame, content))
@@ -259,7 +270,7 @@ final class PublishRun {
                     // The last has no row.
                     pages: Array(own[table.endIndex...].dropLast()),
                     snapshot: draft.snapshot(of: release.release.package, release: release.digest),
-                    tables: draft.tables(of: release.digest),
+                    tables: draft.tables(of: release.digest), merges: draft.lineage?.merges,
                     number: draft.listing.number))
         }
     }

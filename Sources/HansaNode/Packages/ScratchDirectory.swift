@@ -87,6 +87,17 @@ final class ScratchDirectory: Sendable {
         }
     }
 
+    /// A file beside those that lie here.
+    func put(_ bytes: [UInt8], as name: String, into sink: any CheckoutSink) throws {
+        let descriptors = try sink.create([name])
+        defer { for descriptor in descriptors { close(descriptor) } }
+        guard descriptors.count == 1 else {
+            throw Problem(.adminProtocol, "the client made \(descriptors.count) of 1 files")
+        }
+        try bytes.withUnsafeBytes { try ScratchDirectory.write($0, to: descriptors[0], name) }
+        try sink.commit([name])
+    }
+
     func open(_ name: String) throws(Problem) -> CInt {
         let descriptor = Glibc.open("\(path)/\(name)", O_RDONLY | O_NOFOLLOW | O_CLOEXEC)
         guard descriptor >= 0 else { throw ScratchDirectory.fault(name) }

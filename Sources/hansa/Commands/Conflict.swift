@@ -61,7 +61,8 @@ struct Conflict: ParsableCommand {
         static let configuration = CommandConfiguration(
             abstract: "Decide how a package goes on.",
             discussion: """
-                Of several heads, the one taken, or the merged directory, becomes a release of ours that follows all of them.
+                Of several heads, the one taken, or the merged directory, becomes a release of ours that follows all of them. A directory that
+                `conflict merge` made follows the heads it was made of: where another came since, nothing is signed, and exit code 9 says so.
                 Of a partner's fork, a release that is held becomes the head again. Of a fence, our numbers go on far above what was shown.
                 Examples:
                   hansa conflict resolve kitchener.ca/roads --take kitchener.ca/roads@1.2.0
@@ -83,13 +84,19 @@ struct Conflict: ParsableCommand {
             guard let merge else {
                 return try ask(.conflictResolve(package: package, take: take, merge: false, dryRun: global.dryRun), terminal)
             }
-            // The node says whether a directory may decide it; then it is published as any other, upon all heads.
+            // The node says whether a directory may decide it, and which heads there are; then it is published as any other, upon those that its note
+            // names, or that there were when this began.
             let files = try ListedDirectories(publishing: [merge], name: package, base: nil)
-            let options = PublishOptions(dryRun: global.dryRun, name: package, merge: true)
+            let file = MergeNoteFile(in: merge)
+            let note = try file.read()
             let published = try withNode(terminal) { node throws(Problem) in
-                _ = try node.run(.conflictResolve(package: package, take: nil, merge: true, dryRun: true))
+                let now = try node.run(.conflictResolve(package: package, take: nil, merge: true, dryRun: true))
+                let heads = (now["heads"]?.array ?? []).compactMap { $0.string.flatMap { Digest(prefixed: $0) } }
+                let made = note.flatMap { $0.package == package ? $0 : nil } ?? MergeNote(package: package, heads: heads)
+                let options = PublishOptions(dryRun: global.dryRun, name: package, merge: true, merges: [made])
                 return try node.run(.packagePublish(options), files: .listed(files))
             }
+            if !global.dryRun { file.remove() }
             let document: JSONValue = [
                 "schema": "hansa.conflict-resolve/1", "package": .string(package), "head": published["release"] ?? .null,
                 "version": published["version"] ?? .null, "resolved": 1, "dryRun": .bool(global.dryRun),
@@ -105,6 +112,7 @@ struct Conflict: ParsableCommand {
             discussion: """
                 Tables are merged by primary key against the version both came from; each cell taken from the other head is listed. What
                 contradicts itself stays as the head that counts has it, and is listed for a person. Nothing is signed without --publish.
+                DIR/.hansa-merge says which heads were merged; it is no part of what is published.
                 Examples:
                   hansa conflict merge kitchener.ca/regional/assets
                   hansa conflict merge kitchener.ca/regional/assets ./merged

@@ -48,10 +48,16 @@ extension Package {
                     })
             }
             let files = try ListedDirectories(publishing: directories, name: name, base: base)
+            let notes = merge ? directories.map { MergeNoteFile(in: $0) } : []
+            var made: [MergeNote] = []
+            for note in notes { if let note = try note.read() { made.append(note) } }
             let options = PublishOptions(
                 version: version, bumpAuto: bump == .auto, tlp: tlp, rehash: rehash, dryRun: global.dryRun, name: name,
-                merge: merge)
-            return try ask(.packagePublish(options), terminal, files: .listed(files), wantsNothingToDo: exitCode, text: Self.text)
+                merge: merge, merges: made.isEmpty ? nil : made)
+            let exit = try ask(
+                .packagePublish(options), terminal, files: .listed(files), wantsNothingToDo: exitCode, text: Self.text)
+            if exit == .ok, !global.dryRun { for note in notes { note.remove() } }
+            return exit
         }
 
         private static func text(_ document: JSONValue, _ style: Style) -> String {
