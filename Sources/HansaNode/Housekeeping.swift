@@ -13,6 +13,8 @@ final class Housekeeping: Sendable {
     private static let summaryMilliseconds: Int64 = 3_600_000
     /// What a large file's blocks leave free between others goes back to the system when it is more than this.
     private static let freeHeapBytes = 32 << 20
+    /// After a change of memberships that failed.
+    private static let retrySeconds: Int64 = 60
 
     private let node: Node
     private let worker = Worker()
@@ -26,17 +28,13 @@ final class Housekeeping: Sendable {
         var summarised = node.clock.now
         var refreshed = node.clock.now
         var entriesSeen: UInt64?
-        var next = nextChange()
+        var changeNotBefore = node.clock.now
         repeat {
             if let network = node.network.withLock({ $0 }) {
                 network.dialDue()
                 let now = node.clock.now
-                if let moment = next, moment <= now {
-                    membershipsChange()
-                    next = nextChange()
-                } else if next == nil || now.milliseconds % 60_000 < 1000 {
-                    // Grants and agreements change by command: look again now and then for the next boundary.
-                    next = nextChange()
+                if now >= changeNotBefore, isChangeDue(at: now), !membershipsChange() {
+                    changeNotBefore = now.adding(seconds: Housekeeping.retrySeconds)
                 }
                 if now.milliseconds - refreshed.milliseconds >= 60_000 {
                     refreshed = now
@@ -98,14 +96,15 @@ final class Housekeeping: Sendable {
         }
     }
 
-    private func nextChange() -> Timestamp? {
-        do { return try node.metadata.read { try $0.policy().nextChange(after: self.node.clock.now) } } catch {
+    private func isChangeDue(at now: Timestamp) -> Bool {
+        do { return try node.metadata.read { try MembershipUpdate.isDue(at: now, $0) } } catch {
             node.storeFailed(error)
-            return nil
+            return false
         }
     }
 
-    private func membershipsChange() {
+    /// False where it could not be done.
+    private func membershipsChange() -> Bool {
         do throws(Problem) {
             try node.change { tx in
                 let update = try MembershipUpdate(self.node.context, tx)
@@ -116,8 +115,10 @@ final class Housekeeping: Sendable {
                 return ((), changes)
             }
             try node.guarded { try node.network.withLock { $0 }?.refreshPartners() }
+            return true
         } catch {
             node.log.error("memberships could not be brought up to date", metadata: ["error": "\(error.message)"])
+            return false
         }
     }
 

@@ -90,6 +90,12 @@ public final class MembershipUpdate {
     private static let rules: UInt8 = 1
     private static let decidedName = "memberships.decided"
 
+    /// Whether a boundary has passed since memberships were decided last, also one of a grant that was made after that: `timePassed` is due.
+    public static func isDue(at now: Timestamp, _ store: any MetadataReading) throws -> Bool {
+        guard let decided = try store.value(decidedName).flatMap(moment) else { return true }
+        return try store.policy().nextChange(after: decided).map { $0 <= now } ?? false
+    }
+
     /// Time alone began or ended some memberships, since they were decided last. What no boundary lies between is not looked at: a node with a
     /// million releases starts as fast as one with none.
     public func timePassed() throws {

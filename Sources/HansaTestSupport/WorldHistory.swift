@@ -197,7 +197,7 @@ public struct WorldHistory {
             random = SplitMix64(seed: World.mix(world.seed, 10_000 + UInt64(stepNumber)))
             try step()
             world.run(milliseconds: Int64(below(chance(1, in: 4) ? 8000 : 900)))
-            for node in world.nodes where !node.isDown { attempt(node) { try node.timePasses() } }
+            for node in world.nodes where !node.isDown { attempt(node) { try node.keepHouse() } }
             if knownRounds == nil { watch.afterStep() }
         }
         let healed = world.now

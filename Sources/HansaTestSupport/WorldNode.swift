@@ -270,7 +270,12 @@ public final class WorldNode {
     public func announceAll() { for peer in connections.keys.sorted() { connections[peer]?.announce() } }
     public func puller(to peer: CityID) -> Puller? { connections[peer]?.puller }
 
-    /// What time alone brings, as housekeeping does each second.
+    /// As housekeeping does each second.
+    public func keepHouse() throws {
+        if try metadata.read({ try MembershipUpdate.isDue(at: self.now, $0) }) { try timePasses() } else { try signAgain() }
+    }
+
+    /// What time alone brings; and each partner is asked where its views stand.
     public func timePasses() throws {
         try change { tx in
             var changes = ExchangeChanges()

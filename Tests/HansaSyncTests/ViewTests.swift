@@ -298,6 +298,34 @@ import Testing
         }
     }
 
+    @Test func aGrantThatIsMadeAfterTheLastDecisionEndsAtItsMoment() throws {
+        let world = try Exchange.cities()
+        let agreement = try world.agree(0, 1)
+        let node = world.nodes[0]
+        let release = try node.publish("roads", Exchange.content(1))
+        try node.timePasses()
+        func isDue() throws -> Bool { try node.metadata.read { try MembershipUpdate.isDue(at: world.now, $0) } }
+        #expect(try !isDue())
+        try node.grant(
+            world.nodes[1].city, "kitchener.ca/**", under: agreement, until: world.now.adding(seconds: 20))
+        let view = try #require(try node.metadata.read { try $0.publishedViews() }.first?.id)
+        func isMember() throws -> Bool {
+            try node.metadata.read { try $0.member(view, release).map { $0.dropped == nil } ?? false }
+        }
+        world.run(seconds: 19)
+        #expect(try !isDue())
+        try node.keepHouse()
+        #expect(try isMember())
+        world.run(seconds: 1)
+        #expect(try isDue())
+        try node.keepHouse()
+        #expect(try !isMember())
+        #expect(try !isDue())
+        // A node that never decided anything has all to decide.
+        try node.metadata.write(at: world.now) { try $0.setValue("memberships.decided", []) }
+        #expect(try isDue())
+    }
+
     @Test func anAgreementBeginsToShareOnItsFirstDay() throws {
         let world = try Exchange.cities()
         // World.start is 2026-09-21.
