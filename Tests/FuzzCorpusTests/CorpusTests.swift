@@ -18,6 +18,19 @@ import Testing
         }
     }
 
+    /// A frame that changed, or a new one, is where faults are.
+    @Test func everyExampleOfAFrameIsInTheCorpus() throws {
+        struct Example: Decodable { let name, hex: String }
+        let vectors = Self.corpus.deletingLastPathComponent().deletingLastPathComponent().appending(path: "Vectors/frames.json")
+        let examples = try JSONDecoder().decode([Example].self, from: Data(contentsOf: vectors))
+        #expect(!examples.isEmpty)
+        for example in examples {
+            let name = example.name.replacing(" ", with: "-").replacing(",", with: "")
+            let bytes = try? Data(contentsOf: Self.corpus.appending(path: "frame/\(name)"))
+            #expect(bytes?.map { String(format: "%02x", $0) }.joined() == example.hex, "\(name): run Tests/Fuzz/seeds")
+        }
+    }
+
     /// Each file cut short, and with single bytes changed: the cheapest inventions, without a fuzzer.
     @Test(arguments: FuzzTarget.allCases) func damagedFilesOfTheCorpusAreReadOrRefused(_ target: FuzzTarget) throws {
         let directory = Self.corpus.appending(path: target.rawValue)
