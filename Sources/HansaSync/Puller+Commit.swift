@@ -47,11 +47,9 @@ extension Puller {
             settledSince = settled.isEmpty ? nil : now
         }
         // Pages with nothing to fetch (all held, or only drops) are done without a commit of releases.
-        let done = views.keys.sorted().filter { id in views[id]?.pages.first?.outstanding.isEmpty == true }
+        let done = views.filter { $0.value.pages.first?.outstanding.isEmpty == true }.keys.sorted()
         if !done.isEmpty, settled.isEmpty { frames += try commit([], at: now) }
-        let again = views.keys.sorted().filter { id in
-            views[id].map { $0.asksAfterPages && $0.pages.isEmpty && $0.repair == nil } ?? false
-        }
+        let again = views.filter { $0.value.asksAfterPages && $0.value.pages.isEmpty && $0.value.repair == nil }.keys.sorted()
         for id in again { views[id]?.asksAfterPages = false }
         if !again.isEmpty { frames += try askAgain(at: now) }
         return frames

@@ -444,7 +444,7 @@ public final class Puller {
             }
             var frames = try settleAll(at: now)
             if isStale { frames += try askAgain(at: now) }
-            let retries = views.keys.sorted().filter { views[$0]?.retry.map { $0 <= now } ?? false }
+            let retries = views.filter { $0.value.retry.map { $0 <= now } ?? false }.keys.sorted()
             for id in retries { views[id]?.retry = nil }
             if !retries.isEmpty { frames += try askAgain(at: now) }
             try context.flushRefusals(at: now)

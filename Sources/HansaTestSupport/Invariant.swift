@@ -31,10 +31,12 @@ public enum Invariant: String, CaseIterable, Sendable {
         case .s2: "each receipt and acknowledgement: rows there, bytes durable; again after every restart"
         case .s3: "what is held equals what was published; nothing forged or forbidden is ever held"
         case .s4: "after every step: nothing at or below a known withdrawal is accepted; at the end every recipient knows of it"
-        case .s5: "one writer only: the head is the highest release held; heads of several writers: not there yet"
+        case .s5:
+            "one writer: the head is the highest release held; several: at the end, the heads are the releases that no other has heard of"
         case .s6:
             "an honest city never signs two releases of one number unless it was put back; nobody holds two; a proof is kept of those refused as forks, and of no other"
-        case .s7: "numbers, chain and clocks of what honest cities sign; the canonical head of several writers: not there yet"
+        case .s7:
+            "numbers, chain and clocks of what honest cities sign; at the end, cities that hold the same releases of several writers count the same head"
         case .s8: "after every step: each digest against its rows; honest cities never differ at one cursor"
         case .s9: "after every step: what a session keeps in memory for its partner, against the limits; CPU: not looked at"
         case .s10: "world `repeats`: frames come twice and out of order, and all ends as it would have"
@@ -44,7 +46,7 @@ public enum Invariant: String, CaseIterable, Sendable {
         case .l1: "after faults end all honest pairs reach equal digests"
         case .l2: "each repair between honest cities: its rounds as frames number them, 8 at most; that it mends is L1"
         case .l3:
-            "no session idles in two turns while content is wanted and there is credit; sharing among sessions is the node's, not the world's"
+            "after every step: no session idles in two turns while content is wanted and there is credit; sharing among sessions is the node's, not the world's"
         case .l4: "world `hostile`: L1 among the honest, in the same time, while the hostile go on"
         case .l5: "no frame leaves within a minute when all is equal"
         case .log: "each release that was offered and delivered stands in the log; numbers of transfers are given once"

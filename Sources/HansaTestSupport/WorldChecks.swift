@@ -36,7 +36,7 @@ extension World {
     }
 
     private func rowDifferences() throws -> [String] {
-        var found: [String] = []
+        var found = try versionErrors()
         try forEachPair { publisher, recipient, record in
             let id = record.viewID(publisher: publisher.city, recipient: recipient.city)
             let name = "\(record.agreement.id) \(publisher.city)→\(recipient.city)"
@@ -74,6 +74,45 @@ extension World {
             if let why = shown?.quarantine ?? held?.quarantine { found.append("\(name): quarantined: \(why)") }
             if shown?.members ?? MemberSet() != held?.members ?? MemberSet() {
                 found.append("\(name): \(shown?.members.count ?? 0) members shown, \(held?.members.count ?? 0) held")
+            }
+        }
+        return found
+    }
+
+    /// Packages of several writers: each release that no other has heard of is a head, whose clocks are right, and who holds the same shows the same.
+    private func versionErrors() throws -> [String] {
+        // A writer that was put back signs by clocks that it has used before, and a hostile one by any.
+        guard nodes.allSatisfy({ $0.restores == 0 && !$0.isHostile }) else { return [] }
+        var found: [String] = []
+        var shown: [Set<Digest>: (city: CityID, rule: String?, canonical: VersionGraph.Canonical)] = [:]
+        for node in nodes where !node.isDown {
+            try node.metadata.read { store in
+                for row in try store.packages(of: nil, after: nil, limit: .max) {
+                    let releases = try store.releases(of: row.package).filter {
+                        $0.release.operation != .withdraw && $0.release.ownerSeq > row.withdrawnSeq ?? 0
+                    }
+                    guard releases.contains(where: { $0.release.writer != row.package.city }) else { continue }
+                    let state = try node.context.heads(of: row.package, in: store, at: node.now)
+                    let name = "\(node.city): \(row.package)"
+                    found += state.graph.misclocked.map { "S7: \(name): the clock of \($0.short) is not what its parents make" }
+                    let known = releases.compactMap { state.graph.node($0.digest) }
+                    let unheard = known.filter { node in
+                        !known.contains { $0.digest != node.digest && $0.seq(of: node.writer) >= node.seq }
+                    }
+                    if Set(unheard.map(\.digest)) != Set(state.graph.heads.flatMap(\.releases)) {
+                        found.append("S5: \(name): the heads are not the releases that no other follows")
+                    }
+                    let isFrozen = try store.disputes(of: row.package).contains { $0.kind == .fork && $0.resolved == nil }
+                    if !isFrozen, let counted = state.counted, row.head != counted {
+                        found.append("S5: \(name): the head is \(row.head.short), and \(counted.short) counts")
+                    }
+                    let rule = state.maintenance.map { "\($0.rule)" }
+                    let key = Set(known.map(\.digest))
+                    if let other = shown[key], other.rule == rule, other.canonical != state.canonical {
+                        found.append("S7: \(name): it holds what \(other.city) does, and another head counts")
+                    }
+                    shown[key] = (node.city, rule, state.canonical)
+                }
             }
         }
         return found

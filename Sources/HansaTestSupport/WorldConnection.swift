@@ -209,8 +209,8 @@ final class WorldConnection {
                 link.send(frame.encoded, from: self, line)
                 continue
             }
-            let isKept = hostility.keeps(frame) { [weak self] in
-                guard let self, !self.isClosing, !self.isDead else { return }
+            let isKept = hostility.keeps(frame) { [self] in
+                guard !self.isClosing, !self.isDead else { return }
                 self.link.send(frame.encoded, from: self, self.line)
             }
             if isKept { continue }
@@ -219,8 +219,8 @@ final class WorldConnection {
     }
 
     private func scheduleTick() {
-        world.after(world.tickMilliseconds) { [weak self] in
-            guard let self, !self.isClosing else { return }
+        world.after(world.tickMilliseconds) { [self] in
+            guard !self.isClosing else { return }
             if self.pullInbox.isEmpty, !self.isPulling { self.enqueue(pull: .tick) }
             self.scheduleTick()
         }
@@ -306,6 +306,11 @@ final class WorldConnection {
             }
             changes.formUnion(parts.puller.takeChanges())
             self.world.record(self.node, to: peer, frames)
+            // Nothing that could be lost.
+            if frames.isEmpty, changes.isEmpty, fault == nil {
+                if areOut { self.areDocumentsOut = true }
+                return self.pulled(frames, changes, fault)
+            }
             // Between the work and its frames the process may end.
             self.world.after(self.jobDelay()) {
                 if areOut { self.areDocumentsOut = true }
@@ -393,8 +398,8 @@ final class WorldConnection {
             session.sent(contentBytes: frame.body.count)
             send([frame], to: peer)
             isWritingContent = true
-            world.after(1 + random.next() % 5) { [weak self] in
-                guard let self, !self.isDead else { return }
+            world.after(1 + random.next() % 5) { [self] in
+                guard !self.isDead else { return }
                 self.isWritingContent = false
                 self.pumpContent()
             }

@@ -216,7 +216,7 @@ extension WorldHistory {
         for file in 0..<(1 + below(3)) {
             let chunks = (0..<(1 + below(chunksMax))).map { _ -> [UInt8] in
                 let id = UInt64(below(60))
-                return WorldContent.chunk(id, count: 4200 + Int(id) * (big ? 240 : 60))
+                return WorldContent.chunk(id, count: 4200 + Int(id) * (big ? 60 : 10))
             }
             files.append(("data/\(file).csv", chunks))
         }
@@ -253,7 +253,7 @@ extension WorldHistory {
         attempt(node) {
             let id = try node.grant(world.nodes[other].city, pattern, under: digest, level: level, until: until)
             grants.append((number, id))
-            tell("\(node.city) grants \(level) of \(pattern) under \(digest.short)\(until.map { " until \($0)" } ?? "")")
+            tell("\(node.city) grants \(level.rawValue) of \(pattern) under \(digest.short)\(until.map { " until \($0)" } ?? "")")
         }
     }
 

@@ -50,7 +50,11 @@ public final class WorldLink {
 
     func connect() {
         isUsed = true
-        guard lines.isEmpty, !isCut, !left.isDown, !right.isDown else { return dialLater() }
+        guard lines.isEmpty, !isCut, !left.isDown, !right.isDown else {
+            // An attempt as much as one that a partner refuses: the next one waits longer.
+            begun = world.now.milliseconds
+            return dialLater()
+        }
         dial()
     }
 
@@ -83,8 +87,7 @@ public final class WorldLink {
         guard redials, !isDialling else { return }
         isDialling = true
         failures = world.now.milliseconds - begun > 10_000 ? 0 : min(failures + 1, 6)
-        world.after(200 + random.next() % (1000 << failures)) { [weak self] in
-            guard let self else { return }
+        world.after(200 + random.next() % (1000 << failures)) { [self] in
             self.isDialling = false
             if self.lines.isEmpty { self.connect() }
         }
@@ -132,8 +135,8 @@ public final class WorldLink {
     func closed(_ end: WorldConnection, _ line: Line) {
         guard !line.isOver else { return }
         let wait = max(0, line.lastArrival[end.side] - world.now.milliseconds) + 1
-        world.after(UInt64(wait)) { [weak self] in
-            guard let self, !line.isOver else { return }
+        world.after(UInt64(wait)) { [self] in
+            guard !line.isOver else { return }
             self.lines.removeAll { $0 === line }
             self.end(line)
             if self.lines.isEmpty { self.dialLater() }

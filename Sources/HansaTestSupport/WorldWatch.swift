@@ -49,6 +49,8 @@ final class WorldWatch {
         readFrames()
         for node in world.nodes where !node.isDown && !node.isHostile {
             readReachable(node)
+            // A session that stands still commits nothing.
+            checkBounds(node)
             guard let memory = node.metadata as? MemoryMetadataStore else { continue }
             if restores[node.number] != node.restores {
                 restores[node.number] = node.restores
@@ -61,7 +63,6 @@ final class WorldWatch {
             commits[node.number] = count
             restarts[node.number] = node.restarts
             check(node, memory.contents)
-            checkBounds(node)
         }
         readBack()
     }
