@@ -183,7 +183,8 @@ public enum Explanations {
                 + "card is what is missing, send the present one: `hansa city card`."
         case .viewQuarantined:
             "After a full comparison the two nodes still do not agree on what one shows the other under an agreement. Nothing more is exchanged there "
-                + "until a person has looked. `hansa status` tells which; the log has the details."
+                + "until a person has looked. `hansa status` tells which; the log has the details. `hansa sync PARTNER`, by an administrator of each city, "
+                + "has it begin anew."
         case .protocolViolation:
             "The partner sent something that the protocol does not allow. The connection was closed, and the log has the reason."
         case .syncBehind: "Not everything has arrived yet. The node goes on by itself; `hansa sync --wait` waits for it."
@@ -196,9 +197,9 @@ public enum Explanations {
                 + "back. Signing the next number could sign one twice, so nothing is signed for the package. `hansa conflict resolve PACKAGE --take REF` "
                 + "goes on 2^20 numbers further; the content of what was lost stays with the partners that hold it."
         case .packageDiverged:
-            "Several cities write this package, and another of them published since this directory was published last. Publishing it as it stands "
-                + "would follow that release without holding what it says. `hansa conflict merge PACKAGE DIR` writes what both say together; check "
-                + "it, and publish it with --merge."
+            "Several cities write this package, and another of them published since this directory was published last, or since this merge was made. "
+                + "Publishing it as it stands would follow that release without holding what it says. `hansa conflict merge PACKAGE NEWDIR` writes what "
+                + "both say together; check it, carry over what you edited, and publish it with --merge."
         case .nodeStopping:
             "The node is stopping, or stopped while it worked on this command. Run it again: with the next node, or without one."
         default: ""

@@ -62,6 +62,7 @@ public enum LogEvent: String, Sendable, CaseIterable {
     case viewQuarantined = "view.quarantined"
     case viewRepaired = "view.repaired"
     case viewReset = "view.reset"
+    case viewResumed = "view.resumed"
     // Audit and administration
     case witnessFollowed = "witness.followed"
     case witnessAlarm = "witness.alarm"
@@ -193,7 +194,12 @@ public enum LogEvent: String, Sendable, CaseIterable {
         case .viewQuarantined:
             (
                 "View quarantined",
-                "What a partner shows us contradicts itself, or ours does; nothing of the view is taken until repair."
+                "What a partner shows us contradicts itself, or ours does; nothing of the view is taken until an administrator has both sides begin anew: hansa sync PARTNER."
+            )
+        case .viewResumed:
+            (
+                "View resumed",
+                "An administrator had a view that was quarantined begin anew; reason says why it was, details.shown whether by us or to us."
             )
         case .viewRepaired:
             ("View repaired", "Digests differed, and both sides compared members: details count what was told again, or ended.")

@@ -219,15 +219,24 @@ extension Node {
         let now = clock.now
         var shows: [JSONValue] = []
         var passage: Passage?
+        let live = id.city == city || partner.state == .active ? liveDelivery(of: id, with: partner.city) : LiveDelivery()
         let (verdict, record, exists, delivery) = try read { store -> (Verdict, AgreementRecord?, Bool, Delivery?) in
             let policy = try store.policy()
             // Ours, or what we may show of another's: may they have it? Theirs: may we?
             let theirs = id.city == partner.city
-            guard let row = try store.package(id), row.headSeq > 0 else { return (Policy.unknownPackage, nil, false, nil) }
+            guard let row = try store.package(id), row.headSeq > 0 else {
+                guard id.city != self.city else { return (Policy.unknownPackage, nil, false, nil) }
+                // Nothing of it is committed: what the partner shows of it may be on its way, refused, or held up.
+                let arrival = try self.arrival(id, from: partner, under: nil, isHeld: false, live, store)
+                let permit = arrival?.isUnderWay == true ? try self.permit(for: id, from: partner.city, store) : nil
+                return (
+                    permit ?? Policy.unknownPackage, permit?.agreement.flatMap { policy.agreement($0) }, permit != nil, arrival
+                )
+            }
             let showings = try self.showings(of: row, to: partner.city, store)
             func delivery(_ showing: Showing) throws -> Delivery? {
                 guard let permit = showing.verdict.permit, let record = policy.agreement(permit.agreement) else { return nil }
-                return try self.delivery(of: showing.release.digest, to: partner, under: record, store)
+                return try self.delivery(of: showing.release.digest, to: partner, under: record, live, store)
             }
             shows = try showings.map { showing in
                 [
@@ -249,7 +258,8 @@ extension Node {
                 }
                 let verdict = try self.receiverVerdict(row, from: partner.city, store)
                 let record = verdict.agreement.flatMap { policy.agreement($0) }
-                return (verdict, record, true, try record.map { try self.arrival(row, from: partner, under: $0, store) })
+                let arrival = try self.arrival(id, from: partner, under: record, isHeld: verdict.isPermit, live, store)
+                return (verdict, record, true, arrival)
             }
             if let showing = showings.first(where: \.verdict.isPermit) ?? showings.first {
                 passage = showing.passage
@@ -260,16 +270,23 @@ extension Node {
                 package: id, kind: row.kind, tlp: row.tlp, withdrawn: row.isWithdrawn, publisher: self.city,
                 recipient: partner.city)
             let verdict = policy.decision(on: request, at: now)
-            return (verdict, verdict.agreement.flatMap { policy.agreement($0) }, true, nil)
+            // What this partner wrote of a package of another city, or passes on, may be on its way to us.
+            let arrival =
+                id.city == self.city || live.waiting == nil
+                ? nil : try self.arrival(id, from: partner, under: nil, isHeld: false, live, store)
+            return (verdict, verdict.agreement.flatMap { policy.agreement($0) }, true, arrival)
         }
         // No session, no exchange, whatever the agreement says.
         let isPaused = partner.state == .paused
+        // Not unknown: it came, and was refused.
+        var arriving: String?
+        if !exists, case .refusedHere? = delivery { arriving = "release-refused" }
         let clauseText = verdict.clause.flatMap { clause in record?.agreement.clauses.first { $0.id == clause }?.text }
         var members: [JSONMember] = [
             JSONMember("schema", "hansa.why/1"), JSONMember("partner", .string(partner.city.text)),
             JSONMember("package", .string(id.description)),
             JSONMember("allowed", .bool(verdict.isPermit && !isPaused)),
-            JSONMember("reason", JSONValue(verdict.denial?.reason.rawValue ?? (isPaused ? "partner-paused" : nil))),
+            JSONMember("reason", JSONValue(arriving ?? verdict.denial?.reason.rawValue ?? (isPaused ? "partner-paused" : nil))),
             JSONMember("clause", JSONValue(verdict.clause)), JSONMember("agreement", JSONValue(record?.agreement.id)),
             JSONMember("grant", JSONValue(verdict.permit?.grant ?? verdict.denial?.grant)),
             JSONMember("until", JSONValue(verdict.permit?.until)), JSONMember("level", JSONValue(verdict.permit?.level.rawValue)),
@@ -287,7 +304,8 @@ extension Node {
         let next =
             isPaused && verdict.isPermit
             ? "hansa partner resume \(partner.city)"
-            : nextStep(verdict, partner.city, id, record, isTheirs: id.city == partner.city)
+            : delivery?.next(partner.city)
+                ?? nextStep(verdict, partner.city, id, record, isTheirs: id.city == partner.city)
         members.append(JSONMember("try", JSONValue(next)))
         return .object(members)
     }

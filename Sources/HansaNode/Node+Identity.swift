@@ -236,14 +236,14 @@ extension Node {
             try store.partners().filter { $0.state != .removed }.compactMap { partner in
                 try store.currentKeyring(of: partner.city).map {
                     (
-                        partner, $0, try self.isInSync(with: partner.city, store),
+                        partner, $0, try self.isInSync(with: partner.city, store), try self.views(from: partner.city, store),
                         try SyncMemory.lastSync(with: partner.city, store)
                     )
                 }
             }
         }
         let network = network.withLock { $0 }
-        return rows.map { partner, keyring, storedInSync, lastSync in
+        return rows.map { partner, keyring, storedInSync, views, lastSync in
             let link = network?.link(to: partner.city)
             let state = partner.state == .paused ? "paused" : link?.connection != nil ? "connected" : "offline"
             var row: [JSONMember] = [
@@ -252,7 +252,7 @@ extension Node {
                 JSONMember("fingerprint", .string(keyring.fingerprint.description)),
                 JSONMember("endpoint", JSONValue(partner.endpoint ?? keyring.endpoints.first)),
                 JSONMember("lastSync", JSONValue([lastSync, link?.lastSettled].compactMap { $0 }.max())),
-                JSONMember("inSync", .bool(storedInSync && link?.connection != nil && link?.progress.isSettled == true)),
+                JSONMember("inSync", .bool(storedInSync && link?.connection != nil && link?.progress.isEqual(in: views) == true)),
             ]
             if let link, link.connection != nil {
                 row.append(JSONMember("chunksHeld", JSONValue(link.progress.chunksHeld)))
@@ -262,6 +262,13 @@ extension Node {
             if let detail = link?.lastErrorDetail { row.append(JSONMember("lastErrorDetail", .string(detail.printable()))) }
             return .object(row)
         }
+    }
+
+    /// The views that it shows us under agreements in force.
+    func views(from city: CityID, _ store: any MetadataReading) throws -> [Digest] {
+        let now = clock.now
+        return try store.subscribedViews().filter { $0.publisher == city }
+            .filter { try store.agreement($0.agreement)?.state(at: now) == .active }.map(\.id)
     }
 
     /// As far as rows tell: what we publish to it is acknowledged, no view is quarantined, no document waits.

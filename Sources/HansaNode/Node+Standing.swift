@@ -39,6 +39,15 @@ extension Node {
         return shown.isEmpty ? .ended(last) : .shown(sorted(shown))
     }
 
+    /// The agreement in force that gives us a package of which a release passed its checks and is not here whole. What is left to ask are the package's
+    /// name and kind: its label was checked with the release.
+    func permit(for package: PackageID, from partner: CityID, _ store: any MetadataReading) throws -> Verdict? {
+        let request = AccessRequest(
+            package: package, kind: .dataset, tlp: .clear, withdrawn: false, publisher: partner, recipient: city)
+        return try store.agreements().filter { $0.isParty(partner) && $0.isParty(city) }.sorted { $0.digest < $1.digest }
+            .map { Policy.receiverDecision(on: request, under: $0, at: clock.now) }.first(where: \.isPermit)
+    }
+
     /// May we use what a partner published? What the agreements say, and a no where the partner has stopped sharing it under them.
     func receiverVerdict(_ row: PackageRow, from partner: CityID, _ store: any MetadataReading) throws -> Verdict {
         let now = clock.now

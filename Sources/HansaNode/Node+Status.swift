@@ -23,16 +23,29 @@ extension Node {
         let facts = try read {
             store -> (
                 agreements: [AgreementRecord], published: [PublishedView], subscribed: [SubscribedView], own: Int, received: Int,
-                refused: [HoldingRow], disputes: [DisputeRow], heads: [(package: PackageID, state: Heads.State)], last: Timestamp?
+                refused: [HoldingRow], refusedCount: Int, disputes: [DisputeRow],
+                heads: [(package: PackageID, state: Heads.State)], last: Timestamp?
             ) in
             let own = try store.packageCount(of: self.city)
             let received = try store.packageCount(of: nil) - own
             let subscribed = try store.subscribedViews()
             var refused: [HoldingRow] = []
-            for view in subscribed { refused += try store.holdings(in: view.id, state: .refused, after: nil, limit: 20) }
+            var refusedCount = 0
+            for view in subscribed {
+                var after: Digest?
+                while true {
+                    let rows = try store.holdings(in: view.id, state: .refused, after: after, limit: 1000)
+                    // Some of each are shown, all are counted.
+                    if after == nil { refused += rows.prefix(20) }
+                    refusedCount += rows.count
+                    guard rows.count == 1000 else { break }
+                    after = rows.last?.release
+                }
+            }
             let disputes = try store.disputes(of: nil).filter { $0.resolved == nil }
             return (
-                try store.agreements(), try store.publishedViews(), subscribed, own, received, refused, disputes,
+                try store.agreements(), try store.publishedViews(), subscribed, own, received, refused, refusedCount,
+                disputes,
                 try self.conflicted(store),
                 try store.lastLogTime
             )
@@ -82,12 +95,15 @@ extension Node {
         }
         for view in facts.published {
             if let why = view.quarantine {
-                needs("view-quarantined", "what we share with \(view.recipient) is stopped: \(why)", "hansa doctor")
+                needs(
+                    "view-quarantined", "what we share with \(view.recipient) is stopped: \(why)", "hansa sync \(view.recipient)")
             }
         }
         for view in facts.subscribed {
             if let why = view.quarantine {
-                needs("view-quarantined", "what \(view.publisher) shares with us is stopped: \(why)", "hansa doctor")
+                needs(
+                    "view-quarantined", "what \(view.publisher) shares with us is stopped: \(why)",
+                    "hansa sync \(view.publisher)")
             }
         }
         for holding in facts.refused {
@@ -168,7 +184,7 @@ extension Node {
                             "chunksTotal": JSONValue($0.chunksTotal),
                         ]
                     })))
-        let refused = JSONValue(facts.refused.count)
+        let refused = JSONValue(facts.refusedCount)
         document.append(JSONMember("refused", refused))
         return .object(document)
     }
@@ -299,14 +315,15 @@ extension Node {
         }
         check("views") {
             let stopped = try metadata.read { store in
-                try store.publishedViews().compactMap(\.quarantine) + store.subscribedViews().compactMap(\.quarantine)
+                try store.publishedViews().compactMap { view in view.quarantine.map { (view.recipient, $0) } }
+                    + store.subscribedViews().compactMap { view in view.quarantine.map { (view.publisher, $0) } }
             }
             return stopped.isEmpty
                 ? ("pass", "no view is quarantined", nil)
                 : (
                     "fail",
-                    "\(Words.count(stopped.count, "view")) \(stopped.count == 1 ? "is" : "are") quarantined: \(stopped[0])",
-                    "hansa status"
+                    "\(Words.count(stopped.count, "view")) \(stopped.count == 1 ? "is" : "are") quarantined, the first with \(stopped[0].0): \(stopped[0].1)",
+                    "hansa sync \(stopped[0].0)"
                 )
         }
         return ["schema": "hansa.doctor/1", "checks": .array(checks)]

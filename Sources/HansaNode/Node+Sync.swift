@@ -20,7 +20,7 @@ extension Node {
         let wasInSync: Bool
     }
 
-    private struct Outcome: Equatable {
+    struct Outcome: Equatable {
         var state: String
         var reason: String?
     }
@@ -43,6 +43,19 @@ extension Node {
                 "schema": "hansa.sync/1",
                 "partners": .array(chosen.map { ["city": .string($0.city.text), "state": "behind", "reason": "dry-run"] }),
             ]
+        }
+        // Somebody who may has looked at what was stopped: it begins anew here. The partner's side is its own administrator's.
+        if caller.role == .admin, !names.isEmpty {
+            for partner in chosen {
+                let count = try change { tx in
+                    (try tx.resumeViews(with: partner.city, by: self.actor(caller)), ExchangeChanges())
+                }
+                if count > 0 {
+                    conversation.warn(
+                        "\(partner.city): \(Words.count(count, "view")) that \(count == 1 ? "was" : "were") quarantined \(count == 1 ? "begins" : "begin") anew"
+                    )
+                }
+            }
         }
         // Without a running node the command dials by itself, and takes its sessions down again.
         let (network, isOurs) = try sessionNetwork()
@@ -67,7 +80,7 @@ extension Node {
     }
 
     private func begin(_ city: CityID, _ network: Network) throws(Problem) -> Target {
-        let isEqual = try read { try self.isInSync(with: city, $0) }
+        let (isEqual, views) = try read { (try self.isInSync(with: city, $0), try self.views(from: city, $0)) }
         let link = network.link(to: city)
         let before = link.connection.map { (link, $0.traffic.bytesReceived, $0.traffic.bytesSent) }
         let asks = link.connection?.ask() ?? 1
@@ -75,7 +88,7 @@ extension Node {
         return Target(
             city: city, started: .now, before: before, failuresBefore: link.failures,
             connectionBefore: link.connection.map { ObjectIdentifier($0) }, asksNeeded: asks,
-            wasInSync: isEqual && link.connection != nil && link.progress.isSettled)
+            wasInSync: isEqual && link.connection != nil && link.progress.isEqual(in: views))
     }
 
     private func settle(_ targets: [Target], _ network: Network, _ timeoutSeconds: Int?, _ conversation: any Conversation)
@@ -126,16 +139,24 @@ extension Node {
         return targets.compactMap { rows[$0.city] }
     }
 
+    /// Nil while another attempt may say more.
+    static func withoutSession(_ link: Network.Link, hasFailed: Bool, hadSession: Bool) -> Outcome? {
+        let reason = link.lastError ?? "no session"
+        if link.wasRefused { return Outcome(state: "refused", reason: reason) }
+        // The partner was there: it is we who cannot take anything.
+        if reason == Connection.diskFullReason, hasFailed || hadSession { return Outcome(state: "behind", reason: "disk-full") }
+        return hasFailed ? Outcome(state: "unreachable", reason: reason) : nil
+    }
+
     /// Nil while it is not decided.
     private func outcome(of target: Target, _ network: Network) throws(Problem) -> Outcome? {
         let link = network.link(to: target.city)
         guard let connection = link.connection else {
             if link.isDialling { return nil }
-            let reason = link.lastError ?? "no session"
-            if link.wasRefused { return Outcome(state: "refused", reason: reason) }
             // An attempt since we asked has failed, or there is no address to try.
-            if link.failures > target.failuresBefore || !network.hasEndpoint(target.city) {
-                return Outcome(state: "unreachable", reason: reason)
+            let hasFailed = link.failures > target.failuresBefore || !network.hasEndpoint(target.city)
+            if let outcome = Node.withoutSession(link, hasFailed: hasFailed, hadSession: target.connectionBefore != nil) {
+                return outcome
             }
             network.dial(target.city)
             return nil
@@ -168,7 +189,7 @@ extension Node {
         return Outcome(state: "behind", reason: link.progress.putOff > 0 ? "unavailable-there" : "not-yet-due")
     }
 
-    /// When a round with these partners last ended settled: `status` tells it also after a start.
+    /// When a round with these partners last ended with every view equal: `status` tells it also after a start.
     func remember(_ settled: [CityID: Timestamp]) throws(Problem) {
         let later = try read { store in
             try settled.filter { city, time in try SyncMemory.lastSync(with: city, store).map { $0 < time } ?? true }
@@ -187,7 +208,10 @@ extension Node {
 
     private func behind(_ target: Target, _ network: Network) -> Outcome {
         let link = network.link(to: target.city)
-        guard let connection = link.connection else { return Outcome(state: "unreachable", reason: link.lastError) }
+        guard let connection = link.connection else {
+            return link.lastError == Connection.diskFullReason
+                ? Outcome(state: "behind", reason: "disk-full") : Outcome(state: "unreachable", reason: link.lastError)
+        }
         // A line that broke without a word looks like a session until TCP gives up.
         if isSilent(target, connection) {
             return Outcome(

@@ -108,6 +108,14 @@ public final class Node: NodeHandle {
         }
     }
 
+    static func isDiskFull(_ error: any Error) -> Bool {
+        switch error {
+        case StoreFault.diskFull, SegmentStoreFault.noSpace, DiskFault.noSpace: true
+        case let problem as Problem: problem.code == .diskFull
+        default: false
+        }
+    }
+
     func problem(from error: any Error) -> Problem {
         switch error {
         case let problem as Problem: return problem

@@ -297,7 +297,8 @@ extension Puller {
         switch verdict {
         case .accepted: settled.append(.adopted(item, row.release.package))
         case .refused(let reason, _): settled.append(.refused(item, reason, row.release.package))
-        case .notYetDue(_, let until):
+        case .notYetDue(let release, let until):
+            named[item.release] = Named(release)
             parked[item.release] = (item, until)
             underWay[item.release] = item.view
         }
@@ -308,6 +309,7 @@ extension Puller {
         underWay[release] = nil
         healing[release] = nil
         putOffTimes[release] = nil
+        named[release] = nil
         if let others = waiting.removeValue(forKey: release) { ready += others }
     }
 

@@ -27,7 +27,9 @@ extension Puller {
             case .refused(let reason, let release):
                 if reason == .fork { keep(evidence: envelope) }
                 settled.append(.refused(wanted, reason, release?.package))
-            case .notYetDue(_, let until): parked[wanted.release] = (wanted, until)
+            case .notYetDue(let release, let until):
+                named[wanted.release] = Named(release)
+                parked[wanted.release] = (wanted, until)
             case .accepted(let release)
             where try release.writer != peer && !isOnWayBack(wanted.release) && isHere(wanted):
                 // Its document came, so the one that passes it on has it; what we have from elsewhere is not fetched again.
@@ -329,6 +331,7 @@ extension Puller {
     @discardableResult
     func discard(_ release: Digest) -> Transfer? {
         guard let transfer = transfers.removeValue(forKey: release) else { return nil }
+        if underWay[release] != nil { named[release] = Named(transfer.release) }
         indexAsked.remove(release)
         if let asked = smallAsked.removeValue(forKey: release) { smallAskedBytes -= asked }
         contentAskedBytes = max(0, contentAskedBytes - transfer.askedBytes)

@@ -127,6 +127,18 @@ public final class Puller {
         }
     }
 
+    /// What a document said of a release that is on its way.
+    struct Named {
+        let package: PackageID
+        /// Of a maintainer's release, the owner's number that it names; else 0.
+        var ownersSeq: UInt64 = 0
+
+        init(_ release: Release) {
+            package = release.package
+            if release.writer != package.city { ownersSeq = release.seq(of: package.city) }
+        }
+    }
+
     enum Settled {
         case accepted(Transfer)
         /// The release came before, in another view or before it was dropped: only the holding is new.
@@ -195,6 +207,10 @@ public final class Puller {
     var contentCursors: [Digest: Int] = [:]
     var contentAskedBytes = 0
     var parked: [Digest: (wanted: Wanted, until: Timestamp)] = [:]
+    /// Of releases that wait, those of which a document has come.
+    var named: [Digest: Named] = [:]
+    /// Views whose agreement has ended: they stand nowhere any more.
+    private var ended: Set<Digest> = []
     var settled: [Settled] = []
     /// Taken up again with every chunk here: complete as soon as their files' digests are checked.
     var resumedWhole: [Transfer] = []
@@ -282,7 +298,9 @@ public final class Puller {
     }
 
     /// In order of view id.
-    public var standings: [(view: Digest, standing: Standing)] { views.keys.sorted().map { ($0, views[$0]?.standing ?? .asked) } }
+    public var standings: [(view: Digest, standing: Standing)] {
+        views.keys.sorted().filter { !ended.contains($0) }.map { ($0, views[$0]?.standing ?? .asked) }
+    }
     /// True when nothing is under way: every view has been answered and no transfer runs.
     public var isSettled: Bool {
         bareRound == nil
@@ -374,7 +392,8 @@ public final class Puller {
             }
             try recover(at: now)
             // What runs under an agreement that has ended goes no further.
-            for id in views.keys.sorted() where !alive.contains(id) { cancel(id) }
+            ended = Set(views.keys).subtracting(alive)
+            for id in ended.sorted() { cancel(id) }
             if alive.isEmpty, bareRound == nil {
                 round += 1
                 bareRound = round

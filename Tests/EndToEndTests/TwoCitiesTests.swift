@@ -235,6 +235,66 @@ extension EndToEndTests {
             #expect(held["delivery"]["state"].text == "held")
         }
 
+        /// A first release has no row while it comes, and an update leaves the row of the one before as it is.
+        @Test func whatIsBeingFetchedIsSaidToBeAtBothEnds() throws {
+            let world = try World()
+            let (auckland, london, _) = try pair(world)
+            let directory = world.directory.appending(path: "survey")
+            try FileManager.default.createDirectory(at: directory, withIntermediateDirectories: false)
+            var generator = SystemRandomNumberGenerator()
+            func why(_ city: City, _ partner: City, expecting status: Int32 = 0) throws -> Document {
+                try city.hansa(["why", partner.id, "auckland.nz/survey", "--json"], expecting: status).json
+            }
+            #expect(try why(london, auckland, expecting: 7)["reason"].text == "unknown-package")
+            for version in ["1.0.0", "1.0.1"] {
+                try auckland.hansa(["config", "set", "limits.sendRate", "400kB/s"])
+                // Does not compress, so that it takes a while.
+                let words = (0..<1_000_000).map { _ in generator.next() }
+                try words.withUnsafeBytes { try Data($0).write(to: directory.appending(path: "points.bin")) }
+                try auckland.hansa(["package", "publish", directory.path, "--name", "survey", "--tlp", "GREEN"])
+                var seen: Document?
+                try eventually("London says that it is being fetched") {
+                    let outcome = try london.run(["why", "auckland.nz", "auckland.nz/survey", "--json"])
+                    seen = outcome.json
+                    return outcome.json["delivery"]["state"].text == "fetching"
+                        && outcome.json["delivery"]["reason"].text?.contains("chunks are here") == true
+                }
+                #expect(seen?["allowed"].bool == true && seen?["clause"].text == "1", "\(String(describing: seen))")
+                #expect(try london.version(of: "auckland.nz/survey") == (version == "1.0.0" ? nil : "1.0.0"))
+                try eventually("Auckland says what holds it up") {
+                    let delivery = try why(auckland, london)["delivery"]
+                    return delivery["state"].text == "sent" && delivery["reason"].text?.contains("rate of sending") == true
+                }
+                #expect(try london.hansa(["status", "--json"]).json["partners"][0]["inSync"].bool == false)
+                try auckland.hansa(["config", "set", "limits.sendRate", "unlimited"])
+                try eventually("it is in London") { try london.version(of: "auckland.nz/survey") == version }
+                try eventually("it is held") { try why(london, auckland)["delivery"]["state"].text == "held" }
+            }
+        }
+
+        /// Put back to before there was an agreement, the publisher says that it knows no such view: nothing is equal there.
+        @Test func aPublisherThatForgotTheAgreementIsNotInSync() throws {
+            let world = try World()
+            let auckland = try world.city("auckland.nz")
+            let london = try world.city("london.uk")
+            try world.introduce(auckland, london)
+            try auckland.stop()
+            let backup = world.directory.appending(path: "backup")
+            try FileManager.default.copyItem(at: auckland.home, to: backup)
+            try auckland.serve()
+            _ = try world.agree(auckland, london)
+            try london.hansa(["sync", "auckland.nz", "--wait"])
+            func inSync() throws -> Bool? { try london.hansa(["partner", "list", "--json"]).json["partners"][0]["inSync"].bool }
+            try eventually("both say so") { try inSync() == true }
+            try auckland.stop()
+            try FileManager.default.removeItem(at: auckland.home)
+            try FileManager.default.moveItem(at: backup, to: auckland.home)
+            try auckland.serve()
+            let synced = try london.hansa(["sync", "auckland.nz", "--wait", "--timeout", "40", "--json"], expecting: 7)
+            #expect(synced.json["partners"][0]["state"].text == "refused", "\(synced)")
+            #expect(try inSync() == false)
+        }
+
         @Test func aStrangerIsRefused() throws {
             let world = try World()
             let auckland = try world.city("auckland.nz")

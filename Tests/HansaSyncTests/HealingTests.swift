@@ -183,6 +183,9 @@ import Testing
         #expect(try Self.damages(kitchener) == [bad])
         #expect(versions.exchange.puller.standings.map(\.standing) == [.behind("fetching")])
         #expect(versions.exchange.puller.isOnlyParked)
+        let water = try versions.exchange.puller.waiting(for: PackageID(city: kitchener.city, path: "water"))
+        if case .unavailableThere = water {} else { Issue.record("what is put off is said to be \(String(describing: water))") }
+        #expect(try versions.exchange.puller.waiting(for: PackageID(city: kitchener.city, path: "parks")) == nil)
         // Asked for again now and then, and told once.
         try Self.settle(versions)
         #expect(Self.events(kitchener, "content.damaged") == 1)

@@ -286,9 +286,13 @@ import Testing
         #expect(try world.nodes[1].metadata.read { try $0.release(release) } == nil)
         #expect(puller.isOnlyParked)
         #expect(puller.nextDue == World.start.adding(seconds: 3000))
+        let package = try PackageID(city: world.nodes[0].city, path: "roads")
+        #expect(try puller.waiting(for: package) == .notYetDue(World.start.adding(seconds: 3000)))
+        #expect(try puller.waiting(for: PackageID(city: world.nodes[0].city, path: "other")) == nil)
         world.run(seconds: 3000)
         #expect(try world.nodes[1].files(of: release) == Exchange.content(1))
         #expect(try world.differences() == [])
+        #expect(try puller.waiting(for: package) == nil)
     }
 
     /// Two documents for one number: the second is refused, whether it comes with the first or after it.

@@ -138,6 +138,57 @@ import Testing
         #expect(try Releases(try #require(get.first)).items == [.init(release: release, envelope: nil)])
     }
 
+    /// One wrong word of a publisher must not stop a view for good: both administrators have it begin anew.
+    @Test func aViewThatWasStoppedBeginsAnewWhenBothSaySo() throws {
+        let (exchange, _, _, release) = try Self.shared()
+        try exchange.run()
+        let id = try Self.view(exchange).id
+        _ = try exchange.kitchener.change { tx in
+            var view = try #require(try tx.publishedView(id))
+            (view.quarantine, view.mismatches) = ("digests differ after a full list", 2)
+            try tx.put(view)
+            return ExchangeChanges()
+        }
+        let next = try exchange.kitchener.publish("parks", Exchange.content(2))
+        func standing() throws -> Puller.Standing? {
+            let again = Exchange(exchange.world)
+            try again.run()
+            return again.puller.standings.first?.standing
+        }
+        func resume(_ node: WorldNode, _ partner: WorldNode) throws -> Int {
+            var count = 0
+            _ = try node.change { tx in
+                count = try tx.resumeViews(with: partner.city, by: "admin:1")
+                return ExchangeChanges()
+            }
+            return count
+        }
+        func isStopped(_ standing: Puller.Standing?) -> Bool { if case .quarantined = standing { true } else { false } }
+        #expect(isStopped(try standing()))
+        // The recipient alone asks anew, and is told the same; the publisher alone is not asked.
+        #expect(try resume(exchange.auckland, exchange.kitchener) == 1)
+        #expect(isStopped(try standing()))
+        #expect(try resume(exchange.kitchener, exchange.auckland) == 1)
+        #expect(isStopped(try standing()))
+        #expect(try resume(exchange.auckland, exchange.kitchener) == 1)
+        #expect(try standing() == .equal)
+        for one in [release, next] { #expect(try exchange.holding(one)?.state == .accepted) }
+        #expect(try Self.view(exchange).mismatches == 0 && exchange.world.differences() == [])
+        // Nothing is stopped: nothing is written.
+        #expect(try resume(exchange.kitchener, exchange.auckland) == 0)
+    }
+
+    /// Within one session, in which the agreement's view stood equal before it ended.
+    @Test func aViewWhoseAgreementEndedStandsNowhere() throws {
+        let (exchange, agreement, _, _) = try Self.shared()
+        _ = try exchange.world.agree(0, 1, id: "second")
+        try exchange.run()
+        #expect(exchange.puller.standings.map(\.standing) == [.equal, .equal])
+        _ = try exchange.auckland.terminate(agreement)
+        try exchange.run()
+        #expect(exchange.puller.standings.map(\.standing) == [.equal])
+    }
+
     @Test func aRecipientThatLostARowIsBroughtBackByOneReset() throws {
         let (exchange, _, _, release) = try Self.shared()
         try exchange.run()

@@ -8,6 +8,7 @@
 //                                                   └─▶ pulling job    ─▶ frames
 //
 // Long because everything that touches one event loop's state stands together.
+internal import Dispatch
 internal import HansaCore
 internal import HansaCrypto
 internal import HansaSync
@@ -131,6 +132,19 @@ final class Connection: ChannelDuplexHandler, @unchecked Sendable {
         case ask
         case sendDocuments
         case tick
+        /// Somebody asks what is under way.
+        case look(@Sendable (Puller) -> Void)
+    }
+
+    /// Why a session ended that met our own full disk.
+    static let diskFullReason = "our disk is full: nothing is taken until there is room"
+
+    /// What holds up content that the partner asked for.
+    enum Brake: Sendable, Equatable {
+        /// It takes no more for now.
+        case credit
+        /// `limits.sendRate` and its like.
+        case rate
     }
 
     init(
@@ -402,6 +416,39 @@ final class Connection: ChannelDuplexHandler, @unchecked Sendable {
         return asksRequested.wrappingAdd(1, ordering: .relaxed).newValue
     }
 
+    /// Asks the session's puller, between two of its jobs. Blocks, so from no event loop and no worker; nil where no answer came in time.
+    func look<T: Sendable>(withinSeconds seconds: Int, _ body: @escaping @Sendable (Puller) -> T) -> T? {
+        let answer = Answer<T>()
+        onLoop { self.enqueue(pull: .look { answer.give(body($0)) }) }
+        return answer.wait(seconds)
+    }
+
+    /// What holds up what the partner asked for; nil where nothing does. Blocks likewise.
+    func brake(withinSeconds seconds: Int) -> Brake? {
+        let answer = Answer<Brake?>()
+        onLoop {
+            let waits = self.hasContent || self.hasShortContent || self.contentReadyBytes > 0
+            answer.give(self.slowed != nil ? .rate : waits && self.session.contentAllowance <= 0 ? .credit : nil)
+        }
+        return answer.wait(seconds) ?? nil
+    }
+
+    /// One value from a loop or worker to a thread that waits for it.
+    private final class Answer<T: Sendable>: Sendable {
+        private let value = Mutex<T?>(nil)
+        private let isGiven = DispatchSemaphore(value: 0)
+
+        func give(_ given: T) {
+            value.withLock { $0 = given }
+            isGiven.signal()
+        }
+
+        func wait(_ seconds: Int) -> T? {
+            guard isGiven.wait(timeout: .now() + .seconds(seconds)) == .success else { return nil }
+            return value.withLock { $0 }
+        }
+    }
+
     private func onLoop(_ body: @escaping @Sendable () -> Void) {
         channel?.eventLoop.execute {
             if !self.isClosing, self.parts != nil { body() }
@@ -468,6 +515,7 @@ final class Connection: ChannelDuplexHandler, @unchecked Sendable {
                         result.frames += try parts.puller.ask(at: now)
                         result.asks += 1
                     case .tick: result.frames += try parts.puller.tick(at: now)
+                    case .look(let body): body(parts.puller)
                     }
                 }
                 if !batch.isEmpty { result.frames += try parts.puller.receive(batch, at: now) }
@@ -676,7 +724,7 @@ final class Connection: ChannelDuplexHandler, @unchecked Sendable {
         case .store(let error):
             host.storeFailed(error)
             if let frame = session.close("internal") { send([frame]) }
-            end("store: \(error)")
+            end(Node.isDiskFull(error) ? Connection.diskFullReason : "store: \(error)")
         }
     }
 }
@@ -685,7 +733,7 @@ extension Connection.PullEvent {
     fileprivate var bytes: Int {
         switch self {
         case .frame(let frame), .documents(let frame), .documentsAcknowledged(let frame), .witness(let frame): frame.bodyCount
-        case .ask, .opened, .sendDocuments, .tick, .witnessDue: 0
+        case .ask, .opened, .sendDocuments, .tick, .witnessDue, .look: 0
         }
     }
 }

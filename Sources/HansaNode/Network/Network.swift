@@ -25,7 +25,7 @@ final class Network: ConnectionHost {
         var lastError: String?
         /// The TLS library's own words on that, where they say more to whoever looks for a fault.
         var lastErrorDetail: String?
-        /// When a round last ended with nothing left to ask for, in this process.
+        /// When a round last ended with every view equal, in this process.
         var lastSettled: Timestamp?
         /// The peer (or we) said no: wrong key, paused, another city.
         var wasRefused = false
@@ -471,7 +471,7 @@ final class Network: ConnectionHost {
             guard let link = state.links[peer], link.connection === connection else { return true }
             state.links[peer]?.progress = progress
             let isNews = !progress.isOnlyFurther(than: link.progress)
-            if progress.isSettled, progress.asks > 0, isNews { state.links[peer]?.lastSettled = clock.now }
+            if progress.isEqual, progress.asks > 0, isNews { state.links[peer]?.lastSettled = clock.now }
             return isNews
         }
         if !changes.isEmpty { onChanges(changes) }
@@ -492,7 +492,7 @@ final class Network: ConnectionHost {
 
     func storeFailed(_ error: any Error) { storeFault(error) }
 
-    /// When a round with each partner last ended settled.
+    /// When a round with each partner last ended with every view equal.
     var settledTimes: [CityID: Timestamp] { state.withLock { $0.links.compactMapValues(\.lastSettled) } }
 
     /// Refusals of strangers since the last call, by word: one summary entry an hour.

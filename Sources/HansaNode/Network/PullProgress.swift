@@ -30,6 +30,12 @@ struct PullProgress: Sendable, Equatable {
         (chunksHeld, chunksTotal) = puller.progress
     }
 
+    /// Whether every view was found equal: a publisher that says there is none is not (SYNC.md §8, S13).
+    var isEqual: Bool { isSettled && standings.values.allSatisfy { $0 == .equal } }
+
+    /// The same for the views that there should be, whatever the session met before.
+    func isEqual(in views: [Digest]) -> Bool { isSettled && views.allSatisfy { standings[$0] == .equal } }
+
     /// Whether nothing but counts of bytes and chunks differs.
     func isOnlyFurther(than before: PullProgress) -> Bool {
         var same = self

@@ -10,6 +10,9 @@ struct Sync: HansaCommand {
               hansa sync
               hansa sync auckland.nz --wait
               hansa sync --wait --timeout 60      8 when the partner is unreachable
+
+            By an administrator and with a name it also has what was quarantined between the two begin anew, on this side; the partner's
+            administrator does the same there.
             """)
 
     @Argument(help: ArgumentHelp("Only these partners.", valueName: "PARTNER")) var partners: [String] = []
