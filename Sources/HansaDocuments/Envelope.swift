@@ -157,6 +157,19 @@ extension Envelope {
     }
 }
 
+extension Envelope {
+    /// The same payload without any signature that verifies for one of these keys.
+    public func dropping(signaturesOf keys: [Ed25519PublicKey]) -> Envelope {
+        var left = self
+        // A key may have signed several times, and one signature may stand under several claims. Each turn takes one away.
+        while true {
+            let found = Set(left.keeping(signaturesOf: keys).signatures.map(\.signature))
+            if found.isEmpty { return left }
+            left = Envelope(type: type, payload: payload, ordered: left.signatures.filter { !found.contains($0.signature) })
+        }
+    }
+}
+
 // MARK: Binary form
 
 extension Envelope {

@@ -93,7 +93,9 @@ extension Node {
         let isNew = known.0 == nil || known.0?.state == .removed
         if !dryRun {
             try change { tx in
+                let signed = try tx.agreements(signedBy: chain.city)
                 for envelope in fresh { try tx.insertKeyring(envelope, try Keyring(envelope)) }
+                let lost = try tx.judgeSignatures(of: chain.city, before: signed)
                 try KeyringMemory.setAlarm(nil, chain.city, tx)
                 var partner = known.0 ?? Partner(city: chain.city, state: .active, endpoint: nil, added: tx.now)
                 partner.state = .active
@@ -109,6 +111,7 @@ extension Node {
                         ]))
                 var changes = ExchangeChanges()
                 let update = try MembershipUpdate(self.context, tx)
+                for agreement in lost.sorted() { try update.policyChanged(agreement) }
                 changes.policies = try update.signatoryKnown(chain.city)
                 changes.views = try update.finish()
                 return ((), changes)

@@ -96,6 +96,25 @@ package struct PolicyState: Sendable {
         append(.step(envelope, StepRecord(digest: envelope.digest, step: step)), to: step.agreement)
     }
 
+    /// Takes the signatures of the city's officers, by the version that the agreement names, out of all that is kept of it. Returns what that changed.
+    package mutating func dropSignatures(of city: CityID, on digest: Digest) -> [(before: Envelope, after: Envelope)] {
+        guard var file = files[digest], let party = file.record?.agreement.parties.first(where: { $0.city == city }),
+            let keyring = keyring(of: city, version: party.keyring)
+        else { return [] }
+        var changed: [(before: Envelope, after: Envelope)] = []
+        for (index, arrival) in file.arrivals.enumerated() {
+            guard case .envelope(let before) = arrival else { continue }
+            let after = before.dropping(signaturesOf: keyring.officers)
+            guard after != before else { continue }
+            file.arrivals[index] = .envelope(after)
+            changed.append((before, after))
+        }
+        guard !changed.isEmpty else { return [] }
+        files[digest] = file
+        rebuild(digest)
+        return changed
+    }
+
     private mutating func append(_ arrival: Arrival, to digest: Digest) -> Bool {
         if files[digest]?.arrivals.contains(where: { $0.envelope == arrival.envelope }) == true { return false }
         files[digest, default: AgreementFile()].arrivals.append(arrival)

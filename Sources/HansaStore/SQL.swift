@@ -7,7 +7,7 @@ enum SQL: Int, CaseIterable {
         packageNameByID, insertPackageName
     // Policy
     case policyVersion, countPolicyVersion, keyrings, insertKeyring, partners, putPartner, agreementEnvelopes,
-        insertAgreementEnvelope, grants, putGrant
+        insertAgreementEnvelope, replaceAgreementEnvelope, grants, putGrant
     // Packages
     case package, packages, packagesOfCity, packageCount, putPackage, release, releasesOfPackage, releaseBySeq, releasesBetween,
         insertRelease
@@ -26,7 +26,8 @@ enum SQL: Int, CaseIterable {
     case holdingsToCompare, holdingsCounted
     case transfer, transfers, putTransfer, removeTransfer, receipt, insertReceipt
     // Documents under way, memory, log
-    case outbox, enqueue, removeOutbox, directory, publishedDirectory, putDirectory, setting, putSetting
+    case outbox, outboxOfLane, outboxExtent, waits, enqueue, removeOutbox, directory, publishedDirectory, putDirectory, setting,
+        putSetting
     case logState, putLogState, insertLogEntry, insertLogIndex, anyPending, clearLogIndex
 
     static let texts: [String] = allCases.map(\.text)
@@ -74,6 +75,7 @@ enum SQL: Int, CaseIterable {
         case .putPartner: "INSERT OR REPLACE INTO partner VALUES (?, ?, ?, ?)"
         case .agreementEnvelopes: "SELECT agreement, is_step, envelope FROM agreement_envelope ORDER BY arrival"
         case .insertAgreementEnvelope: "INSERT INTO agreement_envelope (agreement, is_step, envelope) VALUES (?, ?, ?)"
+        case .replaceAgreementEnvelope: "UPDATE agreement_envelope SET envelope = ? WHERE agreement = ? AND envelope = ?"
         case .grants:
             "SELECT g.id, c.name, g.pattern, g.agreement, g.level, g.until, g.ceiling, g.issued, g.granted_by, g.ended "
                 + "FROM access_grant g JOIN city c ON c.id = g.partner"
@@ -185,7 +187,10 @@ enum SQL: Int, CaseIterable {
         case .insertReceipt: "INSERT INTO receipt VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING"
 
         case .outbox: "SELECT id, envelope FROM outbox WHERE partner = ? AND id > ? ORDER BY id LIMIT ?"
-        case .enqueue: "INSERT INTO outbox (partner, envelope) VALUES (?, ?)"
+        case .outboxOfLane: "SELECT id, envelope FROM outbox WHERE partner = ? AND id > ? AND is_receipt = ? ORDER BY id LIMIT ?"
+        case .outboxExtent: "SELECT COUNT(*), MAX(id) FROM outbox WHERE partner = ?"
+        case .enqueue: "INSERT INTO outbox (partner, envelope, is_receipt, digest) VALUES (?, ?, ?, ?)"
+        case .waits: "SELECT id FROM outbox WHERE partner = ? AND digest = ?"
         case .removeOutbox: "DELETE FROM outbox WHERE id = ?"
         case .directory:
             "SELECT p.name, d.release, d.snapshot FROM directory d JOIN package p ON p.id = d.package WHERE d.path = ?"

@@ -106,6 +106,32 @@ extension SQLiteReading {
             }, { OutboxRow(id: $0.int64(0), partner: partner, envelope: try SQLiteReading.envelope($0.bytes(1))) })
     }
 
+    func outbox(to partner: CityID, _ lane: OutboxRow.Lane, after id: Int64, limit: Int, bytes: Int) throws -> [OutboxRow] {
+        guard let number = try number(of: partner) else { return [] }
+        let statement = try statement(.outboxOfLane)
+        defer { statement.reset() }
+        var binder = Statement.Binder(statement)
+        binder.int(number)
+        binder.int(id)
+        binder.flag(lane == .receipts)
+        binder.int(limit)
+        var rows: [OutboxRow] = []
+        var count = 0
+        while count < bytes, try statement.step() {
+            let columns = Statement.Columns(statement)
+            let envelope = columns.bytes(1)
+            count += envelope.count
+            rows.append(OutboxRow(id: columns.int64(0), partner: partner, envelope: try SQLiteReading.envelope(envelope)))
+        }
+        return rows
+    }
+
+    func outboxExtent(to partner: CityID) throws -> OutboxExtent {
+        guard let number = try number(of: partner) else { return OutboxExtent(rows: 0, last: 0) }
+        return try first(.outboxExtent, { $0.int(number) }, { OutboxExtent(rows: $0.int(0), last: $0.int64(1)) })
+            ?? OutboxExtent(rows: 0, last: 0)
+    }
+
     // MARK: Pulling
 
     func subscribedView(_ id: Digest) throws -> SubscribedView? {

@@ -183,6 +183,22 @@ final class SQLiteWriting: SQLiteReading {
         }
     }
 
+    func dropSignatures(of city: CityID, on agreement: Digest) throws {
+        var changed: [(before: Envelope, after: Envelope)] = []
+        try changePolicy({
+            changed = $0.dropSignatures(of: city, on: agreement)
+            return !changed.isEmpty
+        }) {
+            for envelope in changed {
+                try run(.replaceAgreementEnvelope) {
+                    $0.bytes(envelope.after.binary())
+                    $0.digest(agreement)
+                    $0.bytes(envelope.before.binary())
+                }
+            }
+        }
+    }
+
     func put(_ grant: Grant) throws {
         try changePolicy({
             $0.put(grant)
@@ -448,16 +464,6 @@ final class SQLiteWriting: SQLiteReading {
             $0.digest(release)
         }
     }
-
-    func enqueue(_ envelope: Envelope, to partner: CityID) throws {
-        let partner = try named(partner)
-        try run(.enqueue) {
-            $0.int(partner)
-            $0.bytes(envelope.binary())
-        }
-    }
-
-    func removeOutbox(_ id: Int64) throws { try run(.removeOutbox) { $0.int(id) } }
 
     // MARK: Pulling
 

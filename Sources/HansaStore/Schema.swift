@@ -9,7 +9,11 @@
 // - Digests are 32-byte blobs. In the log's index, where a false hit costs one look at the entry, they are their first 8 bytes.
 // - Times are milliseconds since 1970. Enumerations are the numbers of `Codes`.
 // - Big rows, and rows that others name by number, are rowid tables with a unique index; small rows with a long key are WITHOUT ROWID.
+internal import Foundation
 internal import GRDB
+internal import HansaCore
+internal import HansaDocuments
+internal import HansaSync
 
 enum Schema {
     static var migrator: DatabaseMigrator {
@@ -26,7 +30,40 @@ enum Schema {
         migrator.registerMigration("damage") { try $0.execute(sql: damage) }
         // A setting by now: each change of a partner's row is one of policy.
         migrator.registerMigration("last sync") { try $0.execute(sql: "ALTER TABLE partner DROP COLUMN last_sync") }
+        migrator.registerMigration("outbox once", migrate: outboxOnce)
         return migrator
+    }
+
+    /// What waits for a partner waits once, and receipts are told apart without a look at their envelopes.
+    private static func outboxOnce(_ database: Database) throws {
+        try database.execute(
+            sql: """
+                ALTER TABLE outbox ADD COLUMN is_receipt INTEGER NOT NULL DEFAULT 0;
+                ALTER TABLE outbox ADD COLUMN digest BLOB NOT NULL DEFAULT x'';
+                """)
+        // One at a time: an envelope has up to 256 KiB.
+        var waiting: Set<[UInt8]> = []
+        for id in try Int64.fetchAll(database, sql: "SELECT id FROM outbox ORDER BY id") {
+            guard let row = try Row.fetchOne(database, sql: "SELECT partner, envelope FROM outbox WHERE id = ?", arguments: [id])
+            else { continue }
+            let envelope = try SQLiteReading.envelope([UInt8](row[1] as Data))
+            let partner: Int64 = row[0]
+            if waiting.insert(withUnsafeBytes(of: partner) { Array($0) } + envelope.outboxDigest.bytes).inserted {
+                try database.execute(
+                    sql: "UPDATE outbox SET is_receipt = ?, digest = ? WHERE id = ?",
+                    arguments: [
+                        OutboxRow.Lane(envelope.type) == .receipts ? 1 : 0, Data(envelope.outboxDigest.bytes), id,
+                    ])
+            } else {
+                try database.execute(sql: "DELETE FROM outbox WHERE id = ?", arguments: [id])
+            }
+        }
+        try database.execute(
+            sql: """
+                CREATE UNIQUE INDEX outbox_once ON outbox (partner, digest);
+                DROP INDEX outbox_of_partner;
+                CREATE INDEX outbox_of_partner ON outbox (partner, id, is_receipt);
+                """)
     }
 
     // Releases of which something here cannot be read, until they are healed; and rows of `chunk` that named a block which could not be read.

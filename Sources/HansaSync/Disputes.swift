@@ -95,50 +95,109 @@ extension Puller {
     func showWhatWeHold(at now: Timestamp) throws {
         guard !hasShownHoldings else { return }
         hasShownHoldings = true
-        var after: PackageID?
-        while true {
-            let rows = try context.metadata.read { try $0.packages(of: self.peer, after: after, limit: 500) }
-            guard let last = rows.last else { break }
-            after = last.package
-            var envelopes: [Envelope] = []
-            for row in rows {
-                guard let release = try context.metadata.read({ try $0.release(row.last) }), release.release.writer == peer else {
-                    continue
-                }
-                envelopes.append(try context.envelope(at: release.document))
-            }
-            guard !envelopes.isEmpty else { continue }
-            try context.metadata.write(at: now) { tx in for envelope in envelopes { try tx.enqueue(envelope, to: self.peer) } }
-            changes.outboxes.insert(peer)
+        isShowing = true
+        try context.metadata.write(at: now) { tx in
+            var showing = try Showing.read(self.peer, tx) ?? Showing()
+            showing.isAgain = showing.after != nil
+            try Showing.set(showing, self.peer, tx)
         }
-        // And of what it maintains for others.
-        let written = try context.metadata.read { try self.lastWritten(of: $0) }
-        guard !written.isEmpty else { return }
-        let envelopes = try written.map { try context.envelope(at: $0) }
-        try context.metadata.write(at: now) { tx in for envelope in envelopes { try tx.enqueue(envelope, to: self.peer) } }
-        changes.outboxes.insert(peer)
+        try showMore(at: now)
     }
 
-    private func lastWritten(of store: any MetadataReading) throws -> [ContentLocation] {
+    /// The next page of it, when what was put on its way before has mostly been acknowledged: a partner that never does is shown one page again and again.
+    func showMore(at now: Timestamp) throws {
+        guard isShowing else { return }
+        let found = try context.metadata.read { store -> (showing: Showing?, page: [Written]?) in
+            guard let showing = try Showing.read(self.peer, store) else { return (nil, nil) }
+            guard try store.outboxExtent(to: self.peer).rows < Showing.rowsMax else { return (showing, nil) }
+            return (showing, try self.written(after: showing.after, store))
+        }
+        guard var showing = found.showing else {
+            isShowing = false
+            return
+        }
+        guard let page = found.page else { return }
+        if page.isEmpty {
+            isShowing = showing.isAgain
+            try context.metadata.write(at: now) { try Showing.set(self.isShowing ? Showing() : nil, self.peer, $0) }
+            return
+        }
+        var envelopes: [Envelope] = []
+        var bytes = 0
+        for item in page where bytes < DocumentExchange.underWayBytesMax {
+            showing.after = item.package
+            // What cannot be read here any more is healed elsewhere, and nobody else is to wait for it.
+            guard let envelope = try? context.envelope(at: item.document) else { continue }
+            bytes += envelope.payload.count
+            envelopes.append(envelope)
+        }
+        try context.metadata.write(at: now) { tx in
+            for envelope in envelopes { try tx.enqueue(envelope, to: self.peer) }
+            try Showing.set(showing, self.peer, tx)
+        }
+        if !envelopes.isEmpty { changes.outboxes.insert(peer) }
+    }
+
+    private struct Written {
+        let package: PackageID
+        let document: ContentLocation
+    }
+
+    /// The peer's last document of each package that it owns or maintains, after one, in order.
+    private func written(after: PackageID?, _ store: any MetadataReading) throws -> [Written] {
         let policy = try store.policy()
-        guard policy.hasMaintainers else { return [] }
-        let patterns = policy.agreements.flatMap { $0.agreement.maintainers ?? [] }.filter { $0.cities.contains(peer) }
-            .flatMap(\.packages).filter { $0.city != peer }
-        var found: [PackageID: ContentLocation] = [:]
-        for pattern in patterns {
-            var after: PackageID?
+        let maintained =
+            policy.hasMaintainers
+            ? policy.agreements.flatMap { $0.agreement.maintainers ?? [] }.filter { $0.cities.contains(peer) }
+                .flatMap(\.packages).filter { $0.city != peer } : []
+        var page: [Written] = []
+        for city in Set(maintained.map(\.city) + [peer]).sorted() {
+            if let after, city < after.city { continue }
+            var last = after.flatMap { $0.city == city ? $0 : nil }
             while true {
-                let rows = try store.packages(of: pattern.city, after: after, limit: 500)
-                guard let last = rows.last else { break }
-                after = last.package
-                for row in rows where pattern.matches(row.package) && found[row.package] == nil {
+                let rows = try store.packages(of: city, after: last, limit: 500)
+                guard let end = rows.last else { break }
+                last = end.package
+                for row in rows where city == peer || maintained.contains(where: { $0.matches(row.package) }) {
                     // By seq: the last is the highest.
-                    found[row.package] = try store.releases(of: row.package).last { $0.release.writer == self.peer }?.document
+                    let newest = try store.release(row.last)
+                    let theirs =
+                        try newest?.release.writer == peer || !policy.hasMaintainers
+                        ? newest : store.releases(of: row.package).last { $0.release.writer == self.peer }
+                    guard let theirs, theirs.release.writer == peer else { continue }
+                    page.append(Written(package: row.package, document: theirs.document))
+                    if page.count == Showing.rowsMax { return page }
                 }
             }
         }
-        return found.keys.sorted().compactMap { found[$0] }
+        return page
     }
+}
+
+/// How far a partner has been shown what we hold of it: kept, since a session may end before it has acknowledged all of it.
+struct Showing: Equatable {
+    /// The last package that was put on its way.
+    var after: PackageID?
+    /// It asked again meanwhile: then once more from the beginning.
+    var isAgain = false
+
+    /// So many documents at once, and the next when fewer wait.
+    static let rowsMax = 256
+
+    static func read(_ partner: CityID, _ store: any MetadataReading) throws -> Showing? {
+        guard let bytes = try store.value(name(partner)), let first = bytes.first else { return nil }
+        // A name that cannot be read would be of a later program: from the beginning, then.
+        return Showing(after: try? PackageID(String(decoding: bytes.dropFirst(), as: UTF8.self)), isAgain: first == 1)
+    }
+
+    static func set(_ showing: Showing?, _ partner: CityID, _ tx: any MetadataWriting) throws {
+        guard try read(partner, tx) != showing else { return }
+        var bytes: [UInt8] = []
+        if let showing { bytes = [showing.isAgain ? 1 : 0] + Array((showing.after?.description ?? "").utf8) }
+        try tx.setValue(name(partner), bytes)
+    }
+
+    private static func name(_ partner: CityID) -> String { "showing.\(partner)" }
 }
 
 extension DocumentExchange {

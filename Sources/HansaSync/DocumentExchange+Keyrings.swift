@@ -81,6 +81,7 @@ extension DocumentExchange {
             toldKeyring = held
             if known != held { try context.metadata.write(at: now) { try KeyringMemory.setHeld(held, by: self.peer, $0) } }
             // A hello that was under way while it rotated puts itself right the next time.
+            announcedKeyring = Int(clamping: theirs)
             let word = "keyring-rollback: its node"
             if Int(clamping: theirs) >= current, alarm?.hasPrefix(word) == true {
                 try context.metadata.write(at: now) { try KeyringMemory.setAlarm(nil, self.peer, $0) }
@@ -165,12 +166,18 @@ extension DocumentExchange {
         case .next(let before, let keyring):
             var told: Set<CityID> = []
             var shared = ExchangeChanges()
+            // A later version of one session may revoke what an earlier one made count: all that it announced are judged as one.
+            let signed = city == peer ? signedByPeer : nil
             let changed = try context.metadata.write(at: now) { tx -> Bool in
                 // A card may have been added by hand meanwhile.
                 guard try tx.currentKeyring(of: city)?.version == before.version else { return false }
+                let known = try signed ?? tx.agreements(signedBy: city)
                 try tx.insertKeyring(envelope, keyring)
                 try KeyringMemory.setTaken(try KeyringMemory.taken(city, at: now, tx) + [now], city, tx)
+                let lost = try tx.judgeSignatures(of: city, before: known)
+                if city == self.peer { self.signedByPeer = keyring.version < self.announcedKeyring ? known : nil }
                 let update = try MembershipUpdate(self.context, tx)
+                for agreement in lost.sorted() { try update.policyChanged(agreement) }
                 shared.policies = try update.signatoryKnown(city)
                 shared.views = try update.finish()
                 if city == self.peer {

@@ -11,76 +11,115 @@ internal import HansaTerms
 public final class DocumentExchange {
     let context: ExchangeContext
     let peer: CityID
-    /// The last outbox row sent in this session.
-    private var sentTo: Int64 = 0
-    /// What waited when the session began was sent.
-    private var areOldOut = false
-    /// Outbox rows by the number they went out under. The numbers are this session's: the rows' own ids count what other partners are sent.
-    private var sent: [UInt64: Int64] = [:]
+    /// Nothing but documents may go over: a keyring has expired.
+    private let documentsOnly: Bool
+    /// One lane of the outbox in this session.
+    private struct LaneState {
+        /// The last row sent.
+        var sentTo: Int64 = 0
+        /// Bytes that were sent and have no answer.
+        var bytesUnderWay = 0
+        /// What waited when the session began was sent.
+        var isOldOut = false
+    }
+    private var lanes: [OutboxRow.Lane: LaneState] = [.documents: LaneState(), .receipts: LaneState()]
+    /// The newest row that waited when the session began; nil before the first look.
+    private var waitedTo: Int64?
+    private struct Sent {
+        let row: Int64
+        let lane: OutboxRow.Lane
+        let bytes: Int
+    }
+    /// What has no answer, by the number it went out under. The numbers are this session's: the rows' own ids count what other partners are sent.
+    private var sent: [UInt64: Sent] = [:]
     var lastNumber: UInt64 = 0
     /// The newest version of our keyring that the partner holds or was sent in this session; nil before the first look.
     var toldKeyring: Int?
+    /// The version of its keyring that the partner's hello named.
+    var announcedKeyring = 0
+    /// What the partner had signed before the first of its keyrings on the way to that version came.
+    var signedByPeer: Set<Digest>?
     /// Versions of our keyring by the number they went out under.
     var sentKeyrings: [UInt64: Int] = [:]
 
     /// Agreements that a partner proposed and that we have not signed: open ones, and all.
     static let openProposalsMax = 100
     static let unsignedProposalsMax = 1000
+    /// Envelopes of one agreement with signatures that wait for a keyring.
+    private static let waitingBytesMax = 1 << 20
     /// Packages of a partner that we know by their withdrawal only.
     static let withdrawnUnseenMax: UInt64 = 10_000
 
-    public init(_ context: ExchangeContext, peer: CityID) {
+    /// No more is sent while about so many bytes of a lane have no answer: a partner that never answers costs no more memory than this.
+    static let underWayBytesMax = 1 << 20
+    private static let pieceBytes = 200 * 1024
+    /// What a partner can have us put on its way by asking waits for acknowledgements when so many rows wait for it.
+    static let outboxRowsMax = 1 << 16
+
+    public init(_ context: ExchangeContext, peer: CityID, documentsOnly: Bool = false) {
         self.context = context
         self.peer = peer
+        self.documentsOnly = documentsOnly
     }
 
-    /// Documents that wait for the partner and were not yet sent in this session. While keyrings are under way they alone: asked again after each
-    /// acknowledgement, it goes on.
+    /// Documents that wait for the partner and were not yet sent in this session, as many as may be under way: asked again after each acknowledgement,
+    /// it goes on. While keyrings are under way they alone.
     public func pending() throws(ExchangeFault) -> [Frame] {
         do {
+            if waitedTo == nil { waitedTo = try context.metadata.read { try $0.outboxExtent(to: self.peer).last } }
             // Keyrings first: what follows may be signed under the newest.
             var frames = try pendingKeyrings()
             // They are durable at the other end when they are acknowledged: then what the new keys signed goes on.
             guard sentKeyrings.isEmpty else { return frames }
-            while true {
-                let rows = try context.metadata.read {
-                    try $0.outbox(to: self.peer, after: self.sentTo, limit: Documents.countMax)
-                }
-                guard !rows.isEmpty else {
-                    areOldOut = true
-                    return frames
-                }
-                if SeededBug.isOn(.outboxForgotten) {
-                    let now = try context.metadata.read { try $0.lastLogTime } ?? Timestamp(milliseconds: 0)
-                    try context.metadata.write(at: now) { tx in for row in rows { try tx.removeOutbox(row.id) } }
-                }
-                var items: [Documents.Item] = []
-                var bytes = 0
-                for row in rows {
-                    let size = row.envelope.payload.count + row.envelope.signatures.count * 100 + 16
-                    if bytes + size > 200 * 1024, !items.isEmpty { break }
-                    sentTo = row.id
-                    lastNumber += 1
-                    sent[lastNumber] = row.id
-                    // Receipts have a frame of their own: the partner's publishing half takes them.
-                    if row.envelope.type == .receipt {
-                        // What it answers was listed in this session, or it would have been here before.
-                        let short = areOldOut ? Accepted(id: lastNumber, row.envelope) : nil
-                        frames.append(short?.frame ?? ReceiptMessage(id: lastNumber, envelope: row.envelope).frame)
-                        continue
-                    }
-                    bytes += size
-                    items.append(Documents.Item(id: lastNumber, envelope: row.envelope))
-                }
-                if !items.isEmpty { frames.append(Documents(items: items).frame) }
-            }
+            frames += try pending(.documents)
+            if !documentsOnly { frames += try pending(.receipts) }
+            return frames
         } catch {
             throw .store(error)
         }
     }
 
-    /// Whether `pending` held nothing back the last time: no keyring is under way that the rest would have to follow.
-    public var areOut: Bool { sentKeyrings.isEmpty }
+    private func pending(_ lane: OutboxRow.Lane) throws -> [Frame] {
+        guard var state = lanes[lane] else { return [] }
+        defer { lanes[lane] = state }
+        var frames: [Frame] = []
+        while state.bytesUnderWay < DocumentExchange.underWayBytesMax {
+            let rows = try context.metadata.read {
+                try $0.outbox(
+                    to: self.peer, lane, after: state.sentTo, limit: Documents.countMax, bytes: DocumentExchange.pieceBytes)
+            }
+            guard let last = rows.last else {
+                state.isOldOut = true
+                break
+            }
+            if SeededBug.isOn(.outboxForgotten) {
+                let now = try context.metadata.read { try $0.lastLogTime } ?? Timestamp(milliseconds: 0)
+                try context.metadata.write(at: now) { tx in for row in rows { try tx.removeOutbox(row.id) } }
+            }
+            var items: [Documents.Item] = []
+            for row in rows {
+                lastNumber += 1
+                let bytes = row.envelope.payload.count + row.envelope.signatures.count * 100 + 16
+                state.bytesUnderWay += bytes
+                sent[lastNumber] = Sent(row: row.id, lane: lane, bytes: bytes)
+                switch lane {
+                case .documents: items.append(Documents.Item(id: lastNumber, envelope: row.envelope))
+                case .receipts:
+                    // What it answers was listed in this session, or it would have been here before.
+                    let short = state.isOldOut ? Accepted(id: lastNumber, row.envelope) : nil
+                    frames.append(short?.frame ?? ReceiptMessage(id: lastNumber, envelope: row.envelope).frame)
+                }
+            }
+            if !items.isEmpty { frames.append(Documents(items: items).frame) }
+            state.sentTo = last.id
+            if let waitedTo, last.id >= waitedTo { state.isOldOut = true }
+        }
+        return frames
+    }
+
+    /// Whether all documents that waited when the session began have been sent. Receipts are left out: the partner acknowledges them after its own documents
+    /// have been, and two that waited for each other would wait for ever.
+    public var areOut: Bool { sentKeyrings.isEmpty && lanes[.documents]?.isOldOut == true }
 
     /// The partner's word on what we sent.
     @discardableResult
@@ -92,7 +131,7 @@ public final class DocumentExchange {
             try context.metadata.write(at: now) { tx in
                 for item in message.items {
                     // What was not sent in this session cannot have arrived in it; an acknowledgement that is repeated changes nothing.
-                    guard let id = self.sent[item.id], let row = try tx.outbox(to: self.peer, after: id - 1, limit: 1).first,
+                    guard let id = self.sent[item.id]?.row, let row = try tx.outbox(to: self.peer, after: id - 1, limit: 1).first,
                         row.id == id
                     else { continue }
                     // What the partner lacks for it may still come: the next session tries again.
@@ -109,7 +148,10 @@ public final class DocumentExchange {
                             ]))
                 }
             }
-            for item in message.items { sent[item.id] = nil }
+            for item in message.items {
+                guard let answered = sent.removeValue(forKey: item.id) else { continue }
+                lanes[answered.lane]?.bytesUnderWay -= answered.bytes
+            }
             return changes
         } catch let fault as ProtocolFault {
             throw .peer(fault)
@@ -207,7 +249,7 @@ public final class DocumentExchange {
             // The version named stays the measure after a rotation, but not for a key that came into other hands.
             for party in agreement.parties where signed.contains(party.city) {
                 let known = try store.agreement(digest)?.signedBy.contains(party.city) ?? false
-                if !known, try self.isRevoked(party.city, party.keyring, store) { return "key-revoked" }
+                if !known, try store.isRevoked(party.city, party.keyring) { return "key-revoked" }
             }
             // Signatures that are not of a party under its keyring are noise a relay may have added: they are not stored.
             if try store.agreements().contains(where: {
@@ -235,7 +277,10 @@ public final class DocumentExchange {
             if var copy = before {
                 switch copy.merge(envelope, keyrings: { city, version in (try? tx.keyring(of: city, version: version)) ?? nil }) {
                 case .merged: break
-                case .unchanged, .otherDocument, .tooManySignatures, .refused: return changes
+                case .unchanged:
+                    if try self.waitsForKeyring(envelope, agreement, tx) { try tx.insertAgreement(envelope) }
+                    return changes
+                case .otherDocument, .tooManySignatures, .refused: return changes
                 }
             }
             try tx.insertAgreement(envelope)
@@ -257,12 +302,16 @@ public final class DocumentExchange {
         return nil
     }
 
-    /// Whether the current keyring names officers of this version compromised, so that too few for its threshold are left.
-    private func isRevoked(_ city: CityID, _ version: Int, _ store: any MetadataReading) throws -> Bool {
-        guard let named = try store.keyring(of: city, version: version), let current = try store.currentKeyring(of: city) else {
-            return false
-        }
-        return named.officers.count(where: { !current.revoked.contains($0.keyID) }) < named.officerThreshold
+    /// Whether there is a signature in it that is not kept yet and that only a keyring which is not here could tell. Each such envelope is kept whole: a
+    /// handful of agreements' usual size, since nobody can say whether it is noise.
+    private func waitsForKeyring(_ envelope: Envelope, _ agreement: Agreement, _ store: any MetadataReading) throws -> Bool {
+        let keyrings = try agreement.parties.map { try store.keyring(of: $0.city, version: $0.keyring) }
+        guard keyrings.contains(where: { $0 == nil }) else { return false }
+        let kept = try store.agreementEnvelopes(envelope.digest).filter { $0.type == .agreement }
+        guard (kept.count + 1) * envelope.payload.count <= DocumentExchange.waitingBytesMax else { return false }
+        let known = Set(kept.flatMap(\.signatures))
+        let unknown = envelope.dropping(signaturesOf: keyrings.flatMap { $0?.officers ?? [] }).signatures
+        return unknown.contains { !known.contains($0) } && known.union(unknown).count <= Limits.signaturesMax
     }
 
     private func signatories(of envelope: Envelope, _ agreement: Agreement, _ store: any MetadataReading) throws -> Set<CityID> {
@@ -286,7 +335,7 @@ public final class DocumentExchange {
             guard let keyring = try store.keyring(of: step.by, version: step.keyring),
                 envelope.isSigned(by: keyring.officers, threshold: keyring.officerThreshold)
             else { return "signature" }
-            if try self.isRevoked(step.by, step.keyring, store) { return "key-revoked" }
+            if try store.isRevoked(step.by, step.keyring) { return "key-revoked" }
             // One end is enough: the same party's next one would only be one more document to keep.
             if record.steps.contains(where: { $0.step.by == step.by && $0.step.step == step.step }) { return "already-ended" }
             // The record's own rules: a termination is kept also when its city's signature has not arrived yet.
@@ -469,5 +518,13 @@ extension MetadataReading {
     func agreementDocuments(_ digest: Digest) throws -> [Envelope] {
         guard let record = try agreement(digest) else { return [] }
         return try [record.envelope] + agreementEnvelopes(digest).filter { $0.type == .agreementStep }
+    }
+}
+
+extension MetadataWriting {
+    /// Puts them on their way to a partner that does not have them, as far as its questions tell. Where too much waits already they come in a later session.
+    func enqueuePapers(of agreement: Digest, to partner: CityID) throws {
+        guard try outboxExtent(to: partner).rows < DocumentExchange.outboxRowsMax else { return }
+        for envelope in try agreementDocuments(agreement) { try enqueue(envelope, to: partner) }
     }
 }

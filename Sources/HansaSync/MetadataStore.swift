@@ -137,7 +137,12 @@ public protocol MetadataReading: AnyObject {
     func receiptLocation(_ digest: Digest) throws -> ContentLocation?
 
     // Documents under way
+    /// In order of id.
     func outbox(to partner: CityID, after id: Int64, limit: Int) throws -> [OutboxRow]
+    /// Of one lane, in order of id. Ends with the row by which the envelopes, in binary form, come to `bytes` or more.
+    func outbox(to partner: CityID, _ lane: OutboxRow.Lane, after id: Int64, limit: Int, bytes: Int) throws -> [OutboxRow]
+    /// Looks at all rows of the partner, not at their envelopes.
+    func outboxExtent(to partner: CityID) throws -> OutboxExtent
 
     // The command line's memory
     func snapshot(ofDirectory path: String) throws -> SnapshotRow?
@@ -169,6 +174,8 @@ public protocol MetadataWriting: MetadataReading {
     /// changes nothing. Throws `DocumentFault` when the payload is no agreement. Signatures count by the keyrings known, also later ones.
     func insertAgreement(_ envelope: Envelope) throws
     func insertStep(_ envelope: Envelope, _ step: AgreementStep) throws
+    /// Takes the signatures of the city's officers, by the keyring that the agreement names for it, out of every envelope of it that is kept: they never counted.
+    func dropSignatures(of city: CityID, on agreement: Digest) throws
     func put(_ grant: Grant) throws
 
     func put(_ package: PackageRow) throws
@@ -203,6 +210,8 @@ public protocol MetadataWriting: MetadataReading {
     /// Keeps a signed receipt: ours or a partner's. One that is known already stays as it is.
     func insertReceipt(_ digest: Digest, document: ContentLocation, view: Digest, from: CityID) throws
 
+    /// Puts a document on its way. One that waits for that partner already, with the same signatures, keeps its row and its place: what is due again and
+    /// again, and never acknowledged, waits once. What was acknowledged since is put on its way again.
     func enqueue(_ envelope: Envelope, to partner: CityID) throws
     func removeOutbox(_ id: Int64) throws
 

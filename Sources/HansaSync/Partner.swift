@@ -1,5 +1,6 @@
 // Rows of the metadata store: a city that we know, and what is on its way to it.
 public import HansaCore
+internal import HansaCrypto
 public import HansaDocuments
 
 /// A city we know by its keyring.
@@ -40,9 +41,41 @@ public struct OutboxRow: Sendable, Equatable {
     public var partner: CityID
     public var envelope: Envelope
 
+    /// Receipts have a way of their own: the partner's publishing half acknowledges them, and that may wait for documents of its own.
+    public enum Lane: Sendable, CaseIterable {
+        case documents, receipts
+
+        public init(_ type: DocumentType) { self = type == .receipt ? .receipts : .documents }
+    }
+
     public init(id: Int64, partner: CityID, envelope: Envelope) {
         self.id = id
         self.partner = partner
         self.envelope = envelope
+    }
+}
+
+/// How much waits for a partner, and the id of its newest row: 0 where nothing waits.
+public struct OutboxExtent: Sendable, Equatable {
+    public var rows: Int
+    public var last: Int64
+
+    public init(rows: Int, last: Int64) {
+        self.rows = rows
+        self.last = last
+    }
+}
+
+extension Envelope {
+    /// What the outbox knows an envelope by: the same payload under other signatures is another one. The payload is hashed already.
+    public var outboxDigest: Digest {
+        var bytes: [UInt8] = [type.code]
+        bytes.reserveCapacity(1 + Digest.byteCount + signatures.count * (Digest.byteCount + Ed25519PublicKey.signatureByteCount))
+        bytes += digest.bytes
+        for signature in signatures {
+            bytes += signature.keyID.bytes
+            bytes += signature.signature
+        }
+        return SHA256.hash(bytes)
     }
 }

@@ -41,7 +41,7 @@ extension Publisher {
                 if let epoch = try context.metadata.read({ try $0.agreement(agreement)?.policyEpoch }),
                     epochsAnswered.insert(epoch).inserted
                 {
-                    try context.metadata.write(at: now) { try self.enqueueDocuments(of: agreement, in: $0) }
+                    try context.metadata.write(at: now) { try $0.enqueuePapers(of: agreement, to: self.peer) }
                     changes.outboxes.insert(peer)
                 }
                 frames.append(Feed(round: views.round, view: line.view, status: .policy).frame)
@@ -252,9 +252,5 @@ extension Publisher {
             view.acknowledgedPosition = view.position
             try tx.put(view)
         }
-    }
-
-    private func enqueueDocuments(of agreement: Digest, in tx: any MetadataWriting) throws {
-        for envelope in try tx.agreementDocuments(agreement) { try tx.enqueue(envelope, to: peer) }
     }
 }

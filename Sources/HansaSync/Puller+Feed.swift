@@ -142,9 +142,7 @@ extension Puller {
                 epoch != state.policySent
             else { return [] }
             views[feed.view]?.policySent = epoch
-            try context.metadata.write(at: now) { tx in
-                for envelope in try tx.agreementDocuments(state.agreement) { try tx.enqueue(envelope, to: self.peer) }
-            }
+            try context.metadata.write(at: now) { try $0.enqueuePapers(of: state.agreement, to: self.peer) }
             changes.outboxes.insert(peer)
         case .changes, .reset, .repair: preconditionFailure("these are no standings")
         }

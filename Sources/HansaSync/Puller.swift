@@ -269,6 +269,8 @@ public final class Puller {
     /// A round without a line, while it is not answered: where no agreement is known it tells that what waited for us has come before.
     var bareRound: UInt64?
     var hasShownHoldings = false
+    /// More of it may be due, also from an earlier session.
+    var isShowing = true
     /// Releases of our own on their way back, and those that were asked for in this session.
     var recovering: Set<Digest> = []
     var recoveryAsked: Set<Digest> = []
@@ -347,6 +349,7 @@ public final class Puller {
         noteMoment(now)
         do {
             try lookAtRows(at: now)
+            try showMore(at: now)
             for id in views.keys.sorted() where isOnlyPutOff(id) { letGoOfPutOff(id) }
             let before = round
             var alive: Set<Digest> = []
@@ -474,6 +477,7 @@ public final class Puller {
                 try heal(at: now)
             }
             try context.recordDamage(at: now)
+            try showMore(at: now)
             if unflushedBytes > 0, let last = lastFlush, now.milliseconds - last.milliseconds >= context.limits.flushMilliseconds
             {
                 try flush(at: now)

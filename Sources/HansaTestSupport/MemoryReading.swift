@@ -184,6 +184,23 @@ extension MemoryRows {
         Array(state.outbox.lazy.filter { $0.partner == partner && $0.id > id }.prefix(limit))
     }
 
+    func outbox(to partner: CityID, _ lane: OutboxRow.Lane, after id: Int64, limit: Int, bytes: Int) -> [OutboxRow] {
+        var rows: [OutboxRow] = []
+        var count = 0
+        for row in state.outbox
+        where row.id > id && row.partner == partner && OutboxRow.Lane(row.envelope.type) == lane {
+            if rows.count == limit || count >= bytes { break }
+            count += row.envelope.binary().count
+            rows.append(row)
+        }
+        return rows
+    }
+
+    func outboxExtent(to partner: CityID) -> OutboxExtent {
+        let rows = state.outbox.lazy.filter { $0.partner == partner }
+        return OutboxExtent(rows: rows.count, last: rows.map(\.id).max() ?? 0)
+    }
+
     func snapshot(ofDirectory path: String) -> SnapshotRow? { state.directories[path] }
 
     func published(directory path: String) -> PublishedDirectory? {

@@ -14,6 +14,11 @@ struct MemoryState: Sendable {
         let release: Digest
     }
 
+    struct Waiting: Hashable, Sendable {
+        let partner: CityID
+        let digest: Digest
+    }
+
     var policy = PolicyState()
     var packages: [PackageID: PackageRow] = [:]
     var releases: [Digest: ReleaseRow] = [:]
@@ -33,6 +38,7 @@ struct MemoryState: Sendable {
     /// In order of id.
     var outbox: [OutboxRow] = []
     var outboxLast: Int64 = 0
+    var outboxKnown: Set<Waiting> = []
     var directories: [String: SnapshotRow] = [:]
     var values: [String: [UInt8]] = [:]
     var log: [[UInt8]] = []

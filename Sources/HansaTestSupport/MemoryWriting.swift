@@ -28,6 +28,7 @@ extension MemoryWriting: MetadataWriting {
     func put(_ partner: Partner) { state.policy.put(partner) }
     func insertAgreement(_ envelope: Envelope) throws { _ = try state.policy.insertAgreement(envelope) }
     func insertStep(_ envelope: Envelope, _ step: AgreementStep) { _ = state.policy.insertStep(envelope, step) }
+    func dropSignatures(of city: CityID, on agreement: Digest) { _ = state.policy.dropSignatures(of: city, on: agreement) }
     func put(_ grant: Grant) { state.policy.put(grant) }
 
     func put(_ package: PackageRow) { state.packages[package.package] = package }
@@ -117,11 +118,18 @@ extension MemoryWriting: MetadataWriting {
     }
 
     func enqueue(_ envelope: Envelope, to partner: CityID) {
+        guard state.outboxKnown.insert(MemoryState.Waiting(partner: partner, digest: envelope.outboxDigest)).inserted else {
+            return
+        }
         state.outboxLast += 1
         state.outbox.append(OutboxRow(id: state.outboxLast, partner: partner, envelope: envelope))
     }
 
-    func removeOutbox(_ id: Int64) { state.outbox.removeAll { $0.id == id } }
+    func removeOutbox(_ id: Int64) {
+        guard let index = state.outbox.firstIndex(where: { $0.id >= id }), state.outbox[index].id == id else { return }
+        let row = state.outbox.remove(at: index)
+        state.outboxKnown.remove(MemoryState.Waiting(partner: row.partner, digest: row.envelope.outboxDigest))
+    }
     func put(_ snapshot: SnapshotRow) { state.directories[snapshot.path] = snapshot }
     func setValue(_ name: String, _ bytes: [UInt8]) { state.values[name] = bytes }
 

@@ -125,7 +125,7 @@ final class WorldConnection {
             parts = Parts(
                 publisher: Publisher(node.context, peer: peer, secret: secret),
                 puller: Puller(node.context, peer: peer, secret: secret),
-                documents: DocumentExchange(node.context, peer: peer))
+                documents: DocumentExchange(node.context, peer: peer, documentsOnly: documentsOnly))
             scheduleTick()
             enqueue(pull: .opened(held: theirs.peerKeyring, theirs: theirs.keyring))
             enqueue(pull: .sendDocuments)

@@ -156,7 +156,9 @@ public final class WorldNode {
     /// As `partner add` with the city's card.
     func learn(_ other: WorldNode) throws {
         try metadata.write(at: now) { tx in
+            let signed = try tx.agreements(signedBy: other.city)
             for envelope in other.card { try tx.insertKeyring(envelope, try Keyring(envelope)) }
+            _ = try tx.judgeSignatures(of: other.city, before: signed)
             if other !== self { try tx.put(Partner(city: other.city, state: .active, endpoint: nil, added: tx.now)) }
         }
     }

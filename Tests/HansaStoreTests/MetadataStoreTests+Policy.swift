@@ -29,6 +29,42 @@ extension MetadataStoreTests {
     }
 
     @Test(arguments: Engine.allCases)
+    func signaturesOfACityAreDroppedFromEveryEnvelope(_ engine: Engine) throws {
+        let store = try engine.make()
+        let ours = try Samples.agreement()
+        let both = try Samples.agreement(signedBy: [Samples.kitchener, Samples.auckland])
+        try store.write { transaction in
+            for city in [Samples.kitchener, Samples.auckland] {
+                let (envelope, keyring) = try Samples.keyring(city)
+                try transaction.insertKeyring(envelope, keyring)
+            }
+            try transaction.insertAgreement(ours)
+            try transaction.insertAgreement(both)
+            // Under a claim of another key it is the same signature.
+            let theirs = try #require(both.signatures.first { !ours.signatures.contains($0) })
+            try transaction.insertAgreement(
+                Envelope(
+                    type: .agreement, payload: both.payload,
+                    signatures: [theirs, DocumentSignature(keyID: .zero, signature: theirs.signature)]))
+        }
+        #expect(try store.read { try $0.agreement(both.digest)?.state(at: Samples.start) } == .active)
+        try store.write {
+            try $0.dropSignatures(of: Samples.auckland, on: both.digest)
+            try $0.dropSignatures(of: Samples.boston, on: both.digest)
+            try $0.dropSignatures(of: Samples.auckland, on: Samples.digest(5))
+        }
+        try store.read { store throws in
+            let record = try #require(try store.agreement(both.digest))
+            #expect(record.state(at: Samples.start) == .proposed)
+            #expect(record.envelope == ours)
+            #expect(try store.agreementEnvelopes(both.digest).allSatisfy { $0.signatures.allSatisfy(ours.signatures.contains) })
+        }
+        // It can be signed again.
+        try store.write { try $0.insertAgreement(both) }
+        #expect(try store.read { try $0.agreement(both.digest)?.state(at: Samples.start) } == .active)
+    }
+
+    @Test(arguments: Engine.allCases)
     func partnersComeInOrderOfCityAndAreReplacedWhole(_ engine: Engine) throws {
         let store = try engine.make()
         var kitchener = Samples.partner(Samples.kitchener, endpoint: "10.0.0.1:4470")

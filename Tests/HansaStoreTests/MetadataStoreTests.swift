@@ -33,6 +33,65 @@ import Testing
     }
 
     @Test(arguments: Engine.allCases)
+    func whatWaitsForAPartnerWaitsOnce(_ engine: Engine) throws {
+        let store = try engine.make()
+        let one = try Samples.agreement("a-1")
+        let both = try Samples.agreement("a-1", signedBy: [Samples.kitchener, Samples.auckland])
+        let other = try Samples.agreement("a-2")
+        for _ in 0..<3 {
+            try store.write { transaction in
+                for envelope in [one, both, other, one] { try transaction.enqueue(envelope, to: Samples.auckland) }
+                try transaction.enqueue(one, to: Samples.boston)
+            }
+        }
+        var rows = try store.read { try $0.outbox(to: Samples.auckland, after: 0, limit: 99) }
+        #expect(rows.map(\.envelope) == [one, both, other], "the same payload with more signatures says more")
+        #expect(try store.read { try $0.outbox(to: Samples.boston, after: 0, limit: 99) }.map(\.envelope) == [one])
+        #expect(try store.read { try $0.outboxExtent(to: Samples.auckland) } == OutboxExtent(rows: 3, last: rows[2].id))
+        #expect(try store.read { try $0.outboxExtent(to: Samples.kitchener) } == OutboxExtent(rows: 0, last: 0))
+        // Delivered, and due again.
+        try store.write { try $0.removeOutbox(rows[0].id) }
+        try store.write { try $0.enqueue(one, to: Samples.auckland) }
+        rows = try store.read { try $0.outbox(to: Samples.auckland, after: 0, limit: 99) }
+        #expect(rows.map(\.envelope) == [both, other, one])
+        // What was rolled back waits for nobody.
+        let third = try Samples.agreement("a-3")
+        #expect(throws: Abort.self) {
+            try store.write {
+                try $0.enqueue(third, to: Samples.auckland)
+                throw Abort()
+            }
+        }
+        try store.write { try $0.enqueue(third, to: Samples.auckland) }
+        #expect(try store.read { try $0.outboxExtent(to: Samples.auckland).rows } == 4)
+    }
+
+    @Test(arguments: Engine.allCases)
+    func receiptsAndDocumentsWaitInLanesOfTheirOwn(_ engine: Engine) throws {
+        let store = try engine.make()
+        let envelopes = (0..<6).map { number in
+            Envelope(
+                type: number % 2 == 0 ? .receipt : .release, payload: [UInt8](repeating: UInt8(number), count: 100),
+                signatures: [])
+        }
+        try store.write { transaction in for envelope in envelopes { try transaction.enqueue(envelope, to: Samples.auckland) } }
+        func lane(_ lane: OutboxRow.Lane, after: Int64 = 0, limit: Int = 99, bytes: Int = .max) throws -> [Envelope] {
+            try store.read { try $0.outbox(to: Samples.auckland, lane, after: after, limit: limit, bytes: bytes) }.map(\.envelope)
+        }
+        let size = envelopes[0].binary().count
+        #expect(try lane(.receipts) == [envelopes[0], envelopes[2], envelopes[4]])
+        #expect(try lane(.documents) == [envelopes[1], envelopes[3], envelopes[5]])
+        #expect(try lane(.documents, limit: 2) == [envelopes[1], envelopes[3]])
+        #expect(try lane(.documents, bytes: 1) == [envelopes[1]])
+        #expect(try lane(.documents, bytes: size) == [envelopes[1]])
+        #expect(try lane(.documents, bytes: size + 1) == [envelopes[1], envelopes[3]])
+        let rows = try store.read { try $0.outbox(to: Samples.auckland, after: 0, limit: 99) }
+        #expect(try lane(.documents, after: rows[1].id) == [envelopes[3], envelopes[5]])
+        #expect(try lane(.receipts, after: rows[4].id) == [])
+        #expect(try store.read { try $0.outbox(to: Samples.boston, .receipts, after: 0, limit: 9, bytes: 9) } == [])
+    }
+
+    @Test(arguments: Engine.allCases)
     func aPublishedDirectoryIsItsPackagesHead(_ engine: Engine) throws {
         let store = try engine.make()
         let package = Samples.package("a")

@@ -141,6 +141,8 @@ import Testing
             .subscribedViews, .transfers, .disputes,
             // One row of it.
             .anyPending,
+            // The list of `agreementEnvelopes`; only where a key came into other hands.
+            .replaceAgreementEnvelope,
             // Only where a disk was damaged: rare, and an index for it would cost every chunk.
             .keepLostChunks, .forgetChunks, .lostBlocks, .restoreChunks, .forgetLostChunks, .forgetFoundChunks, .damages,
         ]

@@ -134,6 +134,84 @@ import Testing
         #expect(try world.nodes[1].metadata.read { try $0.publishedViews() }.count == 2)
     }
 
+    /// It is acknowledged, so it must be kept: its sender does not send it again.
+    @Test func aSignatureThatComesLaterWaitsForItsKeyringToo() throws {
+        let world = try World(seed: 4, cities: ["kitchener.ca", "auckland.nz", "wien.at"])
+        try world.nodes[2].rotate(.officer)
+        let digest = try world.propose(0, 1, 2)
+        let first = try #require(try world.nodes[0].metadata.read { try $0.agreement(digest)?.envelope })
+        let taking = exchange(world, of: 1, to: 0)
+        #expect(try take(first, by: taking, world) == nil)
+        #expect(
+            try take(Envelope.sign(first.payload, as: .agreement, with: world.nodes.map(\.officer)), by: taking, world) == nil)
+        // Noise has a bound, and the same again costs nothing.
+        let kept = try world.nodes[1].metadata.read { try $0.agreementEnvelopes(digest).count }
+        #expect(kept == 2)
+        for number in 0..<200 {
+            let noise = DocumentSignature(keyID: .zero, signature: [UInt8](repeating: UInt8(number), count: 64))
+            let envelope = Envelope(type: .agreement, payload: first.payload, signatures: first.signatures + [noise])
+            for _ in 0..<2 { #expect(try take(envelope, by: taking, world) == nil) }
+        }
+        #expect(try world.nodes[1].metadata.read { try $0.agreementEnvelopes(digest).count } <= Limits.signaturesMax)
+        func state() throws -> AgreementState? {
+            try world.nodes[1].metadata.read { try $0.agreement(digest)?.state(at: world.now) }
+        }
+        #expect(try state() == .proposed)
+        _ = try exchange(world, of: 1, to: 2).receive(
+            Documents(items: [Documents.Item(id: 1, envelope: world.nodes[2].card[1])]).frame, at: world.now)
+        #expect(try state() == .active)
+    }
+
+    /// Who was unknown when its signature came is judged when its keyrings come: by all of them.
+    @Test(arguments: [false, true])
+    func aSignatureOfARevokedKeyDoesNotCountWhenTheKeyringsCome(_ isCard: Bool) throws {
+        let world = try World(seed: 4, cities: ["kitchener.ca", "auckland.nz", "wien.at"])
+        let (auckland, wien) = (world.nodes[1], world.nodes[2])
+        try wien.rotate(.officer)
+        let digest = try world.propose(0, 1, 2)
+        let first = try #require(try world.nodes[0].metadata.read { try $0.agreement(digest)?.envelope })
+        let all = Envelope.sign(first.payload, as: .agreement, with: world.nodes.map(\.officer))
+        try wien.rotate(.officer, isCompromised: true)
+        let taking = exchange(world, of: 1, to: 0)
+        #expect(try take(all, by: taking, world) == nil)
+        if isCard {
+            try auckland.metadata.write(at: world.now) { tx in
+                let signed = try tx.agreements(signedBy: wien.city)
+                for envelope in wien.card { try tx.insertKeyring(envelope, try Keyring(envelope)) }
+                #expect(try tx.judgeSignatures(of: wien.city, before: signed) == [digest])
+            }
+        } else {
+            let session = exchange(world, of: 1, to: 2)
+            try session.opened(held: 1, theirs: 3, at: world.now)
+            for number in 1...2 {
+                _ = try session.receive(
+                    Documents(items: [Documents.Item(id: UInt64(number), envelope: wien.card[number])]).frame, at: world.now)
+            }
+        }
+        #expect(try auckland.metadata.read { try $0.currentKeyring(of: wien.city)?.version } == 3)
+        #expect(try auckland.metadata.read { try $0.agreement(digest)?.state(at: world.now) } == .proposed)
+        #expect(try auckland.metadata.read { try $0.agreement(digest)?.signedBy.contains(wien.city) } == false)
+        #expect(try take(all, by: taking, world) == "key-revoked")
+    }
+
+    /// What counted before the key came out goes on.
+    @Test func aSignatureThatCountedStaysWhenItsKeyIsRevoked() throws {
+        let world = try World(seed: 4, cities: ["kitchener.ca", "auckland.nz", "wien.at"])
+        let (auckland, wien) = (world.nodes[1], world.nodes[2])
+        try wien.rotate(.officer)
+        let digest = try world.propose(0, 1, 2)
+        let first = try #require(try world.nodes[0].metadata.read { try $0.agreement(digest)?.envelope })
+        let all = Envelope.sign(first.payload, as: .agreement, with: world.nodes.map(\.officer))
+        #expect(try take(all, by: exchange(world, of: 1, to: 0), world) == nil)
+        let session = exchange(world, of: 1, to: 2)
+        try session.opened(held: 1, theirs: 2, at: world.now)
+        _ = try session.receive(Documents(items: [Documents.Item(id: 1, envelope: wien.card[1])]).frame, at: world.now)
+        #expect(try auckland.metadata.read { try $0.agreement(digest)?.state(at: world.now) } == .active)
+        try wien.rotate(.officer, isCompromised: true)
+        _ = try session.receive(Documents(items: [Documents.Item(id: 2, envelope: wien.card[2])]).frame, at: world.now)
+        #expect(try auckland.metadata.read { try $0.agreement(digest)?.state(at: world.now) } == .active)
+    }
+
     @Test func openProposalsHaveABound() throws {
         let world = try Exchange.cities()
         let (one, two) = (exchange(world, of: 0, to: 1), exchange(world, of: 1, to: 0))

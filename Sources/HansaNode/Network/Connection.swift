@@ -68,7 +68,7 @@ final class Connection: ChannelDuplexHandler, @unchecked Sendable {
     private var inboxBytes = 0
     private var isPublishing = false
     private var isPulling = false
-    /// What waited for the partner has been handed to the channel. Its round is answered after that: else it could end, with everything said to be equal,
+    /// The documents that waited for the partner have been handed to the channel. Its round is answered after that: else it could end, with everything said to be equal,
     /// while an agreement is still on its way.
     private var areDocumentsOut = false
     private var contentReady = CircularBuffer<Frame>()
@@ -104,11 +104,13 @@ final class Connection: ChannelDuplexHandler, @unchecked Sendable {
         let puller: Puller
         let documents: DocumentExchange
         let witness: LogWitness
-        init(_ context: ExchangeContext, _ peer: CityID, _ secret: RepairSecret?, _ witnessing: Witnessing) {
+        init(
+            _ context: ExchangeContext, _ peer: CityID, _ secret: RepairSecret?, _ witnessing: Witnessing, documentsOnly: Bool
+        ) {
             witness = LogWitness(context, peer: peer, witnessing)
             publisher = Publisher(context, peer: peer, secret: secret)
             puller = Puller(context, peer: peer, secret: secret)
-            documents = DocumentExchange(context, peer: peer)
+            documents = DocumentExchange(context, peer: peer, documentsOnly: documentsOnly)
         }
     }
 
@@ -256,7 +258,8 @@ final class Connection: ChannelDuplexHandler, @unchecked Sendable {
             var context = context
             context.limits.contentAskedBytesMax = host.contentAskedBytes
             context.limits.smallReleaseBytesMax = Limits.smallReleaseBytesMax
-            parts = Parts(context, peer, material.map(RepairSecret.init), host.witnessing)
+            parts = Parts(
+                context, peer, material.map(RepairSecret.init), host.witnessing, documentsOnly: documentsOnly)
             startTimers()
             enqueue(pull: .opened(held: theirs.peerKeyring, theirs: theirs.keyring))
             enqueue(pull: .sendDocuments)
