@@ -110,20 +110,40 @@ extension Envelope {
 
     /// Those of the keys that signed this payload under this type.
     ///
-    /// Claimed key ids only say where to look first. At most keys × signatures verifications of 0.1 ms, when none fits.
+    /// Claimed key ids only say where to look first. A signature that claims its own key is always found; one that does not, within
+    /// `verificationsMax`.
     public func validKeys(among keys: some Sequence<Ed25519PublicKey>) -> Set<Ed25519PublicKey> {
-        var valid: Set<Ed25519PublicKey> = []
-        var open = signatures
-        if open.isEmpty { return valid }
+        Set(signaturesByKey(among: keys).map(\.key))
+    }
+
+    /// Verifications of 0.1 ms that looking for n keys takes at most: enough to find a signature of each without any claim, in whatever order they
+    /// stand, n (n + 1) / 2, and for each signature that there may be to be tried with the key that it claims. What was added to be verified in vain
+    /// (64 signatures for each of 16 keys) is not looked through.
+    static func verificationsMax(keys: Int) -> Int { max(Limits.signaturesMax, keys * (keys + 1) / 2) }
+
+    /// Those that claim their key first, then the others.
+    private func signaturesByKey(among keys: some Sequence<Ed25519PublicKey>) -> [(key: Ed25519PublicKey, signature: [UInt8])] {
+        if signatures.isEmpty { return [] }
+        var wanted: [Ed25519PublicKey] = []
+        var seen: Set<Ed25519PublicKey> = []
+        for key in keys where seen.insert(key).inserted { wanted.append(key) }
         let message = Envelope.preAuthentication(type: payloadType, body: payload)
-        for key in keys where !valid.contains(key) {
-            let claimed = open.indices.filter { open[$0].keyID == key.keyID }
-            let others = open.indices.filter { open[$0].keyID != key.keyID }
-            guard let index = (claimed + others).first(where: { key.isValid(open[$0].signature, for: message) }) else { continue }
-            valid.insert(key)
-            open.remove(at: index)
+        var left = Envelope.verificationsMax(keys: wanted.count)
+        var open = signatures
+        var found: [(key: Ed25519PublicKey, signature: [UInt8])] = []
+        for isClaimed in [true, false] {
+            wanted.removeAll { key in
+                let index = open.firstIndex { signature in
+                    guard (signature.keyID == key.keyID) == isClaimed, left > 0 else { return false }
+                    left -= 1
+                    return key.isValid(signature.signature, for: message)
+                }
+                guard let index else { return false }
+                found.append((key, open.remove(at: index).signature))
+                return true
+            }
         }
-        return valid
+        return found
     }
 
     /// Whether at least `threshold` of the keys signed; a key counts once however often it stands in `keys` or signs.
@@ -147,12 +167,7 @@ extension Envelope {
     /// The same payload with only the signatures of these keys that verify, one for each key: what is worth keeping of an
     /// envelope that passed through other hands.
     public func keeping(signaturesOf keys: [Ed25519PublicKey]) -> Envelope {
-        let message = Envelope.preAuthentication(type: payloadType, body: payload)
-        var kept: [DocumentSignature] = []
-        for key in validKeys(among: keys) {
-            guard let signature = signatures.first(where: { key.isValid($0.signature, for: message) }) else { continue }
-            kept.append(DocumentSignature(keyID: key.keyID, signature: signature.signature))
-        }
+        let kept = signaturesByKey(among: keys).map { DocumentSignature(keyID: $0.key.keyID, signature: $0.signature) }
         return Envelope(type: type, payload: payload, signatures: kept)
     }
 }

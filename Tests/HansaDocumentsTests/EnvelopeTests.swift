@@ -100,6 +100,27 @@ import Testing
         #expect(relayed.keeping(signaturesOf: [key.publicKey, Fixture.key(2).publicKey]) == good)
     }
 
+    /// 64 signatures against 16 keys would be 1,024 verifications. What claims its key is found among any; what claims nothing, where honest
+    /// signatures are.
+    @Test func wrongSignaturesAreLookedThroughOnlySoFar() {
+        let keys = (1...16).map { Fixture.key(UInt8($0)) }
+        let publicKeys = keys.map(\.publicKey)
+        let good = Envelope.sign(payload, as: .agreement, with: keys)
+        let mute = good.signatures.map { DocumentSignature(keyID: .zero, signature: $0.signature) }
+        #expect(Envelope(type: .agreement, payload: payload, signatures: mute).validKeys(among: publicKeys).count == 16)
+        let junk = (0..<48).map { number in
+            DocumentSignature(keyID: .zero, signature: [0, UInt8(number)] + [UInt8](repeating: 7, count: 62))
+        }
+        #expect(
+            Envelope(type: .agreement, payload: payload, signatures: good.signatures + junk).validKeys(among: publicKeys).count
+                == 16)
+        #expect(Envelope(type: .agreement, payload: payload, signatures: mute + junk).validKeys(among: publicKeys).count < 16)
+        // Of one key all may be, in whatever order.
+        let one = Envelope(type: .agreement, payload: payload, signatures: [mute[0]] + junk)
+        #expect(
+            publicKeys.allSatisfy { one.validKeys(among: [$0]).count == (mute[0].signature == $0.signature(in: good) ? 1 : 0) })
+    }
+
     // MARK: Binary form
 
     @Test func theBinaryFormReadsBack() throws {
@@ -240,4 +261,8 @@ import Testing
         #expect(throws: DocumentFault.payloadType("application/vnd.hansa.receipt.v1+json")) { try Release(envelope) }
         #expect(try Release(release.signed(with: [Fixture.key(11)])) == release)
     }
+}
+
+extension Ed25519PublicKey {
+    fileprivate func signature(in envelope: Envelope) -> [UInt8]? { envelope.signatures.first { $0.keyID == keyID }?.signature }
 }
