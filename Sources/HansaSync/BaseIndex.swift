@@ -9,9 +9,13 @@ final class BaseIndex {
     let row: ReleaseRow
     private let context: ExchangeContext
     /// The pages read last, the newest at the end.
+    /// A place costs as much as reading so many bytes: decoded, and compared about twenty times.
+    private static let effortOfPlace = 128
     private var pages: [(number: Int, entries: [ChunkEntry])] = []
     private static let pagesMax = 6
     private var map: Map?
+    /// What was read of the index so far, in bytes: all of it is read and put in order when something has moved.
+    private(set) var effortBytes = 0
 
     /// Places by the first eight bytes of ids; and where each chunk begins, in raw bytes.
     private struct Map {
@@ -112,6 +116,7 @@ final class BaseIndex {
             }
         }
         guard heads.count == chunkCount else { throw StoreFault.damaged("the index of \(row.digest.short) is not whole") }
+        effortBytes += chunkCount * BaseIndex.effortOfPlace
         let order = (0..<UInt32(heads.count)).sorted { (heads[Int($0)], $0) < (heads[Int($1)], $1) }
         let map = Map(heads: heads, order: order, begins: begins)
         self.map = map
@@ -128,6 +133,7 @@ final class BaseIndex {
         guard entries.count == IndexPage.chunks(of: number, inIndexOf: chunkCount).count else {
             throw StoreFault.damaged("page \(number) of \(row.digest.short) is not whole")
         }
+        effortBytes += entries.count * ChunkEntry.byteCount
         if pages.count == BaseIndex.pagesMax { pages.removeFirst() }
         pages.append((number, entries))
         return entries

@@ -100,6 +100,9 @@ public struct ExchangeLimits: Sendable {
     /// Releases of so many bytes and less are asked for index and content together. 0: none, as partners of a simplest node have it; a node of
     /// ours sets `Limits.smallReleaseBytesMax`.
     public var smallReleaseBytesMax = 0
+    /// What one call may read, unpack or compare for its answers, beside what goes out as it lies: in bytes, and a little for each frame. It takes up
+    /// nothing more after that; the rest is for the next call, and for the state of the rows then.
+    public var effortBytesMax = 8 * 1024 * 1024
     /// Index asks a partner may queue with us.
     public var queuedIndexAsksMax = 4096
 

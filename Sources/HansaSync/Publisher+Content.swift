@@ -24,11 +24,13 @@ extension Publisher {
     /// left (`requeue`).
     public func content(upTo bytes: Int, shortOnly: Bool = false, at now: Timestamp) throws(ExchangeFault) -> [Frame] {
         do {
+            beginEffort()
             let frames = try context.metadata.read { store in
                 var authority = Authority(of: self.peer, by: store, at: now)
                 var frames: [Frame] = []
                 var total = 0
-                while total < bytes, shortOnly || self.hasContent {
+                while total < bytes, !self.isSpent, shortOnly || self.hasContent {
+                    self.effortBytes += Publisher.effortOfAnswer
                     if self.isSmallsTurn(shortOnly: shortOnly), !shortOnly || self.hasFewSmalls {
                         guard let frame = try self.nextSmall(by: &authority, in: store) else { break }
                         total += frame.bodyCount
@@ -65,6 +67,9 @@ extension Publisher {
             throw .store(error)
         }
     }
+
+    /// What an answer costs of itself: looked up, judged, put into a frame.
+    static let effortOfAnswer = 4096
 
     private func nextShort() -> Line? { hasShortRuns ? order.shortest() : nil }
 
@@ -239,9 +244,11 @@ extension Publisher {
     ) throws -> [UInt8] {
         var raw: [UInt8] = []
         raw.reserveCapacity(entries.reduce(0) { $0 + Int($1.length) })
+        defer { effortBytes += raw.count }
         for (entry, place) in zip(entries, places) {
             let bytes = try recentBlocks.raw(at: place.block) {
                 let block = try place.block == location ? stored : context.block(at: place.block, of: release)
+                effortBytes += block.rawLength
                 return try context.raw(block, at: place.block, of: release)[...]
             }
             guard Int(place.offset) + Int(place.length) <= bytes.count, place.length == entry.length else {

@@ -49,7 +49,7 @@ extension Publisher {
         if let openBase, openBase.row.digest == digest { return isBase(openBase.row, of: row) ? openBase : nil }
         guard let base = try store.release(digest), isBase(base, of: row) else { return nil }
         let index = BaseIndex(base, context)
-        openBase = index
+        replaceBase(index)
         return index
     }
 
@@ -79,7 +79,7 @@ extension Publisher {
             frame = try encode(batch, ask, base, row, in: store)
         } catch StoreFault.damaged {
             // Bytes of the base: all of it goes without. Or its own: whoever sends them as they lie meets that too.
-            openBase = nil
+            replaceBase(nil)
             ask.failures = Publisher.deltaFailuresMax
         }
         guard let frame else {

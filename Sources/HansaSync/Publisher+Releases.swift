@@ -89,12 +89,16 @@ extension Publisher {
     /// The next index frames, about `bytes` of tables and pages: an ask of a few bytes may be for a hundred megabytes, so they are made as they go.
     public func index(upTo bytes: Int, at now: Timestamp) throws(ExchangeFault) -> [Frame] {
         do {
+            beginEffort()
             // One look at the rows for all of the call: small packages are many. An ask that goes on in the next call is judged again there.
             let frames = try context.metadata.read { store in
                 var authority = Authority(of: self.peer, by: store, at: now)
                 var parts = IndexFrames()
-                while parts.bytes < bytes, let number = self.indexOrder.next(), let (view, ask) = self.indexQueue[number] {
+                while parts.bytes < bytes, !self.isSpent, let number = self.indexOrder.next(),
+                    let (view, ask) = self.indexQueue[number]
+                {
                     let before = parts.bytes
+                    self.effortBytes += Publisher.effortOfAnswer
                     var rest: GetIndex.Ask?
                     if try authority.maySync(ask.release, of: view), let row = try store.release(ask.release),
                         row.release.operation != .withdraw
@@ -132,6 +136,7 @@ extension Publisher {
             table = openIndex.table
         } else {
             for location in row.table { table += try context.body(at: location, of: row.digest) }
+            effortBytes += table.count
             // A small one that comes between two parts of a large one is read at once, and does not take its place.
             if row.table.count > 1 || row.pages.count > 64 { openIndex = (view, ask.release, table) }
         }
@@ -146,13 +151,17 @@ extension Publisher {
         }
         var page = Int(clamping: ask.firstPage)
         let last = min(row.pages.count, page.addingReportingOverflow(Int(clamping: ask.pageCount)).partialValue)
-        while from >= table.count, page < last, parts.bytes < bytes {
+        // What was taken up gets one page further at the least.
+        let first = page
+        while from >= table.count, page < last, parts.bytes < bytes, page == first || !isSpent {
             let body = try context.body(at: row.pages[page], of: row.digest)
             var delta: [UInt8]?
+            if base != nil { effortBytes += body.count }
             do { delta = try base.flatMap { try PageDelta.encode(IndexPage.decode(body), page: page, from: $0) } } catch {
                 guard case StoreFault.damaged = error else { throw error }
                 // The base's pages: the rest goes as it lies.
-                (base, openBase) = (nil, nil)
+                base = nil
+                replaceBase(nil)
             }
             if let delta {
                 parts.add(.pageDelta(release: ask.release, number: UInt64(page), bytes: delta), of: view, bytes: delta.count + 64)

@@ -82,8 +82,10 @@ extension Publisher {
         return try feed(id, from: 0, round: round, status: .reset, at: now)
     }
 
-    /// Begins to compare. Where there is no place, or the partner's cursor is none of this protocol, the view is told from its beginning.
+    /// Begins to compare. Where there is no place, or the partner's cursor is none of this protocol, the view is told from its beginning. Whoever
+    /// asks for one after the other is told to ask again after a while, as where policies differ.
     func repair(_ id: Digest, round: UInt64, since: [UInt8], at now: Timestamp) throws -> [Frame] {
+        guard context.repairs.mayBegin(id, at: now) else { return [Feed(round: round, view: id, status: .policy).frame] }
         guard let secret, since.count == Cursor.byteCount, let permit = context.repairs.enter() else {
             return try wholeList(id, round: round, at: now)
         }

@@ -95,6 +95,7 @@ extension Publisher {
             smallQueue.removeFirst()
         }
         let (raw, chunks) = made.ordered()
+        effortBytes += raw.count + made.history.count
         if let packed = Block.encode(raw: raw, chunks: chunks, level: Publisher.smallLevel, reference: made.history) {
             return Small(view: view, items: made.items, codec: packed.codec, bytes: packed.bytes[...]).frame
         }

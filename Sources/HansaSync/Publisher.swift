@@ -45,6 +45,10 @@ public final class Publisher {
     var smallsInRow = 0
     /// The base that was used last.
     var openBase: BaseIndex?
+    /// What this call has cost so far, but for the base's index (`ExchangeLimits.effortBytesMax`).
+    var effortBytes = 0
+    /// What the index of the open base had cost before this call.
+    var openBaseEffort = 0
     /// The pages of the release being sent, kept from one content frame to the next.
     var open: OpenRelease?
     public internal(set) var contentBytesSent: UInt64 = 0
@@ -94,6 +98,22 @@ public final class Publisher {
         self.context = context
         self.peer = peer
         self.secret = secret
+    }
+
+    /// A call that makes index or content frames begins.
+    func beginEffort() {
+        effortBytes = 0
+        openBaseEffort = openBase?.effortBytes ?? 0
+    }
+    /// Of the call so far, in bytes. A partner that asks against another base each time has each put in order anew.
+    var effort: Int { effortBytes + (openBase?.effortBytes ?? 0) - openBaseEffort }
+    /// The call has cost so much that the rest waits for the next one.
+    var isSpent: Bool { effort >= context.limits.effortBytesMax }
+
+    /// Another base, or none, from here on.
+    func replaceBase(_ base: BaseIndex?) {
+        effortBytes += (openBase?.effortBytes ?? 0) - openBaseEffort
+        (openBase, openBaseEffort) = (base, 0)
     }
 
     /// What the shell has to tell the other sessions, since it was last asked.

@@ -20,7 +20,7 @@ extension Puller {
         case .none, .quarantined, .policy: return try takeStanding(feed, state, at: now)
         case .repair:
             try showWhatWeHold(at: now)
-            return try begin(feed, state)
+            return try begin(feed, state, at: now)
         case .changes, .reset: break
         }
         if feed.status == .reset, feed.since.isEmpty {

@@ -33,8 +33,9 @@ extension Puller {
         }
     }
 
-    /// The publisher says that it begins. Without a place for it nothing is kept, and its first word is declined.
-    func begin(_ feed: Feed, _ before: ViewState) throws -> [Frame] {
+    /// The publisher says that it begins. Without a place for it, or where it began many in a short time, nothing is kept, and its first word is
+    /// declined.
+    func begin(_ feed: Feed, _ before: ViewState, at now: Timestamp) throws -> [Frame] {
         guard feed.round == 0 || feed.round == before.round else {
             // An older question; the newer one is still to be answered.
             views[feed.view]?.answers[feed.round] = nil
@@ -45,7 +46,7 @@ extension Puller {
         state.listed = nil
         state.standing = .behind("repair")
         state.repair = nil
-        if let secret, let permit = context.repairs.enter() {
+        if let secret, context.repairs.mayBegin(feed.view, at: now), let permit = context.repairs.enter() {
             var items: [ReconciliationItem] = []
             try context.metadata.read { store in
                 items.reserveCapacity(try store.holdingCount(feed.view))

@@ -2,13 +2,20 @@ internal import HansaCore
 internal import HansaCrypto
 internal import Synchronization
 
-/// What repair shares over all sessions of a node: how many run, and whose rows were counted since the start (SYNC.md §3).
+/// What repair shares over all sessions of a node: how many run, how often they begin, and whose rows were counted since the start (SYNC.md §3).
 public final class RepairGate: Sendable {
     /// Each holds the records of a whole view: 56 bytes a member while it begins, 40 after.
     public static let repairsMax = 4
 
+    /// Repairs of one view that may begin one after another, and how long it takes until one more may. Each reads all of the view (1 to 2 s for 10^6
+    /// members), and a partner begins one by a frame of 90 bytes, in this session or the next.
+    public static let beginsMax = 4
+    public static let beginMilliseconds: Int64 = 10_000
+
     private struct State {
         var running = 0
+        /// By view, when all that it may begin is to its credit again.
+        var full: [Digest: Timestamp] = [:]
         var counted: Set<Digest> = []
     }
 
@@ -32,6 +39,23 @@ public final class RepairGate: Sendable {
         }
         return isFree ? Permit(self) : nil
     }
+
+    /// Whether a repair of this view may begin now. True counts as one.
+    ///
+    /// A clock that goes back makes nobody wait longer than for all of them.
+    func mayBegin(_ view: Digest, at now: Timestamp) -> Bool {
+        let most = Int64(RepairGate.beginsMax) * RepairGate.beginMilliseconds
+        return state.withLock { state in
+            if state.full.count >= RepairGate.viewsMax { state.full = state.full.filter { $0.value > now } }
+            let full = min(max(state.full[view] ?? now, now), now.adding(milliseconds: most))
+            let next = full.adding(milliseconds: RepairGate.beginMilliseconds)
+            guard next <= now.adding(milliseconds: most) else { return false }
+            state.full[view] = next
+            return true
+        }
+    }
+    /// Of so many it is looked whether they are still needed.
+    private static let viewsMax = 1024
 
     /// True once for each view, so that its rows are compared with its digest once after each start: a database that lost rows, or was put
     /// back from a backup, is found then, and not at every session.

@@ -149,6 +149,54 @@ import Testing
         #expect(try types(versions.first) == [.chunks])
     }
 
+    /// Another base each time has each put in order anew: a call does so much of that, and the rest is for the next.
+    @Test func basesThatChangeByTurnsAreReadOnlySoOftenInACall() throws {
+        let versions = try Versions(chunks: 1100, size: 4096)
+        let second = try versions.kitchener.publish(
+            "roads", WorldContent(chunks: [Self.chunk(9999, count: 4200)] + versions.chunks))
+        _ = try versions.round()
+        let third = try versions.kitchener.publish(
+            "roads", WorldContent(chunks: [Self.chunk(9998, count: 4200)] + versions.chunks))
+        _ = try versions.round()
+        let view = versions.view
+        /// All answers, and how many parts each call made, for a partner who may cause so much effort.
+        func answers(effort: Int, _ ask: Frame, _ more: Frame) throws -> (parts: [Int], bodies: [[UInt8]]) {
+            var context = versions.kitchener.context
+            context.limits.effortBytesMax = effort
+            let publisher = Publisher(context, peer: versions.world.nodes[1].city)
+            for _ in 0..<4 { for frame in [ask, more] { _ = try publisher.receive(frame, at: versions.world.now) } }
+            var (parts, bodies): ([Int], [[UInt8]]) = ([], [])
+            while publisher.hasIndex {
+                let made = try publisher.index(upTo: 1 << 20, at: versions.world.now).flatMap { try IndexParts($0).parts }
+                parts.append(made.count)
+            }
+            while publisher.hasContent {
+                let made = try publisher.content(upTo: 1 << 20, at: versions.world.now)
+                parts.append(made.count)
+                bodies += made.map(\.body)
+            }
+            return (parts, bodies)
+        }
+        func index(_ base: Digest) -> Frame {
+            GetIndex(
+                view: view, asks: [.init(release: third, tableFrom: 1 << 20, firstPage: 0, pageCount: 1, base: base)]
+            ).frame
+        }
+        #expect(try answers(effort: 1 << 30, index(versions.first), index(second)).parts == [8])
+        // One page's index is about 140 KB of effort to put in order: a call ends with the one that went beyond.
+        #expect(try answers(effort: 1, index(versions.first), index(second)).parts == [Int](repeating: 1, count: 8))
+        #expect(try answers(effort: 300_000, index(versions.first), index(second)).parts.allSatisfy { $0 <= 2 })
+        func delta(_ base: Digest) -> Frame {
+            GetDelta(view: view, asks: [.init(release: third, base: base, runs: [1..<3])]).frame
+        }
+        let (whole, parts) = (
+            try answers(effort: 1 << 30, delta(versions.first), delta(second)),
+            try answers(effort: 1, delta(versions.first), delta(second))
+        )
+        #expect(parts.parts == [Int](repeating: 1, count: parts.parts.count) && parts.bodies.count == whole.bodies.count)
+        #expect(parts.bodies == whole.bodies && whole.parts == [8])
+    }
+
     @Test func aReleaseThatMayNotBeHadIsAbsentAgainstAnyBase() throws {
         let versions = try Versions()
         let hidden = SHA256.hash([7])

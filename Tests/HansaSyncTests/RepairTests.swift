@@ -273,6 +273,56 @@ import Testing
         #expect(try cities.world.differences() == [])
     }
 
+    /// Each repair reads the whole view: whoever asks for one after the other, in this session or the next, waits. Nobody else does.
+    @Test func aViewIsComparedOnlySoOften() throws {
+        let (cities, exchange) = try Self.torn()
+        let ask = try exchange.puller.ask(at: exchange.now)
+        var statuses: [Feed.Status] = []
+        for number in 0..<100 {
+            let session =
+                number % 10 == 0 ? Exchange(cities.world, publisherSecret: Self.secret, pullerSecret: Self.secret) : exchange
+            statuses += try session.answers(to: ask).filter { $0.type == .feed }.map { try Feed($0).status }
+        }
+        #expect(statuses.count { $0 == .repair } == RepairGate.beginsMax)
+        #expect(statuses.count { $0 == .policy } == 100 - RepairGate.beginsMax)
+        cities.world.run(milliseconds: Int64(RepairGate.beginMilliseconds))
+        let after = try exchange.answers(to: ask + ask).filter { $0.type == .feed }.map { try Feed($0).status }
+        #expect(after == [.repair, .policy])
+        cities.world.run(milliseconds: Int64(RepairGate.beginMilliseconds))
+        // An honest recipient that met the bound asks again, and is repaired.
+        let again = Exchange(cities.world, publisherSecret: Self.secret, pullerSecret: Self.secret)
+        try again.run()
+        #expect(try cities.world.differences() == [])
+    }
+
+    /// A publisher that says again and again that it begins: the recipient reads its view a few times, and declines after that.
+    @Test func aRecipientReadsItsViewOnlySoOften() throws {
+        let (cities, exchange) = try Self.torn()
+        let first = try exchange.answers(to: try exchange.puller.ask(at: exchange.now))
+        let round = try Feed(first[0]).round
+        let word = first.filter { $0.type == .reconcile }
+        var declined = 0
+        for _ in 0..<50 {
+            let begin = Feed(round: round, view: cities.view, status: .repair).frame
+            let said = try exchange.asks(after: [begin] + word).filter { $0.type == .reconcile }.map { try Reconcile($0).state }
+            declined += said == [.declined] ? 1 : 0
+        }
+        #expect(declined == 50 - RepairGate.beginsMax)
+    }
+
+    /// It met the bound by itself: the answer tells it to ask again, and the view is equal in the end.
+    @Test func whoWasTornOftenIsRepairedAfterAWhile() throws {
+        let cities = try Cities(packages: 6)
+        for number in 0..<8 {
+            try cities.memory(cities.auckland).lose(holding: cities.releases[number % 6], in: cities.view)
+            cities.auckland.crash()
+            cities.auckland.restart()
+            cities.world.run(seconds: 2)
+        }
+        try cities.settle()
+        #expect(try cities.kitchener.metadata.read { try $0.publishedView(cities.view) }?.quarantine == nil)
+    }
+
     @Test func wordsOutOfTurnOrOfPlaceEndTheSession() throws {
         let (cities, exchange) = try Self.torn()
         _ = try exchange.answers(to: try exchange.puller.ask(at: exchange.now))
