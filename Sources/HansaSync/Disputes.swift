@@ -55,11 +55,12 @@ extension MetadataWriting {
 }
 
 extension Puller {
-    /// The proofs for what is refused as a fork in this batch: appended to the store, durable with it.
+    /// The proofs for what is refused as a fork in this batch: appended to the store, durable with it. What shows them is kept until then (`done`): a
+    /// batch may have to be looked at again.
     func forks(in batch: [Settled], at now: Timestamp) throws -> [DisputeRow] {
         var rows: [DisputeRow] = []
         for case .refused(let wanted, .fork, _) in batch {
-            guard let other = forkEvidence.removeValue(forKey: wanted.release), let release = try? Release(other) else {
+            guard let other = forkEvidence[wanted.release], let release = try? Release(other) else {
                 continue
             }
             var known: Envelope?

@@ -40,6 +40,8 @@ public struct ExchangeContext: Sendable {
     public var limits: ExchangeLimits
     /// Shared by all sessions of the node.
     public let refusals: RefusalMerger
+    /// Shared by all sessions of the node.
+    public let changeBudget: ChangeBudget
     /// A lane for each session that receives content.
     public let makeLane: @Sendable () -> any WorkLane
     /// Shared by all sessions of the node.
@@ -50,6 +52,7 @@ public struct ExchangeContext: Sendable {
     public init(
         own: CityID, signing: SigningIdentity, metadata: any MetadataStore, content: any ContentStore, random: any RandomSource,
         limits: ExchangeLimits = ExchangeLimits(), refusals: RefusalMerger = RefusalMerger(),
+        changeBudget: ChangeBudget = ChangeBudget(),
         repairs: RepairGate = RepairGate(), damage: DamageNotes = DamageNotes(),
         randomOfView: (@Sendable (Digest) -> any RandomSource)? = nil,
         makeLane: @escaping @Sendable () -> any WorkLane = { SameThreadLane() }
@@ -63,6 +66,7 @@ public struct ExchangeContext: Sendable {
         self.makeLane = makeLane
         self.limits = limits
         self.refusals = refusals
+        self.changeBudget = changeBudget
         self.repairs = repairs
         self.damage = damage
     }
@@ -90,6 +94,9 @@ public struct ExchangeLimits: Sendable {
     public var outstandingMax = 1 << 18
     /// Ids of one view that is told again from its beginning.
     public var listedMax = 1 << 22
+    /// Changes of a partner's that cost it nothing (`ChangeBudget`): so many at once, and so many in each second after.
+    public var idleChangesMax = 1 << 15
+    public var idleChangesPerSecond = 2
     /// Pages of a feed in one answer; the recipient asks for more when it has committed them.
     public var feedPagesMax = 16
     /// Index bytes in memory over all transfers of a session; one larger transfer runs alone.

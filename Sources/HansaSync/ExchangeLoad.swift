@@ -7,13 +7,27 @@ package struct PullLoad: Sendable, Equatable {
     package let contentAskedBytes: Int
     package let documentBytes: Int
     package let indexBytes: Int
+    /// Pages of feeds that are not done, over all views.
+    package let openPages: Int
+    /// Releases and raw bytes that are owed for transfers that ended; releases that the publisher had nothing of; rounds that were asked in.
+    package let lateReleases: Int
+    package let lateBytes: Int
+    package let putOff: Int
+    package let askedRounds: Int
+    /// Places in the lines of what is to be asked for.
+    package let queued: Int
+    package let forkEvidence: Int
 }
 
 extension Puller {
     package var load: PullLoad {
         PullLoad(
             outstanding: outstandingCount, transfers: transfers.count, contentAskedBytes: contentAskedBytes,
-            documentBytes: documentBytes, indexBytes: indexBytesAdmitted)
+            documentBytes: documentBytes, indexBytes: indexBytesAdmitted,
+            openPages: views.values.reduce(0) { $0 + $1.pages.count }, lateReleases: late.count, lateBytes: late.bytes,
+            putOff: putOffTimes.count, askedRounds: views.values.reduce(0) { $0 + $1.answers.count },
+            queued: wantedQueue.count + smallQueue.count + indexOrder.count + contentOrder.count,
+            forkEvidence: forkEvidence.count)
     }
 }
 
@@ -27,17 +41,15 @@ extension Puller {
     /// What each listed release that is not settled waits for, for whoever looks for a fault: nothing among the words is one.
     package var waits: [String] {
         views.keys.sorted().flatMap { id in
-            (views[id]?.pages ?? []).flatMap { page in
-                page.outstanding.sorted().map { release in
-                    let words: [String?] = [
-                        wanted[release] == nil ? nil : "wanted", parked[release].map { "parked until \($0.until)" },
-                        transfers[release] == nil ? nil : "transfer", settled.contains { $0.digest == release } ? "settled" : nil,
-                        underWay[release].map { $0 == id ? "under way" : "under way in \($0.short)" },
-                        waiting[release].map { "waiting in \($0.map(\.view.short).joined(separator: " "))" },
-                        ready.contains { $0.release == release } ? "ready" : nil,
-                    ]
-                    return "\(id.short) \(release.short) \(words.compactMap(\.self).joined(separator: ", "))"
-                }
+            (views[id]?.pages.left.sorted() ?? []).map { release in
+                let words: [String?] = [
+                    wanted[release] == nil ? nil : "wanted", parked[release].map { "parked until \($0.until)" },
+                    transfers[release] == nil ? nil : "transfer", settled.contains { $0.digest == release } ? "settled" : nil,
+                    underWay[release].map { $0 == id ? "under way" : "under way in \($0.short)" },
+                    waiting[release].map { "waiting in \($0.map(\.view.short).joined(separator: " "))" },
+                    ready.contains { $0.release == release } ? "ready" : nil,
+                ]
+                return "\(id.short) \(release.short) \(words.compactMap(\.self).joined(separator: ", "))"
             }
         }
     }

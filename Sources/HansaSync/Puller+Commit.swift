@@ -18,10 +18,12 @@ extension Puller {
         while !ready.isEmpty {
             let items = ready
             ready = []
+            var settledHere: [Digest: Set<Digest>] = [:]
+            for id in Set(items.map(\.view)) { settledHere[id] = settledReleases(of: id) }
             try context.metadata.read { store in
-                for item in items where views[item.view]?.pages.contains(where: { $0.outstanding.contains(item.release) }) == true
-                {
-                    if !(try self.takeUp(item, store, at: now)) { forget(item) }
+                for item in items where views[item.view]?.pages.contains(item.release) == true {
+                    let isNew = settledHere[item.view, default: []].insert(item.release).inserted
+                    if !(try self.takeUp(item, isSettled: !isNew, store, at: now)) { forget(item) }
                 }
             }
             frames += try settle(at: now)
@@ -47,7 +49,7 @@ extension Puller {
             settledSince = settled.isEmpty ? nil : now
         }
         // Pages with nothing to fetch (all held, or only drops) are done without a commit of releases.
-        let done = views.filter { $0.value.pages.first?.outstanding.isEmpty == true }.keys.sorted()
+        let done = views.filter { $0.value.pages.isFirstDone }.keys.sorted()
         if !done.isEmpty, settled.isEmpty { frames += try commit([], at: now) }
         let again = views.filter { $0.value.asksAfterPages && $0.value.pages.isEmpty && $0.value.repair == nil }.keys.sorted()
         for id in again { views[id]?.asksAfterPages = false }
@@ -88,9 +90,11 @@ extension Puller {
     /// What is whole of a batch; the rest of it is asked for again.
     func commit(_ offered: [Settled], at now: Timestamp) throws -> [Frame] {
         var offered = offered
+        commitTries = 0
         // Ends: each round finds a removal that was committed since the one before.
         while true {
             offered = try stillWhole(offered)
+            commitTries += 1
             let back = Set(offered.map(\.digest).filter(isOnWayBack))
             do { return try commitWhole(offered, at: now) } catch is ChunksGone {
                 // What came back to us has a commit of its own, and may have had it.
@@ -129,42 +133,23 @@ extension Puller {
         if !own.isEmpty { try takeBack(own, at: now) }
         if !healed.isEmpty { try mend(healed, at: now) }
         // Which pages this makes complete.
-        var states = views
-        for item in batch {
-            // In place: a page lists thousands.
-            for index in 0..<(states[item.view]?.pages.count ?? 0) {
-                states[item.view]?.pages[index].outstanding.remove(item.digest)
-            }
-        }
+        let settledOf = byView.mapValues { Set($0.map(\.digest)) }
         var advanced: [(view: Digest, cursor: [UInt8], last: Bool, listed: Set<Digest>?, digest: Digest)] = []
-        for id in states.keys.sorted() {
-            guard var state = states[id] else { continue }
-            var cursor: [UInt8]?
-            var last = false
-            var digest = Digest.zero
-            while let page = state.pages.first, page.outstanding.isEmpty {
-                cursor = page.cursor
-                last = !page.more
-                digest = page.digest
-                state.pages.removeFirst()
-            }
-            guard let cursor else { continue }
-            let complete = last && state.pages.isEmpty
+        var moved: [(view: Digest, isComplete: Bool)] = []
+        for id in views.keys.sorted() {
+            guard let state = views[id], let done = state.pages.end(without: settledOf[id] ?? []) else { continue }
+            let complete = !done.end.more && done.isLast
             // While the whole view is told again the cursor moves only at its end: half of a list is no place to stand.
-            if state.listed == nil || complete { advanced.append((id, cursor, complete, state.listed, digest)) }
-            if complete {
-                state.listed = nil
-            } else if state.pages.isEmpty, state.listed == nil {
-                // The publisher told a part; the rest is for asking.
-                state.asksAfterPages = true
+            if state.listed == nil || complete {
+                advanced.append((id, done.end.cursor, complete, state.listed, done.end.digest))
             }
-            states[id] = state
+            moved.append((id, complete))
         }
 
         let blocks = unrecordedBlocks
         var shown: [CityID: Set<Digest>] = [:]
         let acknowledgements = try context.metadata.write(at: now) { tx -> [FeedAcknowledged] in
-            shown = [:]
+            (shown, idleChanges) = ([:], 0)
             for block in blocks { try tx.insertChunks(of: block.city, block: block.location, block.chunks) }
             try self.mustBeWhole(batch, tx)
             for receipt in receipts {
@@ -189,7 +174,17 @@ extension Puller {
             unflushedBytes = 0
             lastFlush = now
         }
-        views = states
+        context.changeBudget.charge(peer, idleChanges, context.limits, at: now)
+        for (id, releases) in settledOf { for release in releases { views[id]?.pages.remove(release) } }
+        for (id, isComplete) in moved {
+            views[id]?.pages.removeDone()
+            if isComplete {
+                views[id]?.listed = nil
+            } else if let state = views[id], state.pages.isEmpty, state.listed == nil {
+                // The publisher told a part; the rest is for asking.
+                views[id]?.asksAfterPages = true
+            }
+        }
         for item in batch { done(item.digest) }
         if !receipts.isEmpty { changes.outboxes.insert(peer) }
         let digests = Dictionary(acknowledgements.map { ($0.view, $0.digest) }) { $1 }
@@ -260,10 +255,11 @@ extension Puller {
                     view.members.insert(MemberSet.memberID(release: item.digest, level: item.level.code))
                     before.level = item.level
                     if let refusal = item.refusal {
+                        idleChanges += 1
                         // It was shown by its document; the content that was to follow is not what was signed.
                         (before.state, before.reason, before.transfer) = (.refused, refusal.word, item.number)
                         try tx.removeTransfer(id, item.digest)
-                        try log(item, before.package, under: view.agreement, tx)
+                        try log(item, before.package, wasHeld: true, in: view, tx)
                     }
                     try tx.put(before)
                 }
@@ -272,8 +268,9 @@ extension Puller {
                 if case .accepted(let transfer) = item, try tx.release(transfer.digest)?.hasContent == false {
                     try insert(transfer, tx)
                     try tx.removeTransfer(id, item.digest)
-                    try log(item, transfer.release.package, under: view.agreement, tx)
+                    try log(item, transfer.release.package, wasHeld: true, in: view, tx)
                 } else if isMoved, item.refusal == nil {
+                    idleChanges += 1
                     // A database that is made again from the log must not hold it whole again.
                     try tx.log(
                         LogDraft(
@@ -285,6 +282,8 @@ extension Puller {
             // Ended between the listing and here; the drop took its id.
             if case .moved = item { continue }
             var package: PackageID?
+            // What comes for the first time, and is what it says, was some work to make.
+            if try item.refusal != nil || tx.holding(id, item.digest) != nil { idleChanges += 1 }
             switch item {
             case .accepted(let transfer):
                 package = transfer.release.package
@@ -301,18 +300,26 @@ extension Puller {
             if item.refusal == nil || !SeededBug.isOn(.refusedLeftOut) {
                 view.members.insert(MemberSet.memberID(release: item.digest, level: item.level.code))
             }
-            try log(item, package, under: view.agreement, tx)
+            try log(item, package, wasHeld: false, in: view, tx)
         }
         try tx.put(view)
     }
 
-    private func log(_ item: Settled, _ package: PackageID?, under agreement: Digest, _ tx: any MetadataWriting) throws {
-        try tx.log(
-            LogDraft(
-                item.refusal == nil ? .releaseReceived : .releaseRefused, outcome: item.refusal == nil ? .ok : .refused,
-                partner: peer, package: package, release: item.digest, agreement: agreement, clause: item.refusal?.clause,
-                transfer: item.number, reason: item.refusal?.word,
-                details: item.refusal == nil && item.level == .discover ? ["level": "discover"] : nil))
+    /// Refusals of what was not held are merged, as all refusals are: none of them is needed to make the rows again.
+    private func log(
+        _ item: Settled, _ package: PackageID?, wasHeld: Bool, in view: SubscribedView, _ tx: any MetadataWriting
+    ) throws {
+        let draft = LogDraft(
+            item.refusal == nil ? .releaseReceived : .releaseRefused, outcome: item.refusal == nil ? .ok : .refused,
+            partner: peer, package: package, release: item.digest, agreement: view.agreement, clause: item.refusal?.clause,
+            transfer: item.number, reason: item.refusal?.word,
+            details: item.refusal == nil && item.level == .discover ? ["level": "discover"] : nil)
+        guard item.refusal != nil, !wasHeld else {
+            try tx.log(draft)
+            return
+        }
+        // Where this transaction fails the session ends with it; what was counted says no less than what was refused.
+        for entry in context.refusals.admit(draft, view: view.id, at: tx.now) { try tx.log(entry) }
     }
 
     func insert(_ transfer: Transfer, _ tx: any MetadataWriting) throws {
@@ -353,13 +360,19 @@ extension Puller {
 
     /// The release has left the view. The log has it too: what is made again from it must not hold it.
     func end(_ holding: inout HoldingRow, under agreement: Digest, _ tx: any MetadataWriting) throws {
+        let wasRefused = holding.state == .refused
         holding.state = .ended
         holding.reason = "dropped"
         try tx.put(holding)
-        try tx.log(
-            LogDraft(
-                .accessEnded, partner: peer, package: holding.package, release: holding.release, agreement: agreement,
-                reason: "dropped"))
+        let draft = LogDraft(
+            .accessEnded, partner: peer, package: holding.package, release: holding.release, agreement: agreement,
+            reason: "dropped")
+        // What was never here has nothing to be made again, and its refusals were merged too.
+        guard wasRefused, try tx.release(holding.release) == nil else {
+            try tx.log(draft)
+            return
+        }
+        for entry in context.refusals.admit(draft, view: holding.view, at: tx.now) { try tx.log(entry) }
     }
 
     private func advance(_ id: Digest, to cursor: [UInt8], listed: Set<Digest>?, _ tx: any MetadataWriting) throws

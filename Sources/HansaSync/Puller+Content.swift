@@ -13,10 +13,11 @@ extension Puller {
             return arrivedLate(message.release, message.rawLength, isAbsent: message.count == 0)
         }
         guard message.count > 0 else {
-            if late.removeValue(forKey: message.release) != nil, transfer.failures < 2 {
+            if late.contains(message.release), transfer.failures < 2 {
                 // It may be the answer to an ask from before the release was dropped and listed again: what is not here is asked for once more.
                 transfer.failures += 1
-                late[message.release] = transfer.askedBytes
+                late.isAbsent(message.release)
+                late.add(transfer.askedBytes, of: message.release)
                 contentAskedBytes = max(0, contentAskedBytes - transfer.askedBytes)
                 transfer.forgetAsked(transfer.entries.indices)
                 askForChunks(of: transfer)
@@ -32,7 +33,7 @@ extension Puller {
         let entries = Array(transfer.entries[range])
         guard range.allSatisfy({ transfer.wasAsked($0) }), entries.reduce(0, { $0 + Int($1.length) }) == Int(message.rawLength)
         else {
-            if late[message.release] ?? 0 >= Int(message.rawLength) {
+            if late.covers(Int(message.rawLength), of: message.release) {
                 return arrivedLate(message.release, message.rawLength, isAbsent: false)
             }
             throw ProtocolFault.malformed(.chunks, "not what was asked for")
@@ -119,8 +120,7 @@ extension Puller {
 
     /// An answer to an ask of a transfer that has ended: passed over.
     func arrivedLate(_ release: Digest, _ rawLength: UInt32, isAbsent: Bool) {
-        guard let left = late[release] else { return }
-        late[release] = left > Int(rawLength) && !isAbsent ? left - Int(rawLength) : nil
+        if isAbsent { late.isAbsent(release) } else { late.came(Int(rawLength), of: release) }
     }
 
     /// A block that is not what the index says. Three times, and the release is refused.

@@ -69,7 +69,7 @@ extension Puller {
         guard message.runs.allSatisfy({ $0.allSatisfy(transfer.wasAsked) }),
             entries.reduce(0, { $0 + Int($1.length) }) == Int(message.rawLength)
         else {
-            if late[message.release] ?? 0 >= Int(message.rawLength) {
+            if late.covers(Int(message.rawLength), of: message.release) {
                 return arrivedLate(message.release, message.rawLength, isAbsent: false)
             }
             throw ProtocolFault.malformed(.delta, "not what was asked for")

@@ -23,11 +23,12 @@ extension Puller {
             return try begin(feed, state, at: now)
         case .changes, .reset: break
         }
+        if isOverBudget(at: now) { return try holdBack(feed, at: now) }
         if feed.status == .reset, feed.since.isEmpty {
             try showWhatWeHold(at: now)
             // Everything is told again; what is under way goes on, and counts when it is listed.
             state.listed = []
-            state.pages = []
+            state.pages = OpenPages()
             state.repair = nil
             state.answers[feed.round] = feed.round == 0 ? nil : []
             state.received = []
@@ -35,8 +36,8 @@ extension Puller {
             throw ProtocolFault.unexpected(.feed, "a list without its beginning")
         }
         if feed.round == 0 {
-            // A push that does not follow what we have: we ask instead of guessing.
-            guard feed.since == state.received else {
+            // A push that does not follow what we have: we ask instead of guessing. So where more is open than one who commits what comes ever has.
+            guard feed.since == state.received, feed.status == .reset || state.pages.hasRoom(of: Puller.pushedPagesMax) else {
                 views[feed.view] = state
                 if state.pages.isEmpty { return try askAgain(at: now) }
                 views[feed.view]?.asksAfterPages = true
@@ -50,7 +51,7 @@ extension Puller {
             if feed.round == state.round { state.asked = nil }
         }
         guard outstandingCount + feed.changes.count <= context.limits.outstandingMax,
-            (state.listed?.count ?? 0) <= context.limits.listedMax
+            (state.listed?.count ?? 0) <= context.limits.listedMax, state.pages.hasRoom(of: Puller.pagesMax)
         else {
             throw ProtocolFault.unexpected(.feed, "more than a recipient can take")
         }
@@ -71,18 +72,22 @@ extension Puller {
                 guard added.insert(release).inserted else {
                     throw ProtocolFault.malformed(.feed, "a release that is listed twice")
                 }
-                state.listed?.insert(release)
                 news.append(Wanted(view: feed.view, release: release, level: level, number: number))
             case .drop(let release, let level): drops.append((release, level))
             }
         }
+        // In place from here on: a view that is told again lists millions.
         views[feed.view] = state
+        (state.listed, state.pages) = (nil, OpenPages())
+        if views[feed.view]?.listed != nil { for item in news { views[feed.view]?.listed?.insert(item.release) } }
         try end(drops, in: feed.view, at: now)
         var outstanding: Set<Digest> = []
+        let before = settledReleases(of: feed.view)
         try context.metadata.read { store in
-            for item in news where try self.takeUp(item, store, at: now) { outstanding.insert(item.release) }
+            for item in news where try self.takeUp(item, isSettled: before.contains(item.release), store, at: now) {
+                outstanding.insert(item.release)
+            }
         }
-        // Read again: a drop has taken its id from the pages before this one.
         if SeededBug.isOn(.cursorBeforeCommit) {
             try context.metadata.write(at: now) { tx in
                 guard var view = try tx.subscribedView(feed.view) else { return }
@@ -90,9 +95,36 @@ extension Puller {
                 try tx.put(view)
             }
         }
-        views[feed.view]?.add(Page(cursor: feed.cursor, more: feed.more, digest: feed.digest, outstanding: outstanding))
+        views[feed.view]?.pages.add(
+            OpenPages.End(cursor: feed.cursor, more: feed.more, digest: feed.digest), outstanding)
         return []
     }
+
+    /// Pages that are not done: of those pushed between asks fewer, for they are many and small where something hangs. What else is changed is in the
+    /// answer when they are done.
+    static let pushedPagesMax = 256
+    static let pagesMax = 4096
+
+    /// The word of a view that waits since its publisher's changes are more than it may have.
+    static let overBudget = "too-many-changes"
+
+    func isOverBudget(at now: Timestamp) -> Bool { context.changeBudget.isSpent(peer, context.limits, at: now) }
+
+    /// The partner has made us write enough for now. What has left its view is ended all the same; the rest is asked for later, from where we stand.
+    private func holdBack(_ feed: Feed, at now: Timestamp) throws -> [Frame] {
+        let drops = feed.changes.compactMap { change -> (release: Digest, level: UInt8)? in
+            if case .drop(let release, let level) = change { (release, level) } else { nil }
+        }
+        try end(drops, in: feed.view, at: now)
+        views[feed.view]?.answers = [:]
+        views[feed.view]?.asked = nil
+        views[feed.view]?.repair = nil
+        views[feed.view]?.standing = .behind(Puller.overBudget)
+        views[feed.view]?.retry = now.adding(seconds: Puller.changesRetrySeconds)
+        return []
+    }
+
+    func settledReleases(of id: Digest) -> Set<Digest> { Set(settled.lazy.filter { $0.view == id }.map(\.digest)) }
 
     /// Where nothing is new: the hot path ends here.
     func take(_ equal: EqualViews, at now: Timestamp) throws {
@@ -152,7 +184,7 @@ extension Puller {
     /// The view gives nothing more in this session: what is under way in it ends, and other views that wait for it go on.
     func cancel(_ id: Digest) {
         guard views[id] != nil else { return }
-        views[id]?.pages = []
+        views[id]?.pages = OpenPages()
         views[id]?.listed = nil
         views[id]?.repair = nil
         views[id]?.answers = [:]
@@ -162,8 +194,17 @@ extension Puller {
         views[id]?.standing = .none
         settled.removeAll { $0.view == id }
         ready.removeAll { $0.view == id }
-        for release in waiting.keys.sorted() { waiting[release]?.removeAll { $0.view == id } }
-        for release in underWay.keys.sorted() where underWay[release] == id { stop(release) }
+        for release in waiting.keys.filter({ waiting[$0]?.contains { $0.view == id } == true }) {
+            stopWaiting(for: release, in: id)
+        }
+        for release in underWay.keys.filter({ underWay[$0] == id }).sorted() { stop(release) }
+    }
+
+    private func stopWaiting(for release: Digest, in id: Digest) {
+        guard let items = waiting[release] else { return }
+        let left = items.filter { $0.view != id }
+        waitingCount -= items.count - left.count
+        waiting[release] = left.isEmpty ? nil : left
     }
 
     private func stop(_ release: Digest) {
@@ -196,12 +237,13 @@ extension Puller {
         }
     }
 
-    /// Decides what a listed id needs. False: it is held already as listed, and nothing is to be done.
-    func takeUp(_ item: Wanted, _ store: any MetadataReading, at now: Timestamp) throws -> Bool {
+    /// Decides what a listed id needs. False: it is held already as listed, and nothing is to be done. `isSettled`: something that was found of it in this view
+    /// is not written down yet.
+    func takeUp(_ item: Wanted, isSettled: Bool, _ store: any MetadataReading, at now: Timestamp) throws -> Bool {
         if let holding = try store.holding(item.view, item.release), holding.state != .ended {
             if holding.level == Grant.Level(code: item.level) {
                 // It may be on its way to another level, which is not the one that is listed now.
-                guard callOff(item.release, in: item.view) else { return false }
+                guard callOff(item.release, in: item.view, isSettled: isSettled) else { return false }
                 settled.append(.moved(item, holding.package))
                 return true
             }
@@ -214,14 +256,16 @@ extension Puller {
         }
         if let view = underWay[item.release] {
             if view != item.view {
+                stopWaiting(for: item.release, in: item.view)
                 waiting[item.release, default: []].append(item)
+                waitingCount += 1
             } else {
                 move(item)
             }
             return true
         }
         // Told again before what was found of it was written down: one word about it goes out, the later one.
-        if views[item.view]?.pages.contains(where: { $0.outstanding.contains(item.release) }) == true {
+        if isSettled, views[item.view]?.pages.contains(item.release) == true {
             settled.removeAll { $0.view == item.view && $0.digest == item.release }
         }
         if let row = try store.release(item.release), row.release.writer == peer, row.hasContent || !item.isShared {
@@ -236,15 +280,13 @@ extension Puller {
 
     /// Ends what is under way for a release in one view. False: nothing was.
     @discardableResult
-    private func callOff(_ release: Digest, in id: Digest) -> Bool {
+    private func callOff(_ release: Digest, in id: Digest, isSettled: Bool) -> Bool {
         var isOff = underWay[release] == id
-        waiting[release]?.removeAll { $0.view == id }
+        stopWaiting(for: release, in: id)
         // In another view it may still be wanted.
         if isOff { stop(release) }
-        for index in (views[id]?.pages ?? []).indices {
-            if views[id]?.pages[index].outstanding.remove(release) != nil { isOff = true }
-        }
-        settled.removeAll { $0.view == id && $0.digest == release }
+        if views[id]?.pages.remove(release) == true { isOff = true }
+        if isSettled { settled.removeAll { $0.view == id && $0.digest == release } }
         ready.removeAll { $0.view == id && $0.release == release }
         return isOff
     }
@@ -296,9 +338,10 @@ extension Puller {
         case .accepted: settled.append(.adopted(item, row.release.package))
         case .refused(let reason, _): settled.append(.refused(item, reason, row.release.package))
         case .notYetDue(let release, let until):
-            named[item.release] = Named(release)
-            parked[item.release] = (item, until)
             underWay[item.release] = item.view
+            park(item, release, until: until, at: now)
+            underWay[item.release] = item.view
+            park(item, release, until: until, at: now)
         }
     }
 
@@ -308,7 +351,13 @@ extension Puller {
         healing[release] = nil
         putOffTimes[release] = nil
         named[release] = nil
-        if let others = waiting.removeValue(forKey: release) { ready += others }
+        awaitedTimes[release] = nil
+        // A proof waits for the commit of its refusal, and ends with it.
+        forkEvidence[release] = nil
+        if let others = waiting.removeValue(forKey: release) {
+            waitingCount -= others.count
+            ready += others
+        }
     }
 
     func want(_ item: Wanted) {
@@ -346,14 +395,11 @@ extension Puller {
     func end(_ drops: [(release: Digest, level: UInt8)], in id: Digest, at now: Timestamp) throws {
         guard !drops.isEmpty else { return }
         for drop in drops {
-            waiting[drop.release]?.removeAll { $0.view == id }
+            stopWaiting(for: drop.release, in: id)
             // In another view it may still be wanted.
             if underWay[drop.release] == id { stop(drop.release) }
-            if var state = views[id] {
-                state.listed?.remove(drop.release)
-                for index in state.pages.indices { state.pages[index].outstanding.remove(drop.release) }
-                views[id] = state
-            }
+            views[id]?.listed?.remove(drop.release)
+            views[id]?.pages.remove(drop.release)
         }
         if SeededBug.isOn(.dropNotApplied) { return }
         let gone = Set(drops.map(\.release))

@@ -27,9 +27,7 @@ extension Puller {
             case .refused(let reason, let release):
                 if reason == .fork { keep(evidence: envelope) }
                 settled.append(.refused(wanted, reason, release?.package))
-            case .notYetDue(let release, let until):
-                named[wanted.release] = Named(release)
-                parked[wanted.release] = (wanted, until)
+            case .notYetDue(let release, let until): park(wanted, release, until: until, at: now)
             case .accepted(let release)
             where try release.writer != peer && !isOnWayBack(wanted.release) && isHere(wanted):
                 // Its document came, so the one that passes it on has it; what we have from elsewhere is not fetched again.
@@ -147,30 +145,44 @@ extension Puller {
     /// All that is left of what a view listed is what the publisher, when it was asked, had nothing of.
     func isOnlyPutOff(_ id: Digest) -> Bool {
         guard let state = views[id], !state.pages.isEmpty, state.repair == nil else { return false }
-        let left = state.pages.flatMap(\.outstanding)
+        let left = state.pages.left
         return !left.isEmpty && left.allSatisfy { underWay[$0] == id && putOffTimes[$0] != nil && parked[$0] != nil }
     }
 
     /// They are listed anew if they are to be had; how long they were waited for stays known.
     func letGoOfPutOff(_ id: Digest) {
-        let left = (views[id]?.pages ?? []).flatMap(\.outstanding).sorted()
+        let left = views[id]?.pages.left.sorted() ?? []
         let times = putOffTimes
-        views[id]?.pages = []
+        views[id]?.pages = OpenPages()
         views[id]?.asksAfterPages = false
         for release in left {
             parked[release] = nil
             done(release)
             putOffTimes[release] = times[release]
         }
+        // What is never listed again is not remembered for ever.
+        guard putOffTimes.count > context.limits.outstandingMax else { return }
+        putOffTimes = putOffTimes.filter { parked[$0.key] != nil }
+    }
+
+    /// Looked at again when it is due. What a maintainer wrote upon the owner's word may wait for that word for ever.
+    func park(_ item: Wanted, _ release: Release, until: Timestamp, at now: Timestamp) {
+        named[item.release] = Named(release)
+        var until = until
+        if release.writer != release.package.city {
+            let times = awaitedTimes[item.release, default: 0]
+            awaitedTimes[item.release] = times + 1
+            let wait = min(Puller.putOffSecondsMax, Puller.putOffSecondsMin << Int64(min(times, 8)))
+            until = max(until, now.adding(seconds: wait))
+        }
+        parked[item.release] = (item, until)
     }
 
     func forget(_ item: Wanted) {
         recovering.remove(item.release)
         done(item.release)
-        guard var state = views[item.view] else { return }
-        state.listed?.remove(item.release)
-        for index in state.pages.indices { state.pages[index].outstanding.remove(item.release) }
-        views[item.view] = state
+        views[item.view]?.listed?.remove(item.release)
+        views[item.view]?.pages.remove(item.release)
     }
 
     func take(_ message: IndexParts) throws {
@@ -335,7 +347,14 @@ extension Puller {
         indexAsked.remove(release)
         if let asked = smallAsked.removeValue(forKey: release) { smallAskedBytes -= asked }
         contentAskedBytes = max(0, contentAskedBytes - transfer.askedBytes)
-        if transfer.askedBytes > 0 { late[release, default: 0] += transfer.askedBytes }
+        late.add(transfer.askedBytes, of: release)
+        indexOrder.remove(release)
+        contentOrder.remove(release)
+        contentCursors[release] = nil
+        // What ended before it was its turn, while nothing is answered, stands in the line for nothing.
+        if smallQueue.count > 2 * transfers.count + GetSmall.countMax {
+            smallQueue = ArraySlice(smallQueue.filter { transfers[$0] != nil })
+        }
         documentBytes -= Int(transfer.document.length)
         if transfer.isAdmitted { indexBytesAdmitted -= transfer.indexBytesMax }
         return transfer
@@ -446,7 +465,9 @@ extension Puller {
         var count = 0
         // In large steps, each of which wakes the other end: the next are asked for when an eighth of what may be under way has come.
         let askedMax = context.limits.contentAskedBytesMax
-        let isLow = contentAskedBytes <= askedMax - askedMax / 8
+        // What is owed takes its part of it: a publisher that lets its releases end and answers nothing is asked for nothing more.
+        guard !late.isFull else { return [] }
+        let isLow = contentAskedBytes + late.bytes <= askedMax - askedMax / 8
         while count < GetChunks.countMax, let digest = isLow ? contentOrder.next() : contentOrder.shortest() {
             guard let transfer = transfers[digest] else {
                 contentOrder.remove(digest)
@@ -454,13 +475,13 @@ extension Puller {
                 continue
             }
             var cursor = contentCursors[digest] ?? 0
-            var limit = min(askedMax - contentAskedBytes, 8 * 1024 * 1024)
+            var limit = min(askedMax - contentAskedBytes - late.bytes, 8 * 1024 * 1024)
             if limit > 0, contentOrder.count > 1, digest != contentOrder.shortest() {
                 limit = min(limit, TransferOrder<Digest>.turnBytes)
             }
             if !isLow || limit <= 0 {
                 // A large transfer fills what may be under way for as long as it runs: a short one is asked for beside it.
-                guard transfer.isShort(from: cursor), shortAskedBytes < askedMax / 8 else { break }
+                guard transfer.isShort(from: cursor), shortAskedBytes + late.bytes < askedMax / 8 else { break }
                 limit = Transfer.shortBytesMax
                 transfer.wasAskedAsShort = true
             }

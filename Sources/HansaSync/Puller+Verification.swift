@@ -23,6 +23,9 @@ extension Puller {
 
     /// How many look-ups are made together.
     private static let chunksAtOnce = 1024
+    /// Of one release, looked for in a transaction unless the batch was looked at several times before.
+    private static let chunksInTransactionMax = 100_000
+    private static let commitTriesMax = 4
 
     func complete(_ transfer: Transfer) throws {
         // What no run came after. Its hashes are ours again then.
@@ -102,6 +105,9 @@ extension Puller {
     /// In the transaction that commits them, once its blocks have their rows: nothing can be swept between here and the commit.
     func mustBeWhole(_ batch: [Settled], _ tx: any MetadataWriting) throws {
         for case .accepted(let transfer) in batch where mayLack(transfer) {
+            // All its pages are read for it: of a long one without all others waiting, as long as there is a hope that nothing goes meanwhile.
+            let isLong = transfer.release.index?.chunks ?? 0 > Puller.chunksInTransactionMax
+            if isLong, commitTries < Puller.commitTriesMax { throw ChunksGone() }
             guard try isWhole(transfer, tx) else { throw ChunksGone() }
         }
     }

@@ -26,14 +26,6 @@ public final class Puller {
         case quarantined(String)
     }
 
-    struct Page {
-        var cursor: [UInt8]
-        var more: Bool
-        /// The publisher's digest at the cursor; means nothing while more follows.
-        var digest: Digest
-        var outstanding: Set<Digest>
-    }
-
     struct ViewState {
         var agreement: Digest
         var standing: Standing = .asked
@@ -45,7 +37,7 @@ public final class Puller {
         var policyRounds = 0
         /// The policy epoch under which our papers were sent: a publisher that says now this and now that fills no outbox.
         var policySent: Digest?
-        var pages: [Page] = []
+        var pages = OpenPages()
         /// The last cursor received: a push must follow it.
         var received: [UInt8] = []
         /// Where the answers to our asks go on, by round. A push that left before the answer may have moved `received` meanwhile; the answer
@@ -62,24 +54,12 @@ public final class Puller {
         /// While it is compared with the publisher's.
         var repair: Repair?
 
-        /// So many pages are looked through for some that can be joined.
-        var joinsAt = 64
-
-        mutating func add(_ page: Page) {
-            pages.append(page)
-            guard pages.count > joinsAt else { return }
-            // One that nothing is left to do for is done when the one before it is, and takes no room of its own.
-            var joined: [Page] = []
-            for page in pages {
-                if page.outstanding.isEmpty, let last = joined.popLast() {
-                    joined.append(Page(cursor: page.cursor, more: page.more, digest: page.digest, outstanding: last.outstanding))
-                } else {
-                    joined.append(page)
-                }
-            }
-            pages = joined
-            joinsAt = 2 * pages.count + 64
+        /// It was asked in this round, with this cursor. Of asks that are never answered the newest are kept.
+        mutating func asked(in round: UInt64, from cursor: [UInt8]) {
+            answers[round] = cursor
+            if answers.count > ViewState.answersMax, let oldest = answers.keys.min() { answers[oldest] = nil }
         }
+        static let answersMax = 64
     }
 
     struct Wanted {
@@ -201,7 +181,7 @@ public final class Puller {
     var indexBytesAdmitted = 0
     var documentBytes = 0
     /// Raw bytes that were asked for a transfer that ended, and may still come.
-    var late: [Digest: Int] = [:]
+    var late = OwedAnswers()
     /// Transfers of which chunks are to be asked for, the one with the fewest left first; up to which number that was done.
     var contentOrder = TransferOrder<Digest>()
     var contentCursors: [Digest: Int] = [:]
@@ -220,6 +200,8 @@ public final class Puller {
     var underWay: [Digest: Digest] = [:]
     /// The same release listed in other views meanwhile: taken up when the first is done, each under its own agreement.
     var waiting: [Digest: [Wanted]] = [:]
+    /// Sum over them.
+    var waitingCount = 0
     var ready: [Wanted] = []
 
     var unrecordedBlocks: [(city: CityID, location: ContentLocation, chunks: [ChunkEntry])] = []
@@ -254,8 +236,12 @@ public final class Puller {
     var moment = Timestamp(milliseconds: 0)
     /// How often the publisher had nothing of a release that it lists.
     var putOffTimes: [Digest: Int] = [:]
+    /// How often a maintainer's release, while it is under way, was not due since nothing is known of the owner's that it names.
+    var awaitedTimes: [Digest: Int] = [:]
     static let putOffSecondsMin: Int64 = 5
     static let policyRetrySecondsMax: Int64 = 60
+    /// When to ask again of a partner whose changes are more than it may have.
+    static let changesRetrySeconds: Int64 = 60
     static let putOffSecondsMax: Int64 = 600
     /// Releases that are here in part only and are fetched anew, with the city among whose chunks theirs lie; and when each may be tried again.
     var healing: [Digest: CityID] = [:]
@@ -275,6 +261,10 @@ public final class Puller {
     var recovering: Set<Digest> = []
     var recoveryAsked: Set<Digest> = []
     var recoveryLooked: Timestamp?
+    /// How often the batch that is being committed was looked at.
+    var commitTries = 0
+    /// Within one transaction: what was written of the partner's for nothing (`ChangeBudget`).
+    var idleChanges = 0
     /// Within one transaction: releases that came or went and may be passed on, and packages of which their own city's release came.
     var toPassOn: Set<Digest> = []
     var ownersReleases: Set<PackageID> = []
@@ -283,9 +273,9 @@ public final class Puller {
     var changes = ExchangeChanges()
     /// Offered ids that are neither committed nor refused.
     var outstandingCount: Int {
-        let listed = views.values.reduce(0) { $0 + $1.pages.reduce(0) { $0 + $1.outstanding.count } }
+        let listed = views.values.reduce(0) { $0 + $1.pages.left.count }
         // What was listed before the view was told anew is on no page any more, and under way all the same.
-        return max(listed, underWay.count + waiting.values.reduce(0) { $0 + $1.count })
+        return max(listed, underWay.count + waitingCount)
     }
 
     public internal(set) var releasesReceived = 0
@@ -314,7 +304,7 @@ public final class Puller {
     public var isOnlyParked: Bool {
         !parked.isEmpty && isIdle && settled.isEmpty && wanted.isEmpty
             && !views.values.contains { state in
-                state.standing == .asked || state.pages.contains { !$0.outstanding.allSatisfy { parked[$0] != nil } }
+                state.standing == .asked || !state.pages.left.allSatisfy { parked[$0] != nil }
             }
     }
     /// Chunks here and wanted, over the transfers that run.
@@ -331,7 +321,9 @@ public final class Puller {
         defer { moment = now }
         guard now < moment else { return }
         let putOffMost = now.adding(seconds: Puller.putOffSecondsMax)
-        for (release, item) in parked where putOffTimes[release] != nil { parked[release]?.until = min(item.until, putOffMost) }
+        for (release, item) in parked where putOffTimes[release] != nil || awaitedTimes[release] != nil {
+            parked[release]?.until = min(item.until, putOffMost)
+        }
         for (release, next) in healingNext {
             healingNext[release]?.due = min(next.due, now.adding(seconds: Puller.healingSecondsMax))
         }
@@ -373,6 +365,13 @@ public final class Puller {
                         self.views[id] = state
                         continue
                     }
+                    guard !self.isOverBudget(at: now) else {
+                        // What is known of it stays: it is asked when the partner has paid.
+                        state.standing = .behind(Puller.overBudget)
+                        state.retry = now.adding(seconds: Puller.changesRetrySeconds)
+                        self.views[id] = state
+                        continue
+                    }
                     let line = Views.Line(
                         view: id, policyEpoch: record.policyEpoch, cursor: view.cursor,
                         digest: view.members.digest(view: id, policyEpoch: record.policyEpoch))
@@ -384,7 +383,7 @@ public final class Puller {
                     state.asked = line
                     state.epoch = record.policyEpoch
                     state.round = self.round
-                    state.answers[self.round] = view.cursor
+                    state.asked(in: self.round, from: view.cursor)
                     state.received = view.cursor
                     state.listed = nil
                     state.retry = nil
@@ -458,7 +457,9 @@ public final class Puller {
         do {
             let due = parked.filter { $0.value.until <= now }.keys.sorted()
             // A list of which nothing can be had any more may be out of date: where the view stands is asked anew.
-            let isStale = due.contains { putOffTimes[$0] ?? 0 > 1 && parked[$0].map { isOnlyPutOff($0.wanted.view) } ?? false }
+            // Each view once: what is due is most of what it lists.
+            let isStale = Set(due.lazy.filter { self.putOffTimes[$0] ?? 0 > 1 }.compactMap { self.parked[$0]?.wanted.view })
+                .contains { isOnlyPutOff($0) }
             for digest in isStale ? [] : due {
                 guard var item = parked.removeValue(forKey: digest)?.wanted else { continue }
                 item.isOld = true

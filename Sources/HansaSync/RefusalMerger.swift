@@ -1,5 +1,6 @@
 // Refusals of partners, merged so that no partner can fill the log (FORMATS.md §11): of each (partner, view, event, reason) the first in a minute
-// is logged at once, the others are counted and become one entry when the minute has ended.
+// is logged at once and whole, the others are counted and become one entry when the minute has ended. So is what ends of it: that a refused release
+// has left a view.
 //
 // One for the node, shared by all sessions: a partner that comes back begins no new count.
 public import HansaCore
@@ -21,7 +22,8 @@ public final class RefusalMerger: Sendable {
     private struct Count {
         var minute: Int64
         var more = 0
-        /// The first of the minute: agreement and clause are its.
+        /// The first of the minute: outcome, agreement and clause are its.
+        let outcome: LogEntry.Outcome
         let agreement: Digest?
         let clause: String?
         /// Order of arrival: entries come out in it.
@@ -55,7 +57,8 @@ public final class RefusalMerger: Sendable {
                 if known.more > 0 { drafts.append(RefusalMerger.entry(key, known)) }
             }
             state.next += 1
-            state.counts[key] = Count(minute: minute, agreement: draft.agreement, clause: draft.clause, order: state.next)
+            state.counts[key] = Count(
+                minute: minute, outcome: draft.outcome, agreement: draft.agreement, clause: draft.clause, order: state.next)
             return drafts + [draft]
         }
     }
@@ -74,7 +77,7 @@ public final class RefusalMerger: Sendable {
 
     private static func entry(_ key: Key, _ count: Count) -> LogDraft {
         LogDraft(
-            key.event, outcome: .refused, partner: key.partner, agreement: count.agreement, clause: count.clause,
+            key.event, outcome: count.outcome, partner: key.partner, agreement: count.agreement, clause: count.clause,
             reason: key.reason.isEmpty ? nil : key.reason, details: ["count": JSONValue(count.more)])
     }
 }

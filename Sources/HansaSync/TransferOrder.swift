@@ -65,6 +65,10 @@ struct TransferOrder<Key: Hashable & Sendable>: Sendable {
         } else {
             let ticket = join(rank, key)
             entries[key] = Entry(rank: rank, ticket: ticket, since: ticket)
+            if byAge.places.count > 64 + 2 * entries.count {
+                byAge.places = byAge.places[byAge.head...].filter { entries[$0.key]?.since == $0.ticket }
+                byAge.head = 0
+            }
             byAge.places.append((key, ticket))
         }
     }

@@ -288,7 +288,7 @@ import Testing
         #expect(throws: ExchangeFault.self) { try puller.receive([frame, frame, frame, frame], at: world.now) }
     }
 
-    /// Content asked for a release that is dropped meanwhile is asked for no more, and the window is open for others.
+    /// Content asked for a release that is dropped meanwhile is asked for no more, and the window is open for others when the ask was answered.
     @Test func droppedTransfersGiveTheirWindowBack() throws {
         var limits = ExchangeLimits()
         limits.contentAskedBytesMax = 64 * 1024
@@ -298,7 +298,7 @@ import Testing
         try world.nodes[0].grant(world.nodes[1].city, "kitchener.ca/new", under: agreement)
         try world.nodes[0].publish("old", Exchange.content(1, chunks: 40))
         let exchange = Exchange(world)
-        // Until content was asked for; it never comes.
+        // Until content was asked for; the ask is late.
         var asks = try exchange.puller.ask(at: world.now)
         while !asks.contains(where: { $0.type == .getChunks }) {
             asks = try exchange.asks(after: try exchange.answers(to: asks))
@@ -308,6 +308,10 @@ import Testing
         let views = Set(try world.nodes[0].metadata.read { try $0.publishedViews() }.map(\.id))
         let pushed = try exchange.publisher.viewsChanged(views, at: world.now)
         try exchange.run(try exchange.puller.receive(pushed, at: world.now))
+        #expect(try exchange.holding(release) == nil)
+        #expect(exchange.puller.load.lateBytes > 0)
+        try exchange.run(asks)
+        #expect(exchange.puller.load.lateBytes == 0)
         #expect(try exchange.holding(release)?.state == .accepted)
         #expect(exchange.puller.isSettled)
     }
