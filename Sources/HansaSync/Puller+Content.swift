@@ -16,14 +16,16 @@ extension Puller {
             if late.contains(message.release), transfer.failures < 2 {
                 // It may be the answer to an ask from before the release was dropped and listed again: what is not here is asked for once more.
                 transfer.failures += 1
-                late.isAbsent(message.release)
                 late.add(transfer.askedBytes, of: message.release)
+                late.isAbsent(message.release)
                 contentAskedBytes = max(0, contentAskedBytes - transfer.askedBytes)
                 transfer.forgetAsked(transfer.entries.indices)
                 askForChunks(of: transfer)
                 return
             }
             discard(message.release)
+            // Said once for all that was asked of it: nothing of it is owed any more.
+            late.isAbsent(message.release)
             return putOff(Wanted(view: transfer.view, release: transfer.digest, level: transfer.level, number: transfer.number))
         }
         guard message.first <= UInt64(transfer.entries.count), message.count <= UInt64(transfer.entries.count) - message.first
