@@ -340,8 +340,6 @@ extension Puller {
         case .notYetDue(let release, let until):
             underWay[item.release] = item.view
             park(item, release, until: until, at: now)
-            underWay[item.release] = item.view
-            park(item, release, until: until, at: now)
         }
     }
 
