@@ -39,6 +39,8 @@ public final class DocumentExchange {
     var announcedKeyring = 0
     /// What the partner had signed before the first of its keyrings on the way to that version came.
     var signedByPeer: Set<Digest>?
+    /// Documents and keyrings of this session on which the partner's word has come: what it says of others, or of nothing, counts for nothing.
+    public private(set) var acknowledgedCount = 0
     /// Versions of our keyring by the number they went out under.
     var sentKeyrings: [UInt64: Int] = [:]
 
@@ -126,6 +128,7 @@ public final class DocumentExchange {
     public func acknowledged(_ frame: Frame, at now: Timestamp) throws(ExchangeFault) -> ExchangeChanges {
         do {
             let message = try DocumentsAcknowledged(frame)
+            acknowledgedCount += message.items.count { sent[$0.id] != nil || sentKeyrings[$0.id] != nil }
             let changes = try keyringsAcknowledged(message, at: now)
             guard message.items.contains(where: { sent[$0.id] != nil }) else { return changes }
             try context.metadata.write(at: now) { tx in

@@ -6,6 +6,12 @@ import Testing
 
 @testable import HansaNode
 
+extension FairQueue {
+    /// Works that all begin at one moment and say in the end what they cost.
+    fileprivate mutating func next() -> (key: Key, work: Work)? { next(at: 0) }
+    fileprivate mutating func done(_ key: Key, cost: UInt64) { done(key, begun: 0, at: cost) }
+}
+
 @Suite struct FairWorkersTests {
     /// Keys that always have work: what each had of the threads after so many works.
     private static func serve(_ costs: [String: UInt64], works: Int) -> [String: UInt64] {
@@ -123,6 +129,68 @@ import Testing
         gate.signal()
         await withCheckedContinuation { continuation in done.notify(queue: .global()) { continuation.resume() } }
         #expect(order.withLock { $0 } == ["boston.gov", "auckland.nz", "auckland.nz", "auckland.nz"])
+        try await workers.shutDown()
+    }
+
+    @Test func aKeyWithTwoUnderWayGetsNoThird() {
+        var queue = FairQueue<String, Int>(perKeyMax: 2)
+        for number in 0..<4 { queue.add(number, of: "greedy") }
+        #expect(queue.next(at: 0)?.work == 0)
+        #expect(queue.next(at: 1)?.work == 1)
+        // Not even while nobody else is there: who comes next would have to wait for it.
+        #expect(queue.next(at: 2) == nil)
+        queue.add(100, of: "honest")
+        #expect(queue.next(at: 3)?.key == "honest")
+        queue.done("greedy", begun: 1, at: 4)
+        #expect(queue.next(at: 5)?.work == 2)
+        #expect(queue.next(at: 6) == nil)
+    }
+
+    /// A work that takes for ever is seen to take, not when it is done.
+    @Test func whatRunsCountsWhileItRuns() {
+        var queue = FairQueue<String, Int>(perKeyMax: 2)
+        queue.add(0, of: "long")
+        #expect(queue.next(at: 0)?.key == "long")
+        queue.add(1, of: "short")
+        #expect(queue.next(at: 0)?.key == "short")
+        queue.done("short", begun: 0, at: 1_000_000)
+        queue.add(2, of: "long")
+        queue.add(3, of: "short")
+        #expect(queue.next(at: 5_000_000)?.key == "short")
+        queue.done("short", begun: 5_000_000, at: 5_000_001)
+        #expect(queue.next(at: 5_000_002)?.key == "long")
+        queue.add(5, of: "late")
+        // Told twice it is not: what it used is the same when it is done.
+        queue.done("long", begun: 0, at: 6_000_000)
+        queue.done("long", begun: 5_000_002, at: 6_000_000)
+        queue.add(4, of: "long")
+        #expect(queue.next(at: 6_000_000)?.key == "late")
+    }
+
+    /// A partner whose sessions each left a long job behind has two threads; another's work is done while they are held, and in the end all of its own.
+    @Test func whoHoldsItsThreadsLeavesTheOthersFree() async throws {
+        let workers = FairWorkers(threads: 4)
+        let names = try ["auckland.nz", "boston.gov"].map { try CityID($0) }
+        let gate = DispatchSemaphore(value: 0)
+        let underWay = Mutex((now: 0, most: 0))
+        let greedy = DispatchGroup()
+        for _ in 0..<8 {
+            greedy.enter()
+            workers.submit(of: .partner(names[0])) {
+                underWay.withLock { $0 = ($0.now + 1, max($0.most, $0.now + 1)) }
+                gate.wait()
+                underWay.withLock { $0.now -= 1 }
+                greedy.leave()
+            }
+        }
+        for _ in 0..<20 {
+            await withCheckedContinuation { continuation in
+                workers.submit(of: .partner(names[1])) { continuation.resume() }
+            }
+        }
+        for _ in 0..<8 { gate.signal() }
+        await withCheckedContinuation { continuation in greedy.notify(queue: .global()) { continuation.resume() } }
+        #expect(underWay.withLock { $0.most } <= FairWorkers.perKeyMax)
         try await workers.shutDown()
     }
 }

@@ -1,8 +1,9 @@
 // One TLS connection to a partner: a channel handler on the event loop that feeds frames to the pure `Session` machine, and two workers
 // (publishing, pulling) that block on the stores elsewhere.
 //
-// All of this type's state is the event loop's. A worker's object (`Publisher`, `Puller`, `DocumentExchange`) is touched only inside its job, and
-// there is at most one job of each kind at a time: the loop hands over a batch and takes the answer back. The loop never blocks.
+// All of this type's state is the event loop's. A worker's object (`Publisher`, `Puller`, `DocumentExchange`) is touched only inside its job
+// (`SessionParts`), and there is at most one job of each kind at a time: the loop hands over a batch of what waits and takes the answer back, and what
+// the job left. The loop never blocks.
 //
 //   socket ─ ByteCounter ─ TLSHandler ─ Connection ─┬─▶ publishing job ─▶ frames
 //                                                   └─▶ pulling job    ─▶ frames
@@ -33,8 +34,6 @@ final class Connection: ChannelDuplexHandler, @unchecked Sendable {
     private static let contentPendingBytesMax = 256 * 1024
     /// Content made at once, and made ahead: the next is made while the last is being encrypted, when less than this is left of it.
     private static let contentBatchBytes = 2 * 1024 * 1024
-    /// About what index frames one job makes.
-    private static let indexBatchBytes = 1024 * 1024
     private static let helloSeconds: Int64 = 10
 
     private let host: any ConnectionHost
@@ -62,9 +61,9 @@ final class Connection: ChannelDuplexHandler, @unchecked Sendable {
     private var isClosing = false
     private var closeReason: String?
 
-    private var parts: Parts?
-    private var publishInbox: [PublishEvent] = []
-    private var pullInbox: [PullEvent] = []
+    private var parts: SessionParts?
+    private var publishInbox = CircularBuffer<PublishEvent>()
+    private var pullInbox = CircularBuffer<PullEvent>()
     private var inboxBytes = 0
     private var isPublishing = false
     private var isPulling = false
@@ -81,7 +80,7 @@ final class Connection: ChannelDuplexHandler, @unchecked Sendable {
     private var contentPending = 0
     /// Bytes of answers handed to the channel and not yet on the socket. A peer that asks and never reads makes no more of them.
     private var answersPending = 0
-    private static let answersPendingBytesMax = 1024 * 1024
+    private static let answersPendingBytesMax = PublishJob.answersBytesMax
     /// Reading does not wait for our own output: two nodes that both did could wait for ever. Only far beyond what answers can reach.
     private static let answersLastResortBytes = 32 * 1024 * 1024
     private var hasContent = false
@@ -96,47 +95,6 @@ final class Connection: ChannelDuplexHandler, @unchecked Sendable {
     /// The first round is begun by the session itself.
     private let asksRequested = Atomic<Int>(1)
     private var asks = 0
-
-    /// What the workers own.
-    private final class Parts: @unchecked Sendable {
-        // @unchecked: see the head of this file: one job of each kind at a time.
-        let publisher: Publisher
-        let puller: Puller
-        let documents: DocumentExchange
-        let witness: LogWitness
-        init(
-            _ context: ExchangeContext, _ peer: CityID, _ secret: RepairSecret?, _ witnessing: Witnessing, documentsOnly: Bool
-        ) {
-            witness = LogWitness(context, peer: peer, witnessing)
-            publisher = Publisher(context, peer: peer, secret: secret)
-            puller = Puller(context, peer: peer, secret: secret)
-            documents = DocumentExchange(context, peer: peer, documentsOnly: documentsOnly)
-        }
-    }
-
-    fileprivate enum PublishEvent: Sendable {
-        case frame(Frame)
-        case viewsChanged(Set<Digest>)
-        /// Content that was made and has not left: made anew, so that what was revoked meanwhile stays.
-        case requeue([Frame])
-        case announce
-    }
-
-    fileprivate enum PullEvent: Sendable {
-        case frame(Frame)
-        case documents(Frame)
-        case documentsAcknowledged(Frame)
-        case witness(Frame)
-        /// Our turn to have our log witnessed.
-        case witnessDue
-        /// What the hello said of keyrings.
-        case opened(held: UInt64, theirs: UInt64)
-        case ask
-        case sendDocuments
-        case tick
-        /// Somebody asks what is under way.
-        case look(@Sendable (Puller) -> Void)
-    }
 
     /// Why a session ended that met our own full disk.
     static let diskFullReason = "our disk is full: nothing is taken until there is room"
@@ -258,7 +216,7 @@ final class Connection: ChannelDuplexHandler, @unchecked Sendable {
             var context = context
             context.limits.contentAskedBytesMax = host.contentAskedBytes
             context.limits.smallReleaseBytesMax = Limits.smallReleaseBytesMax
-            parts = Parts(
+            parts = SessionParts(
                 context, peer, material.map(RepairSecret.init), host.witnessing, documentsOnly: documentsOnly)
             startTimers()
             enqueue(pull: .opened(held: theirs.peerKeyring, theirs: theirs.keyring))
@@ -308,21 +266,33 @@ final class Connection: ChannelDuplexHandler, @unchecked Sendable {
         }
         // What has arrived is made durable before the session is forgotten, so that the next one goes on from there; and the partner's last
         // words, who may have closed right after its receipts, are heard.
+        let last = publishInbox.filter(\.isWord)
+        publishInbox = []
+        pullInbox = []
+        runAfterJobs { self.hear(CircularBuffer(last), parts, reason) }
+    }
+
+    /// The last words in jobs like all others, then what arrived is parked.
+    private func hear(_ words: CircularBuffer<PublishEvent>, _ parts: SessionParts, _ reason: String) {
         let now = host.now
-        let loop = eventLoop
-        runAfterJobs {
-            let last = self.publishInbox.filter(\.isWord)
-            self.publishInbox = []
-            self.workers.submit(of: self.share, on: loop) { [host = self.host] in
-                do throws(ExchangeFault) {
-                    for case .frame(let frame) in last { _ = try parts.publisher.receive(frame, at: now) }
-                    try parts.puller.park(at: now)
-                } catch {
-                    // A fault of the peer's ends nothing more than this session, which is over.
-                    if case .store(let error) = error { host.storeFailed(error) }
-                }
-            } done: { [self] in
-                self.host.connectionClosed(self, peer: self.peer, reason: reason)
+        var rest = words
+        let batch = JobBudget.take(from: &rest, bytes: \.bytes)
+        let isLast = rest.isEmpty
+        workers.submit(of: share, on: eventLoop) { [host] () -> [PublishEvent] in
+            do throws(ExchangeFault) {
+                let left = try parts.hear(batch, within: JobBudget(), at: now)
+                if left.isEmpty, isLast { try parts.puller.park(at: now) }
+                return left
+            } catch {
+                // A fault of the peer's ends nothing more than this session, which is over.
+                if case .store(let error) = error { host.storeFailed(error) }
+                return []
+            }
+        } done: { [self, rest] left in
+            if left.isEmpty, isLast {
+                host.connectionClosed(self, peer: peer, reason: reason)
+            } else {
+                hear(CircularBuffer(left) + rest, parts, reason)
             }
         }
     }
@@ -466,72 +436,19 @@ final class Connection: ChannelDuplexHandler, @unchecked Sendable {
         runPulling()
     }
 
-    private struct PullResult: Sendable {
-        var frames: [Frame] = []
-        var changes = ExchangeChanges()
-        var fault: ExchangeFault?
-        var progress = PullProgress()
-        var asks = 0
-        var areDocumentsOut = false
-    }
-
     private func runPulling() {
         guard !isPulling, !pullInbox.isEmpty, !isClosing, let parts else { return }
         isPulling = true
-        let events = pullInbox
-        pullInbox = []
-        let now = host.now
-        let documentsOnly = isDocumentsOnly
-        workers.submit(of: share, on: eventLoop) { () -> PullResult in
-            var result = PullResult()
-            do throws(ExchangeFault) {
-                var batch: [Frame] = []
-                for event in events {
-                    if case .frame(let frame) = event {
-                        batch.append(frame)
-                        continue
-                    }
-                    if !batch.isEmpty {
-                        result.frames += try parts.puller.receive(batch, at: now)
-                        batch = []
-                    }
-                    switch event {
-                    case .frame: break
-                    case .documents(let frame):
-                        let (answer, changes) = try parts.documents.receive(frame, at: now)
-                        result.frames.append(answer)
-                        result.changes.formUnion(changes)
-                    case .documentsAcknowledged(let frame):
-                        result.changes.formUnion(try parts.documents.acknowledged(frame, at: now))
-                        result.frames += try parts.documents.pending()
-                        result.areDocumentsOut = parts.documents.areOut
-                        // Our earlier round may have met a partner that did not know the agreement yet.
-                        if !documentsOnly { result.frames += try parts.puller.ask(at: now) }
-                    case .witness(let frame): result.frames += try parts.witness.receive(frame, at: now)
-                    case .witnessDue:
-                        do { result.frames += try parts.witness.due() } catch { throw ExchangeFault.store(error) }
-                    case .opened(let held, let theirs): try parts.documents.opened(held: held, theirs: theirs, at: now)
-                    case .sendDocuments:
-                        result.frames += try parts.documents.pending()
-                        result.areDocumentsOut = parts.documents.areOut
-                    case .ask:
-                        result.frames += try parts.puller.ask(at: now)
-                        result.asks += 1
-                    case .tick: result.frames += try parts.puller.tick(at: now)
-                    case .look(let body): body(parts.puller)
-                    }
-                }
-                if !batch.isEmpty { result.frames += try parts.puller.receive(batch, at: now) }
-            } catch {
-                result.fault = error
-            }
-            result.changes.formUnion(parts.puller.takeChanges())
-            result.progress = PullProgress(parts.puller)
-            return result
+        let events = JobBudget.take(from: &pullInbox, bytes: \.bytes)
+        let job = PullJob(events: events, documentsOnly: isDocumentsOnly, now: host.now)
+        workers.submit(of: share, on: eventLoop) {
+            parts.run(job, within: JobBudget())
         } done: { [self] result in
             isPulling = false
-            inboxBytes -= events.reduce(0) { $0 + $1.bytes }
+            inboxBytes -= events.reduce(0) { $0 + $1.bytes } - result.left.reduce(0) { $0 + $1.bytes }
             send(result.frames)
+            // What was not looked at yet goes before what came meanwhile.
+            for event in result.left.reversed() { pullInbox.prepend(event) }
             asks += result.asks
             var progress = result.progress
             progress.asks = asks
@@ -555,21 +472,6 @@ final class Connection: ChannelDuplexHandler, @unchecked Sendable {
         runPublishing()
     }
 
-    private struct PublishResult: Sendable {
-        var frames: [Frame] = []
-        var content: [Frame] = []
-        var short: [Frame] = []
-        var hasContent = false
-        var hasShortContent = false
-        var hasIndex = false
-        /// Events that were not looked at.
-        var left: [PublishEvent] = []
-        var changes = ExchangeChanges()
-        var fault: ExchangeFault?
-        var releasesSent = 0
-        var contentBytesSent: UInt64 = 0
-    }
-
     private func runPublishing() {
         guard !isPublishing, areDocumentsOut, !isClosing, isDrained, let parts else { return }
         // One batch ahead, never more; what is ready has not cost its credit yet.
@@ -580,46 +482,10 @@ final class Connection: ChannelDuplexHandler, @unchecked Sendable {
         guard !publishInbox.isEmpty || allowance > 0 || hasIndex || hasShortContent && shortAllowance > 0 else { return }
         isPublishing = true
         let generation = contentGeneration
-        let events = publishInbox
-        publishInbox = []
-        let now = host.now
-        workers.submit(of: share, on: eventLoop) { () -> PublishResult in
-            var result = PublishResult()
-            do throws(ExchangeFault) {
-                var made = 0
-                for (number, event) in events.enumerated() {
-                    // A few bytes ask for much: answers are made as they can be sent.
-                    if made >= Connection.answersPendingBytesMax {
-                        result.left = Array(events[number...])
-                        break
-                    }
-                    let before = result.frames.count
-                    defer { made += result.frames[before...].reduce(0) { $0 + $1.bodyCount } }
-                    switch event {
-                    case .frame(let frame): result.frames += try parts.publisher.receive(frame, at: now)
-                    case .requeue(let frames): parts.publisher.requeue(frames)
-                    case .viewsChanged(let views): result.frames += try parts.publisher.viewsChanged(views, at: now)
-                    case .announce: result.frames += try parts.publisher.announcement().map { [$0] } ?? []
-                    }
-                }
-                if parts.publisher.hasIndex {
-                    result.frames += try parts.publisher.index(upTo: Connection.indexBatchBytes, at: now)
-                }
-                if shortAllowance > 0 {
-                    result.short = try parts.publisher.content(upTo: shortAllowance, shortOnly: true, at: now)
-                }
-                let left = allowance - result.short.reduce(0) { $0 + $1.bodyCount }
-                if left > 0 { result.content = try parts.publisher.content(upTo: left, at: now) }
-            } catch {
-                result.fault = error
-            }
-            result.hasContent = parts.publisher.hasContent
-            result.hasShortContent = parts.publisher.hasShortContent()
-            result.hasIndex = parts.publisher.hasIndex
-            result.changes = parts.publisher.takeChanges()
-            result.releasesSent = parts.publisher.releasesSent
-            result.contentBytesSent = parts.publisher.contentBytesSent
-            return result
+        let events = JobBudget.take(from: &publishInbox, bytes: \.bytes)
+        let job = PublishJob(events: events, allowance: allowance, shortAllowance: shortAllowance, now: host.now)
+        workers.submit(of: share, on: eventLoop) {
+            parts.run(job, within: JobBudget())
         } done: { [self] result in
             isPublishing = false
             inboxBytes -= events.reduce(0) { $0 + $1.bytes } - result.left.reduce(0) { $0 + $1.bytes }
@@ -628,7 +494,7 @@ final class Connection: ChannelDuplexHandler, @unchecked Sendable {
             hasShortContent = result.hasShortContent
             hasIndex = result.hasIndex
             // What was not answered yet goes before what came meanwhile.
-            publishInbox = result.left + publishInbox
+            for event in result.left.reversed() { publishInbox.prepend(event) }
             if generation == contentGeneration {
                 let shortBytes = result.short.reduce(0) { $0 + $1.bodyCount }
                 contentReady += result.content
@@ -636,7 +502,7 @@ final class Connection: ChannelDuplexHandler, @unchecked Sendable {
                 shortReadyBytes += shortBytes
                 contentReadyBytes += shortBytes + result.content.reduce(0) { $0 + $1.bodyCount }
             } else if !result.content.isEmpty || !result.short.isEmpty {
-                publishInbox.insert(.requeue(result.short + result.content), at: 0)
+                publishInbox.prepend(.requeue(result.short + result.content))
             }
             if let peer {
                 host.published(
@@ -730,26 +596,4 @@ final class Connection: ChannelDuplexHandler, @unchecked Sendable {
             end(Node.isDiskFull(error) ? Connection.diskFullReason : "store: \(error)")
         }
     }
-}
-
-extension Connection.PullEvent {
-    fileprivate var bytes: Int {
-        switch self {
-        case .frame(let frame), .documents(let frame), .documentsAcknowledged(let frame), .witness(let frame): frame.bodyCount
-        case .ask, .opened, .sendDocuments, .tick, .witnessDue, .look: 0
-        }
-    }
-}
-
-extension Connection.PublishEvent {
-    /// A receipt or an acknowledgement: what the partner said of what it has, and will not say again.
-    fileprivate var isWord: Bool {
-        if case .frame(let frame) = self {
-            frame.type == .receipt || frame.type == .accepted || frame.type == .feedAcknowledged
-        } else {
-            false
-        }
-    }
-
-    fileprivate var bytes: Int { if case .frame(let frame) = self { frame.bodyCount } else { 0 } }
 }
