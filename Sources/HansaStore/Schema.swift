@@ -29,7 +29,18 @@ enum Schema {
         }
         migrator.registerMigration("damage") { try $0.execute(sql: damage) }
         // A setting by now: each change of a partner's row is one of policy.
-        migrator.registerMigration("last sync") { try $0.execute(sql: "ALTER TABLE partner DROP COLUMN last_sync") }
+        migrator.registerMigration("last sync") { database in
+            for row in try Row.fetchAll(
+                database,
+                sql: "SELECT c.name, p.last_sync FROM partner p JOIN city c ON c.id = p.city WHERE p.last_sync IS NOT NULL")
+            {
+                let (name, time): (String, Int64) = (row[0], row[1])
+                let bytes = (0..<8).map { UInt8(truncatingIfNeeded: time >> (56 - 8 * $0)) }
+                try database.execute(
+                    sql: "INSERT OR REPLACE INTO setting VALUES (?, ?)", arguments: ["sync.last.\(name)", Data(bytes)])
+            }
+            try database.execute(sql: "ALTER TABLE partner DROP COLUMN last_sync")
+        }
         migrator.registerMigration("outbox once", migrate: outboxOnce)
         return migrator
     }

@@ -99,9 +99,15 @@ public final class DocumentExchange {
                 try context.metadata.write(at: now) { tx in for row in rows { try tx.removeOutbox(row.id) } }
             }
             var items: [Documents.Item] = []
+            var frameBytes = 0
+            var taken = last.id
             for row in rows {
-                lastNumber += 1
                 let bytes = row.envelope.payload.count + row.envelope.signatures.count * 100 + 16
+                // The last row may be what a control frame has no room for beside the others.
+                if lane == .documents, !items.isEmpty, frameBytes + bytes > DocumentExchange.pieceBytes { break }
+                frameBytes += bytes
+                taken = row.id
+                lastNumber += 1
                 state.bytesUnderWay += bytes
                 sent[lastNumber] = Sent(row: row.id, lane: lane, bytes: bytes)
                 switch lane {
@@ -113,15 +119,19 @@ public final class DocumentExchange {
                 }
             }
             if !items.isEmpty { frames.append(Documents(items: items).frame) }
-            state.sentTo = last.id
-            if let waitedTo, last.id >= waitedTo { state.isOldOut = true }
+            state.sentTo = taken
+            if let waitedTo, taken >= waitedTo { state.isOldOut = true }
         }
         return frames
     }
 
-    /// Whether all documents that waited when the session began have been sent. Receipts are left out: the partner acknowledges them after its own documents
-    /// have been, and two that waited for each other would wait for ever.
-    public var areOut: Bool { sentKeyrings.isEmpty && lanes[.documents]?.isOldOut == true }
+    /// Whether all documents that waited when the session began have been sent, or as many as may be under way: who waited for the acknowledgements of these
+    /// would take no more frames, and the acknowledgements come behind frames. Receipts are left out: the partner acknowledges them after its own
+    /// documents have been, and two that waited for each other would wait for ever.
+    public var areOut: Bool {
+        guard sentKeyrings.isEmpty, let state = lanes[.documents] else { return false }
+        return state.isOldOut || state.bytesUnderWay >= DocumentExchange.underWayBytesMax
+    }
 
     /// The partner's word on what we sent.
     @discardableResult

@@ -95,8 +95,8 @@ public struct ExchangeLimits: Sendable {
     /// Ids of one view that is told again from its beginning.
     public var listedMax = 1 << 22
     /// Changes of a partner's that cost it nothing (`ChangeBudget`): so many at once, and so many in each second after.
-    public var idleChangesMax = 1 << 15
-    public var idleChangesPerSecond = 2
+    public var idleChangesMax = 1 << 17
+    public var idleChangesPerSecond = 10
     /// Pages of a feed in one answer; the recipient asks for more when it has committed them.
     public var feedPagesMax = 16
     /// Index bytes in memory over all transfers of a session; one larger transfer runs alone.

@@ -93,6 +93,8 @@ public final class MembershipUpdate {
     /// Whether a boundary has passed since memberships were decided last, also one of a grant that was made after that: `timePassed` is due.
     public static func isDue(at now: Timestamp, _ store: any MetadataReading) throws -> Bool {
         guard let decided = try store.value(decidedName).flatMap(moment) else { return true }
+        // A clock that was ahead when it was decided has been set back: what lies between is to be decided again.
+        if decided.milliseconds - now.milliseconds > TransactionTime.toleranceMilliseconds { return true }
         return try store.policy().nextChange(after: decided).map { $0 <= now } ?? false
     }
 

@@ -42,6 +42,14 @@ struct OwedAnswers {
         set(entry, of: release)
     }
 
+    /// It was asked for in one way and is asked for in another: it need not come, and may.
+    mutating func excuse(_ rawLength: Int, of release: Digest) {
+        guard rawLength > 0 else { return }
+        var entry = owed[release] ?? Owed()
+        entry.excused += rawLength
+        set(entry, of: release)
+    }
+
     /// One of the asks was answered with nothing.
     mutating func isAbsent(_ release: Digest) {
         guard var entry = owed[release] else { return }

@@ -28,7 +28,7 @@ public enum SyncMemory {
 
     public static func set(_ time: Timestamp, with partner: CityID, _ tx: any MetadataWriting) throws {
         var bytes = ByteWriter(reserving: 8)
-        bytes.u64(UInt64(time.milliseconds))
+        bytes.u64(UInt64(bitPattern: time.milliseconds))
         try tx.setValue(name(partner), bytes.bytes)
     }
 

@@ -35,10 +35,11 @@ extension Puller {
         let entries = Array(transfer.entries[range])
         guard range.allSatisfy({ transfer.wasAsked($0) }), entries.reduce(0, { $0 + Int($1.length) }) == Int(message.rawLength)
         else {
-            if late.covers(Int(message.rawLength), of: message.release) {
-                return arrivedLate(message.release, message.rawLength, isAbsent: false)
+            guard late.covers(Int(message.rawLength), of: message.release) else {
+                throw ProtocolFault.malformed(.chunks, "not what was asked for")
             }
-            throw ProtocolFault.malformed(.chunks, "not what was asked for")
+            arrivedLate(message.release, message.rawLength, isAbsent: false)
+            return askAnew([range], of: transfer)
         }
         // Each ask is answered once: the same frame again is not what was asked for.
         transfer.forgetAsked(range)
@@ -121,6 +122,24 @@ extension Puller {
     }
 
     /// An answer to an ask of a transfer that has ended: passed over.
+    /// A frame that answers an ask from before what it holds was asked for in other runs may be the only one that comes for these: what of it is not here is
+    /// asked for by itself. Where that goes on the release is put off.
+    func askAnew(_ runs: [Range<Int>], of transfer: Transfer) {
+        let before = transfer.askedBytes
+        for run in runs { transfer.forgetAsked(run) }
+        let bytes = before - transfer.askedBytes
+        guard bytes > 0 else { return }
+        contentAskedBytes = max(0, contentAskedBytes - bytes)
+        // It may come all the same.
+        late.excuse(bytes, of: transfer.digest)
+        transfer.overlaps += 1
+        guard transfer.overlaps <= Transfer.overlapsMax else {
+            discard(transfer.digest)
+            return putOff(Wanted(view: transfer.view, release: transfer.digest, level: transfer.level, number: transfer.number))
+        }
+        askForChunks(of: transfer)
+    }
+
     func arrivedLate(_ release: Digest, _ rawLength: UInt32, isAbsent: Bool) {
         if isAbsent { late.isAbsent(release) } else { late.came(Int(rawLength), of: release) }
     }

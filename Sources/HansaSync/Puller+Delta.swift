@@ -69,10 +69,11 @@ extension Puller {
         guard message.runs.allSatisfy({ $0.allSatisfy(transfer.wasAsked) }),
             entries.reduce(0, { $0 + Int($1.length) }) == Int(message.rawLength)
         else {
-            if late.covers(Int(message.rawLength), of: message.release) {
-                return arrivedLate(message.release, message.rawLength, isAbsent: false)
+            guard late.covers(Int(message.rawLength), of: message.release) else {
+                throw ProtocolFault.malformed(.delta, "not what was asked for")
             }
-            throw ProtocolFault.malformed(.delta, "not what was asked for")
+            arrivedLate(message.release, message.rawLength, isAbsent: false)
+            return askAnew(message.runs, of: transfer)
         }
         guard transfer.base != nil else { throw ProtocolFault.unexpected(.delta, "against no base") }
         guard let base = try baseIndex(of: transfer) else {

@@ -116,7 +116,9 @@ extension Puller {
             if case .drop(let release, let level) = change { (release, level) } else { nil }
         }
         try end(drops, in: feed.view, at: now)
-        views[feed.view]?.answers = [:]
+        // The rest of the answer may tell of more that has left.
+        let goesOn = feed.round != 0 && feed.more && feed.since == views[feed.view]?.answers[feed.round]
+        views[feed.view]?.answers = goesOn ? [feed.round: feed.cursor] : [:]
         views[feed.view]?.asked = nil
         views[feed.view]?.repair = nil
         views[feed.view]?.standing = .behind(Puller.overBudget)

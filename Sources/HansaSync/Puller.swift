@@ -365,13 +365,6 @@ public final class Puller {
                         self.views[id] = state
                         continue
                     }
-                    guard !self.isOverBudget(at: now) else {
-                        // What is known of it stays: it is asked when the partner has paid.
-                        state.standing = .behind(Puller.overBudget)
-                        state.retry = now.adding(seconds: Puller.changesRetrySeconds)
-                        self.views[id] = state
-                        continue
-                    }
                     let line = Views.Line(
                         view: id, policyEpoch: record.policyEpoch, cursor: view.cursor,
                         digest: view.members.digest(view: id, policyEpoch: record.policyEpoch))

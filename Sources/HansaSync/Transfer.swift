@@ -241,6 +241,9 @@ final class Transfer: @unchecked Sendable {
 
     /// Raw bytes that were asked for and have not come.
     private(set) var askedBytes = 0
+    /// Answers that held, beside what was asked for, what was not: `Puller.askAnew`.
+    var overlaps = 0
+    static let overlapsMax = 64
 
     /// Asked for although as much as may be under way was asked for already.
     var wasAskedAsShort = false

@@ -73,7 +73,8 @@ extension World {
             if theirs.policyEpoch != record.policyEpoch { found.append("\(name): the policy epochs differ") }
             if let why = shown?.quarantine ?? held?.quarantine { found.append("\(name): quarantined: \(why)") }
             if shown?.members ?? MemberSet() != held?.members ?? MemberSet() {
-                found.append("\(name): \(shown?.members.count ?? 0) members shown, \(held?.members.count ?? 0) held")
+                let session = recipient.puller(to: publisher.city).map { "\($0.load); \($0.waits)" } ?? "no session"
+                found.append("\(name): \(shown?.members.count ?? 0) members shown, \(held?.members.count ?? 0) held; \(session)")
             }
         }
         return found

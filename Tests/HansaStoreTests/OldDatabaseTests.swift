@@ -15,6 +15,26 @@ import Testing
         try SQLiteStore(path: directory.path + "/hansa.sqlite", random: DeterministicRandom(seed: 1)) { _ in }
     }
 
+    @Test func theTimeOfTheLastSyncIsKept() throws {
+        let directory = try TemporaryDirectory()
+        do {
+            let queue = try DatabaseQueue(path: directory.path + "/hansa.sqlite")
+            try Schema.migrator.migrate(queue, upTo: "damage")
+            try queue.write { database in
+                try database.execute(
+                    sql: "INSERT INTO city VALUES (1, ?), (2, ?)", arguments: [Samples.auckland.text, Samples.boston.text])
+                try database.execute(
+                    sql: "INSERT INTO partner VALUES (1, 1, NULL, 5, ?), (2, 1, NULL, 5, NULL)",
+                    arguments: [Samples.start.milliseconds])
+            }
+            try queue.close()
+        }
+        try open(directory).read { store throws in
+            #expect(try SyncMemory.lastSync(with: Samples.auckland, store) == Samples.start)
+            #expect(try SyncMemory.lastSync(with: Samples.boston, store) == nil)
+        }
+    }
+
     /// A database of before: what waited twice waits once, in its first place, and nothing else is lost.
     @Test func anOutboxOfBeforeIsKeptWithoutRepeats() throws {
         let directory = try TemporaryDirectory()

@@ -372,7 +372,11 @@ import Testing
         try node.keepHouse()
         #expect(try !isMember())
         #expect(try !isDue())
-        // A node that never decided anything has all to decide.
+        // A node whose clock was far ahead when it decided has to decide again, and one that never did.
+        try node.metadata.write(at: world.now) { tx in
+            try tx.setValue("memberships.decided", [1, 0x7F] + [UInt8](repeating: 0xFF, count: 7))
+        }
+        #expect(try isDue())
         try node.metadata.write(at: world.now) { try $0.setValue("memberships.decided", []) }
         #expect(try isDue())
     }

@@ -122,6 +122,8 @@ import Testing
             (.mixed, 52562),
             // A chunk that was held, and rotten: the release that counts on it is accepted, and healed when somebody reads it.
             (.mixed, 15945),
+            // One answer held what was asked for anew and what was here: it was passed over, and no other came.
+            (.mixed, 2912),
         ] as [(WorldKind, UInt64)]) func seedsThatOnceFailedHold(kind: WorldKind, seed: UInt64) throws
     {
         Self.check(try Self.run(seed, kind), kind)

@@ -266,10 +266,13 @@ final class Connection: ChannelDuplexHandler, @unchecked Sendable {
         }
         // What has arrived is made durable before the session is forgotten, so that the next one goes on from there; and the partner's last
         // words, who may have closed right after its receipts, are heard.
-        let last = publishInbox.filter(\.isWord)
-        publishInbox = []
         pullInbox = []
-        runAfterJobs { self.hear(CircularBuffer(last), parts, reason) }
+        runAfterJobs {
+            // What the last job left is in the inbox again by now.
+            let last = self.publishInbox.filter(\.isWord)
+            self.publishInbox = []
+            self.hear(CircularBuffer(last), parts, reason)
+        }
     }
 
     /// The last words in jobs like all others, then what arrived is parked.
